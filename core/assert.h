@@ -1,0 +1,26 @@
+/* Three prices. BMM_ASSERT: debug builds, anywhere. BMM_CHECK: always, off the hot path, for what the program did
+ * wrong. BMM_VALIDATE: walks lists, validating builds only (BMM_VALIDATING). Errors of the machine are returned. */
+#ifndef BMM_ASSERT_H
+#define BMM_ASSERT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+_Noreturn void bmm__assert_failed(const char *what, const char *file, int line);
+
+#ifdef BMM_DEBUG_BUILD
+#define BMM_ASSERT(x) ((x) ? (void)0 : bmm__assert_failed(#x, __FILE__, __LINE__))
+#else
+#define BMM_ASSERT(x) ((void)0)
+#endif
+
+#ifdef BMM_VALIDATING
+#define BMM_VALIDATE(x) ((x) ? (void)0 : bmm__assert_failed(#x, __FILE__, __LINE__))
+#else
+#define BMM_VALIDATE(x) ((void)0)
+#endif
+
+#define BMM__LIKELY(x) __builtin_expect(!!(x), 1)
+#define BMM__UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#endif

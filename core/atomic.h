@@ -1,0 +1,55 @@
+/* Atomics by name of their order. Every atomic access of core and debug goes through here, so that a schedule
+ * explorer or another compiler has one place to hook. Says nothing about what the values mean: that stands where
+ * the field is declared, with its partner. */
+#ifndef BMM_ATOMIC_H
+#define BMM_ATOMIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define bmm__load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define bmm__load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define bmm__store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define bmm__store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define bmm__exchange_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
+#define bmm__add_relaxed(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
+#define bmm__sub_relaxed(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_RELAXED)
+#define bmm__add_acq_rel(p, v) __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
+#define bmm__sub_acq_rel(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
+#define bmm__or_acq_rel(p, v) __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
+#define bmm__and_acq_rel(p, v) __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
+
+/* Orders this thread's accesses against a signal handler on the same thread; no instruction. */
+#define bmm__signal_fence() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+/* On failure *expected receives the value found (acquire), as everywhere in C11. */
+#define bmm__cas_acq_rel(p, expected, desired) \
+    __atomic_compare_exchange_n((p), (expected), (desired), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
+#define bmm__cas_weak_acq_rel(p, expected, desired) \
+    __atomic_compare_exchange_n((p), (expected), (desired), true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
+
+/* Adds to a counter that one thread writes and others may read: one plain instruction where the machine has one,
+ * where two relaxed accesses would be three. True if the result is zero. */
+static inline bool bmm__single_writer_decrement(uint32_t *counter)
+{
+#if (defined(__x86_64__) || defined(__i386__)) && !defined(__SANITIZE_THREAD__)
+    bool is_zero;
+    __asm__("subl $1, %0" : "+m"(*counter), "=@ccz"(is_zero));
+    return is_zero;
+#else
+    uint32_t value = bmm__load_relaxed(counter) - 1;
+    bmm__store_relaxed(counter, value);
+    return value == 0;
+#endif
+}
+
+static inline void bmm__pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+#endif

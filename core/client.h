@@ -1,0 +1,108 @@
+/* The narrow door: everything that a layer around the core may know and do. debug/ includes this header (and os.h,
+ * atomic.h, lock.h, assert.h) and nothing else of core.
+ *
+ * Words. *Client*: a layer that wants to see every call; at most one in a process, chosen at the first allocation.
+ * *Slot*: what the core hands out for a request (class-sized piece of a span, page run, or large mapping). *Span*:
+ * the core's descriptor of neighbouring slots; opaque here. *Side*: one pointer per span that belongs to the client.
+ *
+ *   program ── malloc ──► fast path (no client: done) ──► slow path ──► client->alloc ──► bmm__core_alloc
+ *
+ * With a client installed every thread's heap shows the fast path an empty sentinel and every span a flagged owner,
+ * so each call reaches the client on branches that exist anyway; without one nothing is paid.
+ *
+ * Invariants
+ *  C1  bmm__core_* may be called from inside any client function, from any thread, and never call the client back
+ *      for allocation; they call span_end, thread_end only.
+ *  C2  A span's side pointer is NULL when the span is born; the client sets it on first use (CAS, several threads
+ *      may race) and gets it back in span_end, after which no address of the span is found any more.
+ *  C3  Slots of a span never move, and a slot's start and size are constants of the span (page runs excepted).
+ *  C4  The core writes into the first 8 bytes of a slot while it is free, and nowhere else.
+ */
+#ifndef BMM_CLIENT_H
+#define BMM_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bmm__span;
+
+/* Kinds are those of enum bmm_alloc_kind in brainmm/snapshot.h; core passes them through and knows no meaning. */
+struct bmm__client {
+    /* A block of size bytes at a multiple of align (power of two ≥ 16), zeroed if is_zeroed. NULL: out of memory,
+     * errno and exceptions are the caller's business. */
+    void *(*alloc)(size_t size, size_t align, bool is_zeroed, unsigned kind);
+    /* p is not NULL, but may be anything else. given_size (SIZE_MAX: not given) and given_align (0: not given) come
+     * from sized and aligned deletes. */
+    void (*free)(void *p, size_t given_size, size_t given_align, unsigned kind);
+    /* p not NULL, size not 0. NULL: p is untouched. */
+    void *(*realloc)(void *p, size_t size, unsigned kind);
+    /* 0 for what is not a live block. */
+    size_t (*usable_size)(const void *p);
+    /* The thread ends; state is what *bmm__core_thread_state() held. */
+    void (*thread_end)(void *state);
+    /* The span's memory is about to go back; side is what it had, never NULL. */
+    void (*span_end)(struct bmm__span *span, void *side);
+    /* Around fork, with every registered lock held in prepare and released (parent) or re-initialised (child) after. */
+    void (*fork_prepare)(void);
+    void (*fork_parent)(void);
+    void (*fork_child)(void);
+};
+
+/* Provided by the library's entry, not by core: libbrainmm answers NULL, libbrainmm_debug chooses by its options.
+ * Called once, at the first allocation of the process, possibly before libc has started: raw system calls only. */
+const struct bmm__client *bmm__client_open(void);
+
+/* Provided by the library's entry too: the library's constructor calls it when libc is usable (atexit, sigaction). */
+void bmm__client_start(void);
+
+/* What a program asked for with bmm_report_leaks_on_shutdown(). */
+void bmm__client_report_leaks(bool on);
+
+/* ---- allocation that the client does not see ---- */
+
+void *bmm__core_alloc(size_t size, size_t align, bool is_zeroed);
+void bmm__core_free(void *slot_start);
+/* True if the slot at slot_start now holds size bytes without moving. */
+bool bmm__core_resize(void *slot_start, size_t size);
+/* Moves a large mapping by changing page addresses; NULL where it cannot, slot untouched. The side of the new span
+ * is NULL, span_end was called for the old one. */
+void *bmm__core_remap(void *slot_start, size_t size);
+
+/* ---- finding ---- */
+
+struct bmm__slot {
+    struct bmm__span *span;
+    uintptr_t start;
+    size_t bytes;
+    uint32_t index; /* in the span; of a page run the index of its first OS page */
+    bool is_free_run; /* page-run spans only: no run is there now; start and bytes are those of one OS page */
+};
+
+/* The slot that address lies in, for any 64-bit value, without touching the memory at it. False: no span of ours, or
+ * the unused tail of one. Says nothing about whether the slot is in use: the client knows that itself. */
+bool bmm__core_find(uintptr_t address, struct bmm__slot *slot);
+
+struct bmm__span_view {
+    uintptr_t start;
+    size_t slot_bytes; /* of page runs: one OS page */
+    uint32_t slot_count;
+    uint32_t kind;     /* enum bmm_span_kind of brainmm/snapshot.h */
+};
+struct bmm__span_view bmm__core_span_view(const struct bmm__span *span);
+void **bmm__core_span_side(struct bmm__span *span); /* access through atomic.h */
+
+/* Calls visit for every span with a side pointer. Spans born or ended meanwhile may be missed. */
+void bmm__core_walk(void (*visit)(struct bmm__span *span, void *side, void *context), void *context);
+
+/* ---- threads ---- */
+
+/* Where the client may keep one pointer for the calling thread. NULL in a thread whose heap is gone (late TLS
+ * destructors) or could not be made: such calls must do without. */
+void **bmm__core_thread_state(void);
+
+/* Number of OS memory bytes for the client's own tables: zeroed, never given back, from a pool of its own, so that
+ * small tables cost no mapping each. NULL: out of memory. */
+void *bmm__core_meta_alloc(size_t bytes);
+
+#endif

@@ -1,0 +1,116 @@
+/* The operating system, as a contract. One file of the family os_linux.c, os_windows.c, os_darwin.c fulfils it.
+ *
+ * Words: *OS page*: bmm__os_page_bytes(). *Granule*: BMM__GRANULE, the unit in which address space is reserved.
+ * Common to all functions: callable before main, in any thread, in a forked child; none allocates from a heap of
+ * ours, none is a cancellation point, errno is kept unless the function says that it reports through errno.
+ * Ranges given to commit, decommit and protect are whole OS pages inside one reservation; release takes whole
+ * reservations only (VirtualFree could do no better), and nothing relies on trimming heads or tails.
+ */
+#ifndef BMM_OS_H
+#define BMM_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BMM__GRANULE ((size_t)65536)
+#define BMM__GRANULE_SHIFT 16
+
+/* ---- memory ---- */
+
+size_t bmm__os_page_bytes(void);
+
+/* Address space of `bytes` (a multiple of BMM__GRANULE), its start a multiple of `align` (a power of two ≥ granule).
+ * Nothing behind it yet: an access faults. NULL: none to be had (ENOMEM is not set here). */
+void *bmm__os_reserve(size_t bytes, size_t align);
+
+/* Makes reserved pages readable and writable; pages never touched or decommitted read as zero. False: out of memory. */
+bool bmm__os_commit(void *start, size_t bytes);
+
+/* Reserve and commit in one call. */
+void *bmm__os_map(size_t bytes, size_t align);
+
+/* Gives the memory behind committed pages back; they stay usable and read as zero when touched again. */
+void bmm__os_purge(void *start, size_t bytes);
+
+/* Gives the memory back and makes the pages inaccessible; commit makes them usable again. */
+void bmm__os_decommit(void *start, size_t bytes);
+
+/* Gives a whole reservation back. */
+void bmm__os_release(void *start, size_t bytes);
+
+enum { BMM__OS_NONE = 0, BMM__OS_READ = 1, BMM__OS_WRITE = 2, BMM__OS_EXECUTE = 4 };
+/* Changes access rights. False with errno of the system. */
+bool bmm__os_protect(void *start, size_t bytes, unsigned rights);
+
+/* Grows or shrinks a whole reservation, by changing page addresses where needed. The new start is a multiple of
+ * `align`. NULL: this system cannot, or there is no room; nothing changed. Optional: a system may always say NULL. */
+void *bmm__os_remap(void *start, size_t old_bytes, size_t new_bytes, size_t align);
+
+/* A committed OS page that reads as zero in a forked child. NULL where the system has no such thing. */
+void *bmm__os_page_wiped_on_fork(void);
+
+/* ---- time, identity, waiting ---- */
+
+uint64_t bmm__os_clock_mono_ns(void);
+uint64_t bmm__os_clock_real_ns(void);
+uint64_t bmm__os_random(void);     /* a word of the system's entropy; never fails, may be weak at early boot */
+uint32_t bmm__os_process_id(void); /* always asks the system: right in a raw clone, too */
+uint32_t bmm__os_parent_id(void);
+uint32_t bmm__os_thread_id(void);
+void bmm__os_thread_name(char name[16]);   /* of the calling thread, NUL-padded */
+uint64_t bmm__os_process_birth(void); /* stays over exec and tells two users of one process id apart; 0: unknown */
+uint64_t bmm__os_address_limit(void); /* most bytes of address space the process may have (RLIMIT_AS); UINT64_MAX: any */
+bool bmm__os_is_secure(void);      /* set-uid or alike: the environment must not be believed (AT_SECURE) */
+void bmm__os_wait(uint32_t *word, uint32_t value); /* sleeps while *word == value; may wake for no reason */
+void bmm__os_wake(uint32_t *word, int count);
+
+/* Value of an environment variable, NULL if absent; right also before libc has started. Not copied. */
+const char *bmm__os_environment(const char *name);
+/* Writes the program's arguments, each NUL-terminated, to buffer; returns bytes written (cut at capacity). */
+size_t bmm__os_command_line(char *buffer, size_t capacity);
+
+/* ---- files: only what the recorder and messages need; -1 or false with errno on failure ---- */
+
+void bmm__os_write_error(const char *text, size_t bytes); /* to stderr, whole, whatever it takes; failures ignored */
+int bmm__os_file_create(const char *path);                /* new, 0600, never through a link */
+int bmm__os_file_open(const char *path);                  /* for reading */
+long bmm__os_file_read(int file, void *buffer, size_t bytes);
+bool bmm__os_file_append(const char *path, const void *data, size_t bytes); /* one write, O_APPEND, creates 0600 */
+bool bmm__os_file_allocate(int file, uint64_t offset, uint64_t bytes); /* real space: a later store cannot SIGBUS */
+void *bmm__os_file_map(int file, uint64_t offset, size_t bytes, void *at); /* shared, read-write, over `at` */
+void bmm__os_file_close(int file);
+bool bmm__os_file_remove(const char *path);
+uint64_t bmm__os_directory_free(const char *path); /* bytes free there; 0: no such writable directory */
+long bmm__os_link_read(const char *path, char *buffer, size_t capacity); /* NUL-terminated; -1 */
+
+/* Needed by debug/recorder.c. file_allocate must ask RLIMIT_FSIZE first (going past it is a signal, not an error). */
+int bmm__os_file_reopen(const char *path); /* an existing file, for reading and writing, never through a link */
+struct bmm__os_file_facts {
+    uint64_t volume, number; /* the same file has the same two, whatever it is called */
+    bool is_regular;
+    bool raises_rights; /* executing it makes the process secure: set-uid/-gid to someone else, file capabilities */
+};
+bool bmm__os_file_facts(int file, struct bmm__os_file_facts *facts);
+/* Needed by debug/exit.c: many programs close stderr in their last atexit handler. keep copies the descriptor to a high
+ * number that exec closes, and remembers what it is; restore makes it stderr again if nothing is open there now (and
+ * the copy is still the same file), else opens /dev/null there, lest a message end in a file that got the number. */
+void bmm__os_error_keep(void);
+void bmm__os_error_restore(void);
+/* Private, zeroed, readable and writable pages over a range that bmm__os_file_map had mapped (or that is reserved). */
+bool bmm__os_private_map(void *at, size_t bytes);
+
+/* Needed by debug/exec.c: replaces the process image by one raw system call, no search, no allocation; callable in a
+ * child of vfork. Returns -1 with errno. */
+int bmm__os_exec(const char *path, char *const arguments[], char *const environment[]);
+int bmm__os_exec_file(int file, char *const arguments[], char *const environment[]);
+
+/* Starts `path` with arguments and the environment less LD_PRELOAD and BRAINMM_OPTIONS, waits for its end.
+ * Returns its wait status, -1 when it could not be started. Signals are blocked for the duration, and the program's
+ * SIGCHLD disposition, children and descriptors are not disturbed. */
+int bmm__os_run_and_wait(const char *path, const char *const *arguments);
+
+/* Stops the process at once, as abort() does, without running any of its code. */
+_Noreturn void bmm__os_abort(void);
+
+#endif

@@ -1,0 +1,29 @@
+/* The client's functions: what happens at malloc, free and realloc while the debug layer is on. The order in each call:
+ * stack first (before any lock), then the core, then the record. */
+#ifndef BMM_CALLS_H
+#define BMM_CALLS_H
+
+#include "block.h"
+#include "caller.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+void *bmm__call_alloc(size_t size, size_t align, bool is_zeroed, unsigned kind);
+void bmm__call_free(void *p, size_t given_size, size_t given_align, unsigned kind);
+/* Of what is not a live block: reported, NULL; errno is the caller's business. */
+void *bmm__call_realloc(void *p, size_t size, unsigned kind);
+size_t bmm__call_usable_size(const void *p); /* the requested size */
+
+/* ---- what free and realloc share ---- */
+
+/* The call passed what is not a live block: ignored, after it was reported. */
+void bmm__call_refuse(uintptr_t address, enum bmm__block_is what, const struct bmm__block *block,
+                      enum bmm_error_moment moment, unsigned kind, struct bmm__caller *caller);
+/* Kinds, sizes and guards of a claimed block. */
+void bmm__call_judge(struct bmm__block *block, enum bmm_error_moment moment, unsigned kind, size_t given_size,
+                     size_t given_align, struct bmm__caller *caller);
+/* Ends a claimed block: through the quarantine, where it was born under check. */
+void bmm__call_end(struct bmm__block *block, const struct bmm__caller *caller);
+
+#endif

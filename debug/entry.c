@@ -1,0 +1,64 @@
+/* The entry of libbrainmm_debug: chooses the client by the options. (libbrainmm's is core/client_none.c: no client.) */
+#include "calls.h"
+#include "dl.h"
+#include "exec.h"
+#include "exit.h"
+#include "guard.h"
+#include "options.h"
+#include "process.h"
+#include "record.h"
+#include "stack.h"
+#include "thread.h"
+
+#include "core/client.h"
+
+static void thread_end(void *state)
+{
+    if (state != NULL)
+        bmm__thread_end(state);
+}
+
+/* The tables of debug are consistent whenever their locks are held, and core's fork holds every lock. */
+static void fork_nothing(void)
+{
+}
+
+static const struct bmm__client client = {
+    .alloc = bmm__call_alloc,
+    .free = bmm__call_free,
+    .realloc = bmm__call_realloc,
+    .usable_size = bmm__call_usable_size,
+    .thread_end = thread_end,
+    .span_end = bmm__side_end,
+    .fork_prepare = fork_nothing,
+    .fork_parent = fork_nothing,
+    .fork_child = bmm__process_fork_child,
+};
+
+const struct bmm__client *bmm__client_open(void)
+{
+    bmm__options_open();
+    if (bmm__options.mode == BMM_MODE_OFF)
+        return NULL;
+    bmm__guard_open();
+    bmm__recorder_prepare();
+    bmm__process_settle();
+    bmm__stack_open(bmm__options.depth_max);
+    return &client;
+}
+
+void bmm__client_start(void)
+{
+    bmm__dl_start();
+    bmm__viewer_start(); /* before exec_start, which asks for the library's name */
+    bmm__exec_start();
+    if (bmm__options.mode == BMM_MODE_OFF)
+        return;
+    bmm__stack_start();
+    bmm__exit_start();
+}
+
+void bmm__client_report_leaks(bool on)
+{
+    bmm__options.wants_summary = on;
+}

@@ -1,0 +1,128 @@
+/* See exit.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "exit.h"
+
+#include "check.h"
+#include "error.h"
+#include "options.h"
+#include "process.h"
+#include "text.h"
+#include "thread.h"
+
+#include "core/os.h"
+
+#include <stdlib.h>
+
+/* Not every libc has them; what is missing is NULL. */
+extern int on_exit(void (*function)(int status, void *argument), void *argument) __attribute__((weak));
+extern int __cxa_atexit(void (*function)(void *argument), void *argument, void *module) __attribute__((weak));
+
+static uint32_t has_run; /* X1; private, copied by fork: 0 in a child of a process that is not exiting */
+
+static void say_where(const char *path)
+{
+    struct bmm__text line;
+    bmm__text_begin(&line);
+    bmm__text_put(&line, "report: run 'brainmm show ");
+    bmm__text_put(&line, path);
+    bmm__text_put(&line, "'");
+    bmm__text_send(&line);
+}
+
+/* brainmm report --snapshot FILE [--quiet] [--contents] [--report OUT]…; it removes the file when all is written, and
+ * says itself why it could not (status 2). */
+static void make_report(const char *path)
+{
+    const char *arguments[7 + 2 * BMM__OPTIONS_REPORTS_MAX];
+    unsigned count = 0;
+    arguments[count++] = "brainmm";
+    arguments[count++] = "report";
+    arguments[count++] = "--snapshot";
+    arguments[count++] = path;
+    if (!bmm__options.wants_summary)
+        arguments[count++] = "--quiet";
+    if (bmm__options.wants_contents)
+        arguments[count++] = "--contents";
+    for (unsigned i = 0; i < bmm__options.report_count; i++) {
+        arguments[count++] = "--report";
+        arguments[count++] = bmm__options.reports[i];
+    }
+    arguments[count] = NULL;
+    const char *viewer = bmm__viewer_path();
+    int status = viewer != NULL ? bmm__os_run_and_wait(viewer, arguments) : -1;
+    bool is_finished = status >= 0 && (status & 0x7f) == 0 && (status >> 8 & 0xff) < 126;
+    if (!is_finished)
+        say_where(path);
+}
+
+static void say_no_recorder(void)
+{
+    struct bmm__text line;
+    bmm__text_begin(&line);
+    bmm__text_put(&line, "no report: no directory had room for the recorder file (option 'dir')");
+    bmm__text_send(&line);
+}
+
+static void report(void)
+{
+    if (bmm__options.is_managed || bmm__process_is_forked())
+        return; /* the manager makes it; a child without one has said its errors at once */
+    const char *path = bmm__recorder_path();
+    bool is_wanted = bmm__options.wants_summary || bmm__options.report_count != 0;
+    bmm__os_error_restore();
+    if (is_wanted && path == NULL)
+        say_no_recorder();
+    else if (is_wanted)
+        make_report(path);
+    else if (path != NULL && bmm__options.directory == NULL)
+        bmm__os_file_remove(path);
+}
+
+static void run(int status)
+{
+    if (bmm__options.mode == BMM_MODE_OFF || bmm__exchange_acq_rel(&has_run, 1u) != 0)
+        return;
+    bmm__check_all(BMM_MOMENT_EXIT);
+    if (bmm__load_acquire(&bmm__recorder_process->state) == BMM__RECORDER_UNSETTLED)
+        return; /* a forked child that recorded nothing: what is mapped is its parent's */
+    struct bmm_snapshot_header *header = bmm__recorder_header();
+    uint64_t alloc_count, free_count;
+    bmm__thread_counts(&alloc_count, &free_count);
+    bmm__store_relaxed(&header->alloc_count, alloc_count);
+    bmm__store_relaxed(&header->free_count, free_count);
+    bmm__store_relaxed(&header->exit_status, status);
+    bmm__store_relaxed(&header->exit_unix_ns, bmm__os_clock_real_ns());
+    bmm__store_release(&header->state, (uint32_t)BMM_SNAPSHOT_EXITED); /* last: all of the above is there */
+    report();
+}
+
+static void run_with_status(int status, void *argument)
+{
+    (void)argument;
+    run(status);
+}
+
+static void run_without_status(void *argument)
+{
+    (void)argument;
+    run(-1);
+}
+
+static void run_plain(void)
+{
+    run(-1);
+}
+
+void bmm__exit_start(void)
+{
+    if (!bmm__options.is_managed && bmm__options.wants_summary)
+        bmm__os_error_keep();
+    /* No module handle: the entry must not run when this library's own destructors do, that is before others'. */
+    if (on_exit != NULL && on_exit(run_with_status, NULL) == 0)
+        return;
+    if (__cxa_atexit != NULL && __cxa_atexit(run_without_status, NULL, NULL) == 0)
+        return;
+    atexit(run_plain);
+}

@@ -1,0 +1,27 @@
+/* The end of the process: last verification, last words, and the report.
+ *
+ * The hook is registered first, so it runs last: after every destructor and atexit handler of the program and of
+ * other libraries. Memory work after it is still recorded, and its errors are still entered; there is no second report.
+ *
+ * Invariants
+ *  X1  Once per process. A forked child has its own turn.
+ *  X2  Nothing the hook does needs the program's heap, stdio or locks.
+ */
+#ifndef BMM_EXIT_H
+#define BMM_EXIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* When libc is usable. */
+void bmm__exit_start(void);
+
+/* Where the report is made: BRAINMM_VIEWER, or `brainmm` beside the library's own file, or in ../bin from there.
+ * NULL: nowhere. */
+const char *bmm__viewer_path(void);
+void bmm__viewer_start(void); /* remembers where the library lies, before the program changes directory */
+
+/* The file name of the library as the loader knows it, without directories; "" when it is part of the program. */
+const char *bmm__library_name(void);
+
+#endif

@@ -1,0 +1,101 @@
+/* realloc: in place where it may stay, else by moving pages, else by copying. */
+#include "birth.h"
+#include "calls.h"
+
+#include <string.h>
+
+#define MOVE_ALWAYS_BYTES ((size_t)65536) /* a growing block up to here moves, so that stale pointers are found */
+
+/* True where the block should stay if it can: always under leak; under check what shrinks a little or is large. */
+static bool should_stay(const struct bmm__block *block, size_t size)
+{
+    if (block->record->mode != BMM_MODE_CHECK)
+        return true;
+    size_t old_size = bmm__block_size(block);
+    return size > old_size ? old_size > MOVE_ALWAYS_BYTES : size >= old_size / 2;
+}
+
+/* In place, the record says the new size; NULL: it does not fit. The block is claimed, and live again if it worked. */
+static void *resize(struct bmm__block *block, size_t size, unsigned kind, const struct bmm__caller *caller)
+{
+    size_t align = bmm__record_align(block->record);
+    size_t old_size = bmm__block_size(block);
+    size_t bytes = bmm__birth_slot_bytes(size, align);
+    if (bytes < size || !bmm__core_resize((void *)block->slot.start, bytes))
+        return NULL;
+    struct bmm__block now;
+    if (!bmm__birth_find((void *)block->slot.start, &now, caller->is_settled))
+        return NULL;
+    *block = now;
+    return bmm__birth_in(block, size, align, kind, old_size, caller);
+}
+
+/* The same pages at another address. The old record must not be found live by anyone when its span ends, nor be
+ * taken for a freed block. */
+static void *remap(struct bmm__block *block, size_t size, unsigned kind, const struct bmm__caller *caller)
+{
+    if (block->side->slot_count != 1 || bmm__core_span_view(block->slot.span).kind != BMM_SPAN_LARGE)
+        return NULL;
+    size_t align = bmm__record_align(block->record);
+    size_t old_size = bmm__block_size(block);
+    size_t bytes = bmm__birth_slot_bytes(size, align);
+    if (bytes < size)
+        return NULL;
+    bmm__store_release(&block->record->state, (uint8_t)BMM_SLOT_NEVER);
+    void *slot_start = bmm__core_remap((void *)block->slot.start, bytes);
+    if (slot_start == NULL) {
+        bmm__store_release(&block->record->state, (uint8_t)BMM__SLOT_BUSY);
+        return NULL;
+    }
+    size_t front = block->start - block->slot.start;
+    if (!bmm__birth_find(slot_start, block, caller->is_settled))
+        return (char *)slot_start + front; /* UNRECORDED from now on */
+    return bmm__birth_in(block, size, align, kind, old_size, caller);
+}
+
+static void *move(struct bmm__block *block, size_t size, unsigned kind, const struct bmm__caller *caller)
+{
+    size_t old_size = bmm__block_size(block);
+    void *moved = bmm__birth_make(size, bmm__record_align(block->record), false, kind, caller);
+    if (moved == NULL) {
+        bmm__block_unclaim(block);
+        return NULL;
+    }
+    memcpy(moved, (const void *)block->start, old_size < size ? old_size : size);
+    bmm__call_end(block, caller);
+    return moved;
+}
+
+/* A block without a record: as much as its slot holds is copied. */
+static void *move_unrecorded(const struct bmm__block *block, const void *p, size_t size, unsigned kind,
+                             const struct bmm__caller *caller)
+{
+    size_t held = block->slot.start + block->slot.bytes - (uintptr_t)p;
+    void *moved = bmm__birth_make(size, 16, false, kind, caller);
+    if (moved != NULL) {
+        memcpy(moved, p, held < size ? held : size);
+        bmm__core_free((void *)block->slot.start);
+    }
+    return moved;
+}
+
+void *bmm__call_realloc(void *p, size_t size, unsigned kind)
+{
+    struct bmm__caller caller = bmm__caller_of_alloc();
+    struct bmm__block block;
+    enum bmm__block_is what = bmm__block_claim((uintptr_t)p, &block);
+    if (BMM__UNLIKELY(what == BMM__BLOCK_UNRECORDED))
+        return move_unrecorded(&block, p, size, kind, &caller);
+    if (BMM__UNLIKELY(what != BMM__BLOCK_LIVE)) {
+        bmm__call_refuse((uintptr_t)p, what, &block, BMM_MOMENT_REALLOC, kind, &caller);
+        return NULL;
+    }
+    bmm__call_judge(&block, BMM_MOMENT_REALLOC, kind, SIZE_MAX, 0, &caller);
+    void *result = NULL;
+    if (should_stay(&block, size)) {
+        result = resize(&block, size, kind, &caller);
+        if (result == NULL)
+            result = remap(&block, size, kind, &caller);
+    }
+    return result != NULL ? result : move(&block, size, kind, &caller);
+}

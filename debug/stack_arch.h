@@ -1,0 +1,94 @@
+/* What unwinding must know of the machine, and nothing else does: DWARF register numbers, where a return address is
+ * saved, how to read one's own registers, what a signal trampoline looks like. A new machine is a new section here.
+ * The fast rules assume that where a rule saves fp, it saves the return address at a place that follows from it.
+ *
+ * Words. *fp*: the frame-pointer register, whatever the code uses it for.
+ */
+#ifndef BMM_STACK_ARCH_H
+#define BMM_STACK_ARCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Enough to find the caller of a frame with a fast rule. */
+struct bmm__frame_state {
+    uintptr_t pc, sp, fp;
+};
+
+#if defined(__x86_64__)
+
+#define BMM__ARCH_REGISTERS 17 /* rax rdx rcx rbx rsi rdi rbp rsp r8 … r15, return address */
+#define BMM__ARCH_FP 6
+#define BMM__ARCH_SP 7
+#define BMM__ARCH_RA 16
+#define BMM__ARCH_PC 16                                 /* where the two functions below put the program counter */
+#define BMM__ARCH_RA_OFFSET(fp_distance) ((intptr_t)-8) /* from the CFA; call pushed it */
+#define BMM__ARCH_RA_CODE(ra) (ra)
+#define BMM__ARCH_CODE_BITS 47 /* of user code addresses */
+#define BMM__ARCH_RED_ZONE 128 /* bytes below sp that a leaf may use */
+
+/* The state of the function that called the one this is used in. The builtin makes the compiler set up rbp there. */
+#define BMM__ARCH_CALLER_STATE(state) \
+    do { \
+        const uintptr_t *frame_ = (const uintptr_t *)__builtin_frame_address(0); \
+        (state)->fp = frame_[0]; \
+        (state)->pc = frame_[1]; \
+        (state)->sp = (uintptr_t)(frame_ + 2); \
+    } while (0)
+
+/* All registers at one point of the function it is used in, numbered as DWARF does. */
+#define BMM__ARCH_ALL_REGISTERS(r) \
+    __asm__ volatile("movq %%rbx, 24(%0)\n\tmovq %%rbp, 48(%0)\n\tmovq %%rsp, 56(%0)\n\t" \
+                     "movq %%r12, 96(%0)\n\tmovq %%r13, 104(%0)\n\tmovq %%r14, 112(%0)\n\tmovq %%r15, 120(%0)\n\t" \
+                     "leaq 0(%%rip), %%rax\n\tmovq %%rax, 128(%0)" \
+                     : \
+                     : "r"(r) \
+                     : "rax", "memory")
+
+/* Of those: what every function leaves as it found it, and where we are. */
+static inline void bmm__arch_mark_kept(bool is_known[BMM__ARCH_REGISTERS + 1])
+{
+    static const uint8_t kept[] = { 3, 6, 7, 12, 13, 14, 15, BMM__ARCH_PC };
+    for (unsigned i = 0; i < sizeof kept; i++)
+        is_known[kept[i]] = true;
+}
+
+/* Linux: a handler returns to `mov $15, %rax; syscall` with sp at the ucontext. mcontext begins 40 bytes behind. */
+#define BMM__ARCH_TRAMPOLINE_BYTES 9
+#define BMM__ARCH_CONTEXT_BYTES (40 + 8 * 17)
+
+static inline bool bmm__arch_is_trampoline(const uint8_t *code)
+{
+    return memcmp(code, "\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05", BMM__ARCH_TRAMPOLINE_BYTES) == 0;
+}
+
+/* The interrupted registers of the ucontext at sp. */
+static inline void bmm__arch_read_context(uintptr_t sp, uintptr_t registers[BMM__ARCH_REGISTERS + 1])
+{
+    /* The kernel's order: r8 … r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip. */
+    static const uint8_t dwarf_number[17] = { 8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16 };
+    const uintptr_t *saved = (const uintptr_t *)(sp + 40);
+    for (unsigned i = 0; i < 17; i++)
+        registers[dwarf_number[i]] = saved[i];
+}
+
+/* rt_sigprocmask with a senseless `how` copies the set in first, and so says EFAULT for what cannot be read. Chosen
+ * because every sandbox allows it, it touches no descriptor and changes nothing. */
+static inline long bmm__arch_probe(const void *address)
+{
+    long result;
+    register const void *old __asm__("rdx") = 0;
+    register long bytes __asm__("r10") = 8;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(14L), "D"(-1L), "S"(address), "r"(old), "r"(bytes)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+#else
+#error "unwinding knows x86-64: add a section to stack_arch.h"
+#endif
+
+#endif

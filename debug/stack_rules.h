@@ -1,0 +1,100 @@
+/* The rule cache: code address → how the caller is found, learned from the unwind tables when first needed.
+ *
+ *   address ─ bits 0–14 ─ scrambled by the tag ─► set ─► │ word │ word │      two ways of 64 bits
+ *           └ the other 32 bits: the tag ────────────────────┘ tag | rule
+ *
+ * A word, in itself complete, so that one load is a look-up and one store a fill, with no lock and no torn reads:
+ *
+ *    63            32 31      26 25           19 18              3 2    0
+ *   ┌────────────────┬──────────┬───────────────┬─────────────────┬──────┐
+ *   │ tag            │ epoch    │ fp distance/8 │ CFA offset / 8  │ kind │   kind 0: empty
+ *   └────────────────┴──────────┴───────────────┴─────────────────┴──────┘
+ *
+ * Set and tag together are the address, not a hash of it: a hit is exact. A rule that does not fit stands in a table
+ * of wide rules, and the CFA field is its index.
+ *
+ * Invariants
+ *  K1  A rule is a pure function of the code address, until the loader's map changes.
+ *  K2  bmm__rules_forget empties the cache; a fill that began before it takes its word back.
+ *  K3  Only the frame rules SP and FP and their wide forms yield a caller; all others end the fast walk.
+ *
+ * The address looked up is that of the call (return address - 1), or the interrupted one itself. One instruction sees
+ * the difference: a procedure linkage stub, whose rule depends on its own address; nothing returns into a stub.
+ */
+#ifndef BMM_STACK_RULES_H
+#define BMM_STACK_RULES_H
+
+#include "core/assert.h"
+#include "core/atomic.h"
+#include "stack_arch.h"
+
+enum bmm__rule_kind {
+    BMM__RULE_EMPTY = 0,
+    BMM__RULE_SP = 1, /* CFA = sp + offset */
+    BMM__RULE_FP = 2, /* CFA = fp + offset */
+    BMM__RULE_END,    /* no caller: a thread's first function */
+    BMM__RULE_SIGNAL, /* a signal trampoline: the caller was interrupted, its registers are at sp */
+    BMM__RULE_FULL,   /* takes registers that the fast walk does not follow */
+    BMM__RULE_NONE,   /* nobody says; CFA field 1: the address is in a module */
+    BMM__RULE_WIDE
+};
+
+#define BMM__RULE_SET_BITS (BMM__ARCH_CODE_BITS - 32)
+#define BMM__RULE_SETS (1u << BMM__RULE_SET_BITS)
+#define BMM__RULE_EPOCH_MAX 63u
+
+#define BMM__RULE_KIND(word) ((enum bmm__rule_kind)((word)&7))
+#define BMM__RULE_IS_FRAME(word) (((word)&7) - BMM__RULE_SP <= BMM__RULE_FP - BMM__RULE_SP) /* a plain one */
+#define BMM__RULE_CFA(word) ((uintptr_t)((word) >> 3 & 0xffff) * 8)
+#define BMM__RULE_FP_DISTANCE(word) ((uintptr_t)((word) >> 19 & 0x7f) * 8) /* 0: fp was not saved */
+#define BMM__RULE_EPOCH(word) ((uint32_t)((word) >> 26 & 63))
+#define BMM__RULE_WIDE_INDEX(word) ((uint32_t)((word) >> 3 & 0xffff))
+
+/* What a word says, with room. */
+struct bmm__rule {
+    uint8_t kind;       /* never WIDE or EMPTY */
+    bool is_cfa_stored; /* base + cfa_offset is where the CFA is stored (realigned stacks), not the CFA */
+    bool is_fp_saved;
+    bool is_fp_by_fp; /* saved at fp + fp_offset, not at CFA + fp_offset */
+    bool is_in_module;
+    uint16_t epoch;
+    int32_t cfa_offset;
+    int32_t fp_offset;
+};
+
+extern uint64_t bmm__rule_words[BMM__RULE_SETS][2];
+
+/* Learns the rule of an address. */
+uint64_t bmm__rule_learn(uintptr_t address);
+void bmm__rules_forget(void);
+struct bmm__rule bmm__rule_decode(uint64_t word);
+
+/* Of the module of the word's address. */
+static inline uint32_t bmm__rule_epoch(uint64_t word)
+{
+    return BMM__LIKELY(BMM__RULE_KIND(word) != BMM__RULE_WIDE) ? BMM__RULE_EPOCH(word) : bmm__rule_decode(word).epoch;
+}
+
+static inline uint64_t *bmm__rule_set(uintptr_t address)
+{
+    uint32_t low = (uint32_t)address & (BMM__RULE_SETS - 1);
+    uint32_t tag = (uint32_t)(address >> BMM__RULE_SET_BITS);
+    /* Call sites are some bytes apart: without the rotation a page of code would be spread over sixteen of the table. */
+    uint32_t spread = low >> 3 | (low & 7) << (BMM__RULE_SET_BITS - 3);
+    return bmm__rule_words[spread ^ (tag * 0x9e3779b1u) >> (32 - BMM__RULE_SET_BITS)];
+}
+
+static inline uint64_t bmm__rule_find(uintptr_t address)
+{
+    const uint64_t *set = bmm__rule_set(address);
+    uint64_t tag = address >> BMM__RULE_SET_BITS; /* more than 32 bits: no word has it, and learn says NONE */
+    uint64_t word = bmm__load_acquire(&set[0]);   /* acquire: a wide rule was written before its index */
+    if (BMM__LIKELY(word >> 32 == tag))
+        return word;
+    word = bmm__load_acquire(&set[1]);
+    if (BMM__LIKELY(word >> 32 == tag))
+        return word;
+    return bmm__rule_learn(address);
+}
+
+#endif

@@ -1,0 +1,133 @@
+/* See target.h. Looks at the first bytes of a file: ELF header and program headers, or a line that begins with #!. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "target.h"
+
+#include "core/os.h"
+
+#include <elf.h>
+#include <link.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEAD_BYTES 4096
+#define SCRIPTS_MAX 4
+
+#if __SIZEOF_POINTER__ == 8
+#define OWN_CLASS ELFCLASS64
+#else
+#define OWN_CLASS ELFCLASS32
+#endif
+
+static unsigned own_machine(void)
+{
+#if defined(__x86_64__)
+    return EM_X86_64;
+#elif defined(__i386__)
+    return EM_386;
+#elif defined(__aarch64__)
+    return EM_AARCH64;
+#elif defined(__riscv)
+    return EM_RISCV;
+#else
+    return EM_NONE;
+#endif
+}
+
+static const char *obstacle_of_elf(const char *head, size_t bytes)
+{
+    ElfW(Ehdr) header;
+    if (bytes < sizeof header)
+        return NULL;
+    memcpy(&header, head, sizeof header);
+    if (header.e_ident[EI_CLASS] != OWN_CLASS || (own_machine() != EM_NONE && header.e_machine != own_machine()))
+        return "it is for another kind of machine than this library";
+    for (unsigned i = 0; i < header.e_phnum; i++) {
+        ElfW(Phdr) segment;
+        size_t offset = header.e_phoff + (size_t)i * header.e_phentsize;
+        if (offset > bytes || bytes - offset < sizeof segment)
+            return NULL; /* further back than we look */
+        memcpy(&segment, head + offset, sizeof segment);
+        if (segment.p_type == PT_INTERP)
+            return NULL;
+    }
+    return "it is statically linked";
+}
+
+/* The interpreter of a #! line, cut out of head in place; NULL: none. */
+static const char *interpreter(char *head, size_t bytes)
+{
+    char *end = head + bytes;
+    char *start = head + 2;
+    while (start < end && (*start == ' ' || *start == '\t'))
+        start++;
+    char *stop = start;
+    while (stop < end && *stop != ' ' && *stop != '\t' && *stop != '\n' && *stop != '\0')
+        stop++;
+    if (stop == start || stop == end)
+        return NULL;
+    *stop = '\0';
+    return start;
+}
+
+const char *bmm__target_obstacle(const char *path)
+{
+    char head[HEAD_BYTES];
+    char script[HEAD_BYTES];
+    for (unsigned i = 0; i <= SCRIPTS_MAX; i++) {
+        int file = bmm__os_file_open(path);
+        if (file < 0)
+            return NULL;
+        struct bmm__os_file_facts facts;
+        bool is_known = bmm__os_file_facts(file, &facts);
+        long bytes = is_known && facts.is_regular ? bmm__os_file_read(file, head, sizeof head) : -1;
+        bmm__os_file_close(file);
+        if (bytes < 4)
+            return NULL;
+        bool is_script = head[0] == '#' && head[1] == '!';
+        if (is_known && facts.raises_rights && !is_script)
+            return "it runs with other rights (set-uid, set-gid or file capabilities)";
+        if (memcmp(head, ELFMAG, SELFMAG) == 0)
+            return obstacle_of_elf(head, (size_t)bytes);
+        const char *next = is_script ? interpreter(head, (size_t)bytes) : NULL;
+        if (next == NULL)
+            return NULL;
+        memcpy(script, next, strlen(next) + 1);
+        path = script;
+    }
+    return NULL;
+}
+
+static bool is_there(const char *path)
+{
+    struct bmm__os_file_facts facts;
+    int file = bmm__os_file_open(path);
+    if (file < 0)
+        return false;
+    bool is_regular = bmm__os_file_facts(file, &facts) && facts.is_regular;
+    bmm__os_file_close(file);
+    return is_regular;
+}
+
+const char *bmm__target_search(const char *name, char *buffer, size_t capacity)
+{
+    if (strchr(name, '/') != NULL)
+        return name;
+    const char *list = getenv("PATH");
+    size_t name_bytes = strlen(name) + 1;
+    for (const char *at = list != NULL ? list : "/bin:/usr/bin";; at++) {
+        size_t length = strcspn(at, ":");
+        if (length + 1 + name_bytes <= capacity) {
+            memcpy(buffer, at, length);
+            if (length != 0)
+                buffer[length] = '/';
+            memcpy(buffer + length + (length != 0), name, name_bytes);
+            if (is_there(buffer))
+                return buffer;
+        }
+        at += length;
+        if (*at == '\0')
+            return NULL;
+    }
+}

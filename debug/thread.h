@@ -1,0 +1,59 @@
+/* What the debug layer keeps for a thread: so that no counter, clock or list of the hot path is shared.
+ *
+ * Made at a thread's first call, taken back at its end and given to a later thread, but never freed.
+ *
+ * Invariants
+ *  D1  The fields of the first group belong to the thread alone; others may read the counts (relaxed).
+ *  D2  Every struct ever made is in one list, so that the counts of the process are a sum over it.
+ *  D3  A thread's index is its own for ever; thread 65535 stands for all that came after 65534 others, and for calls
+ *      from threads that cannot have a state.
+ */
+#ifndef BMM_THREAD_H
+#define BMM_THREAD_H
+
+#include "quarantine.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bmm__stack_memo;
+
+#define BMM__THREAD_INDEX_SHARED 65535u
+
+struct bmm__thread {
+    struct bmm__stack_memo *memo;      /* of calls that allocate */
+    struct bmm__stack_memo *free_memo; /* of frees: they come from other places of the same frames */
+    uint32_t alloc_count;              /* of this thread; with index the number of an allocation */
+    uint32_t free_count;
+    uint32_t clock_ms; /* coarse, since the recorder's start */
+    uint16_t index;
+    struct bmm__quarantine quarantine;
+
+    struct bmm__thread *next;      /* in the list of all */
+    struct bmm__thread *next_idle; /* in the list of those without a thread */
+    uint64_t past_alloc_count;     /* of the threads that had this struct before */
+    uint64_t past_free_count;
+};
+
+/* The calling thread's. NULL: it has none and cannot have one. Keeps errno. */
+struct bmm__thread *bmm__thread_current(void);
+
+void bmm__thread_end(struct bmm__thread *thread);
+void bmm__thread_fork_child(void);
+
+/* Sums over all threads, approximate while they run. */
+void bmm__thread_counts(uint64_t *alloc_count, uint64_t *free_count);
+uint32_t bmm__thread_live_count(void);
+
+uint32_t bmm__thread_clock_now(void); /* milliseconds since the recorder's start */
+
+/* The same, but asked of the system only at each 32nd allocation of the thread. */
+static inline uint32_t bmm__thread_clock(struct bmm__thread *thread)
+{
+    if ((thread->alloc_count & 31) == 0)
+        thread->clock_ms = bmm__thread_clock_now();
+    return thread->clock_ms;
+}
+
+#endif

@@ -1,0 +1,257 @@
+#include "report/add_snapshot.h"
+
+#include "report/fingerprint.h"
+#include "report/ownership.h"
+#include "report/snapshot_read.h"
+#include "report/stack_build.h"
+#include "report/words.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* What one snapshot needs while it is read. */
+struct reading {
+    struct bmm__report *report;
+    struct bmm__snapshot snapshot;
+    struct bmm__stack_build stacks;
+    uint32_t process;
+    uint64_t torn_count; /* mirror records that are not believed */
+};
+
+struct group {
+    uint32_t stack, kind;
+    uint64_t bytes, blocks;
+};
+
+struct groups {
+    struct bmm__map map; /* (stack id, kind) → list */
+    struct group *list;
+    uint32_t count, capacity;
+};
+
+static void count_block(struct reading *r, struct groups *groups, struct bmm_snapshot_mirror record)
+{
+    if (bmm_mirror_check(record.stack, record.size, record.detail) != BMM_MIRROR_CHECK(record.detail)) { /* S4 */
+        r->torn_count++;
+        return;
+    }
+    uint32_t kind = BMM_MIRROR_KIND(record.detail);
+    bool is_new;
+    uint32_t index = bmm__map_put(&groups->map, record.stack, kind, groups->count, &is_new);
+    if (is_new) {
+        groups->list = bmm__grow(groups->list, &groups->capacity, (size_t)groups->count + 1, sizeof *groups->list);
+        groups->list[groups->count++] = (struct group){ .stack = record.stack, .kind = kind };
+    }
+    struct group *group = &groups->list[index];
+    uint64_t size = (uint64_t)BMM_MIRROR_SIZE_HIGH(record.detail) << 32 | record.size;
+    group->bytes = bmm__saturating_add(group->bytes, size);
+    group->blocks++;
+}
+
+static void add_leaks(struct reading *r)
+{
+    struct groups groups = { 0 };
+    struct bmm__cursor cursor = { 0 };
+    struct bmm_snapshot_span span;
+    while (bmm__snapshot_next_span(&r->snapshot, &cursor, &span)) {
+        const struct bmm_snapshot_mirror *records = bmm__snapshot_mirror(&r->snapshot, &span);
+        for (uint32_t i = 0; i < span.slot_count; i++) {
+            struct bmm_snapshot_mirror record = records[i];
+            if (BMM_MIRROR_STATE(record.detail) == BMM_SLOT_LIVE)
+                count_block(r, &groups, record);
+        }
+    }
+    for (uint32_t i = 0; i < groups.count; i++) {
+        const struct group *group = &groups.list[i];
+        const struct bmm__stack *stack = bmm__stack_build_get(&r->stacks, group->stack);
+        const char *kind = bmm__word_alloc_kind(group->kind);
+        char fingerprint[BMM__FINGERPRINT_BYTES];
+        bmm__fingerprint(fingerprint, kind, stack);
+        struct bmm__leak *leak = bmm__report_add_leak(r->report, bmm__stack_is_runtime(stack));
+        *leak = (struct bmm__leak){ .process = r->process,
+                                    .class = bmm__intern(&r->report->strings, "unfreed"),
+                                    .kind = bmm__intern(&r->report->strings, kind),
+                                    .bytes = group->bytes,
+                                    .blocks = group->blocks,
+                                    .fingerprint = bmm__intern(&r->report->strings, fingerprint),
+                                    .stack = stack };
+    }
+    bmm__map_free(&groups.map);
+    free(groups.list);
+}
+
+static const char *thread_name(struct reading *r, uint32_t index)
+{
+    struct bmm__cursor cursor = { 0 };
+    struct bmm_snapshot_thread thread;
+    while (bmm__snapshot_next_thread(&r->snapshot, &cursor, &thread))
+        if (thread.index == index)
+            return bmm__intern_bytes(&r->report->strings, thread.name, strnlen(thread.name, sizeof thread.name));
+    return NULL;
+}
+
+static void add_errors(struct reading *r)
+{
+    struct bmm__strings *strings = &r->report->strings;
+    struct bmm__cursor cursor = { 0 };
+    struct bmm_snapshot_error found;
+    while (bmm__snapshot_next_error(&r->snapshot, &cursor, &found)) {
+        struct bmm__error *error = bmm__report_add_error(r->report);
+        error->process = r->process;
+        error->kind = bmm__intern(strings, bmm__word_error(found.kind));
+        error->moment = bmm__intern(strings, bmm__word_moment(found.moment));
+        error->repeats = found.repeat_count > 0 ? found.repeat_count : 1;
+        error->address = found.address;
+        error->block = found.block;
+        error->size = found.size;
+        error->given_size = found.given_size;
+        error->given_align = found.given_align;
+        error->align = found.align;
+        error->alloc_kind = bmm__intern(strings, bmm__word_alloc_kind(found.alloc_kind));
+        error->free_kind = bmm__intern(strings, bmm__word_free_kind(found.free_kind));
+        error->thread = thread_name(r, found.thread);
+        error->alloc_thread = found.alloc_stack != 0 ? thread_name(r, found.alloc_thread) : NULL;
+        error->time_ns = found.time_ns;
+        error->changed_count = found.changed_count;
+        for (uint32_t i = 0; i < found.changed_count && i < BMM_ERROR_CHANGED_MAX; i++)
+            error->changed[error->listed_count++] =
+                (struct bmm__changed){ found.changed[i].offset, found.changed[i].expected, found.changed[i].found };
+        error->detected = bmm__stack_build_get(&r->stacks, found.detected_stack);
+        error->allocated = bmm__stack_build_get(&r->stacks, found.alloc_stack);
+        error->freed = bmm__stack_build_get(&r->stacks, found.free_stack);
+        char fingerprint[BMM__FINGERPRINT_BYTES];
+        bmm__fingerprint(fingerprint, error->kind, error->allocated->count > 0 ? error->allocated : error->detected);
+        error->fingerprint = bmm__intern(strings, fingerprint);
+    }
+}
+
+static void add_modules(struct reading *r, struct bmm__process *process)
+{
+    struct bmm__arena *arena = &r->report->arena;
+    struct bmm__cursor cursor = { 0 };
+    struct bmm__module_record record;
+    process->module_capacity = r->stacks.module_count;
+    process->modules = bmm__arena_alloc(arena, process->module_capacity * sizeof *process->modules);
+    while (process->module_count < process->module_capacity &&
+           bmm__snapshot_next_module(&r->snapshot, &cursor, &record)) {
+        char build_id[2 * sizeof record.build_id + 1] = "";
+        for (uint32_t i = 0; i < record.build_id_bytes; i++) {
+            build_id[2 * i] = "0123456789abcdef"[record.build_id[i] >> 4];
+            build_id[2 * i + 1] = "0123456789abcdef"[record.build_id[i] & 15];
+        }
+        process->modules[process->module_count++] =
+            (struct bmm__module){ bmm__intern(&r->report->strings, record.path), record.start, record.end,
+                                  bmm__intern(&r->report->strings, build_id) };
+    }
+}
+
+static void add_command(struct reading *r, struct bmm__process *process)
+{
+    struct bmm__cursor cursor = { 0 };
+    const char *text;
+    size_t bytes;
+    while (bmm__snapshot_next_argument(&r->snapshot, &cursor, &text, &bytes))
+        process->command_count++;
+    process->command = bmm__arena_alloc(&r->report->arena, process->command_count * sizeof *process->command);
+    cursor = (struct bmm__cursor){ 0 };
+    for (uint32_t i = 0; i < process->command_count; i++)
+        process->command[i] = bmm__snapshot_next_argument(&r->snapshot, &cursor, &text, &bytes)
+                                  ? bmm__intern_bytes(&r->report->strings, text, bytes)
+                                  : bmm__intern(&r->report->strings, "");
+}
+
+static const char *state_of(const struct bmm_snapshot_header *header, const struct bmm__process_facts *facts)
+{
+    if (header->state == BMM_SNAPSHOT_EXITED)
+        return "exited";
+    if (header->state == BMM_SNAPSHOT_EXECED)
+        return "execed";
+    return facts->is_running ? "running" : "ended";
+}
+
+static void add_process(struct reading *r, const struct bmm__process_facts *facts)
+{
+    const struct bmm_snapshot_header *header = &r->snapshot.header;
+    struct bmm__strings *strings = &r->report->strings;
+    struct bmm__process *process = bmm__report_add_process(r->report);
+    process->pid = header->pid;
+    process->ppid = header->ppid;
+    process->exec_count = header->exec_count;
+    process->state = bmm__intern(strings, state_of(header, facts));
+    process->is_forked = (header->flags & BMM_SNAPSHOT_FORKED) != 0;
+    process->start_unix_ns = header->start_unix_ns;
+    process->exit_unix_ns = header->exit_unix_ns;
+    process->alloc_count = header->alloc_count;
+    process->free_count = header->free_count;
+    process->peak_bytes = header->peak_bytes;
+    process->check.mode = bmm__intern(strings, bmm__word_mode(header->mode));
+    process->check.ran = header->mode != BMM_MODE_OFF;
+    if (!process->check.ran)
+        process->check.reason = bmm__intern(strings, "mode off: nothing was recorded");
+    if (facts->has_wait && WIFEXITED(facts->wait_status)) {
+        process->has_exit = true;
+        process->exit = WEXITSTATUS(facts->wait_status);
+    } else if (facts->has_wait && WIFSIGNALED(facts->wait_status)) {
+        process->signal = WTERMSIG(facts->wait_status);
+    } else if (!facts->has_wait && header->state == BMM_SNAPSHOT_EXITED && header->exit_status >= 0) {
+        process->has_exit = true;
+        process->exit = header->exit_status & 0xff;
+    }
+    add_command(r, process);
+    add_modules(r, process);
+}
+
+static void add_unchecked(struct reading *r)
+{
+    struct bmm__cursor cursor = { 0 };
+    struct bmm__unchecked_record record;
+    while (bmm__snapshot_next_unchecked(&r->snapshot, &cursor, &record))
+        *bmm__report_add_unchecked(r->report) =
+            (struct bmm__unchecked){ r->process, record.pid, bmm__intern(&r->report->strings, record.path),
+                                     bmm__intern(&r->report->strings, record.reason) };
+}
+
+static void add_notes(struct reading *r)
+{
+    struct bmm__report *report = r->report;
+    const struct bmm_snapshot_header *header = &r->snapshot.header;
+    const char *state = report->processes[r->process].state;
+    struct bmm__cursor cursor = { 0 };
+    const char *text;
+    size_t bytes;
+    while (bmm__snapshot_next_note(&r->snapshot, &cursor, &text, &bytes))
+        bmm__report_add_note(report, r->process, bmm__intern_bytes(&report->strings, text, bytes));
+    if (strcmp(state, "ended") == 0)
+        bmm__report_add_note(report, r->process,
+                             "ended without its exit hook (signal or _exit): freed blocks up to then are known, "
+                             "final verification did not run");
+    if (strcmp(state, "running") == 0)
+        bmm__report_add_note(report, r->process, "still running: its blocks are those of the moment of this report");
+    if (header->flags & BMM_SNAPSHOT_FULL)
+        bmm__report_add_note(report, r->process,
+                             "the recorder was full: later records are missing (see the option recorder_max)");
+    if (header->flags & BMM_SNAPSHOT_ERRORS_LOST)
+        bmm__report_add_note(report, r->process, "more distinct errors happened than are recorded");
+    if (r->torn_count + r->snapshot.damaged_count > 0)
+        bmm__report_add_note(report, r->process,
+                             bmm__arena_printf(&report->arena, "%llu records were not complete and are left out",
+                                               (unsigned long long)(r->torn_count + r->snapshot.damaged_count)));
+}
+
+bool bmm__report_add_snapshot(struct bmm__report *report, struct bmm__symbolizer *symbolizer, const char *path,
+                              const struct bmm__process_facts *facts, struct bmm__why *why)
+{
+    struct reading r = { .report = report, .process = report->process_count };
+    if (!bmm__snapshot_open(&r.snapshot, path, why))
+        return false;
+    bmm__stack_build_open(&r.stacks, &r.snapshot, symbolizer, &report->arena);
+    add_process(&r, facts);
+    add_leaks(&r);
+    add_errors(&r);
+    add_unchecked(&r);
+    add_notes(&r);
+    bmm__stack_build_free(&r.stacks);
+    bmm__snapshot_close(&r.snapshot);
+    return true;
+}

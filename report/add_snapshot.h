@@ -1,0 +1,24 @@
+/* One process into the report: from its snapshot to leaks grouped by stack, errors, modules, unchecked children. */
+#ifndef BMM_REPORT_ADD_SNAPSHOT_H
+#define BMM_REPORT_ADD_SNAPSHOT_H
+
+#include "report/report.h"
+#include "report/symbol.h"
+
+#include <stdbool.h>
+
+/* What the reader of the snapshot knows of the process from elsewhere. */
+struct bmm__process_facts {
+    bool is_running; /* it still lives: what it has is not given up yet */
+    bool has_wait;   /* wait_status is that of waitpid */
+    int wait_status;
+};
+
+/* False: the report is unchanged, why tells what is wrong with the file. */
+bool bmm__report_add_snapshot(struct bmm__report *report, struct bmm__symbolizer *symbolizer, const char *path,
+                              const struct bmm__process_facts *facts, struct bmm__why *why);
+
+/* When all processes are in: notes about modules whose symbols could not be found, and what helps. */
+void bmm__report_add_symbol_notes(struct bmm__report *report, const struct bmm__symbolizer *symbolizer);
+
+#endif

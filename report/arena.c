@@ -1,0 +1,105 @@
+#include "report/arena.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK_BYTES ((size_t)256 * 1024)
+
+struct bmm__arena_block {
+    struct bmm__arena_block *older;
+    _Alignas(16) unsigned char bytes[];
+};
+
+static _Noreturn void out_of_memory(void)
+{
+    fputs("brainmm: out of memory while making the report\n", stderr);
+    exit(2);
+}
+
+void *bmm__must_alloc(size_t bytes)
+{
+    void *memory = malloc(bytes > 0 ? bytes : 1);
+    if (memory == NULL)
+        out_of_memory();
+    return memory;
+}
+
+void *bmm__must_zero(size_t count, size_t element_bytes)
+{
+    void *memory = calloc(count > 0 ? count : 1, element_bytes);
+    if (memory == NULL)
+        out_of_memory();
+    return memory;
+}
+
+void *bmm__arena_alloc(struct bmm__arena *arena, size_t bytes)
+{
+    if (bytes > SIZE_MAX / 2)
+        out_of_memory();
+    bytes = (bytes + 15) & ~(size_t)15;
+    if (bytes > (size_t)(arena->end - arena->next)) {
+        size_t room = bytes > BLOCK_BYTES / 4 ? bytes : BLOCK_BYTES;
+        struct bmm__arena_block *block = bmm__must_zero(1, sizeof *block + room);
+        if (room != BLOCK_BYTES && arena->blocks != NULL) {
+            /* A large piece gets a block of its own behind the newest, whose rest stays in use. */
+            block->older = arena->blocks->older;
+            arena->blocks->older = block;
+            return block->bytes;
+        }
+        block->older = arena->blocks;
+        arena->blocks = block;
+        arena->next = block->bytes;
+        arena->end = block->bytes + room;
+    }
+    void *memory = arena->next;
+    arena->next += bytes;
+    return memory;
+}
+
+char *bmm__arena_text(struct bmm__arena *arena, const char *text, size_t bytes)
+{
+    char *copy = bmm__arena_alloc(arena, bytes + 1);
+    memcpy(copy, text, bytes);
+    return copy;
+}
+
+char *bmm__arena_printf(struct bmm__arena *arena, const char *format, ...)
+{
+    va_list arguments, again;
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    char *text = bmm__arena_alloc(arena, (size_t)(length > 0 ? length : 0) + 1);
+    vsnprintf(text, (size_t)(length > 0 ? length : 0) + 1, format, again);
+    va_end(again);
+    return text;
+}
+
+void bmm__arena_free(struct bmm__arena *arena)
+{
+    while (arena->blocks != NULL) {
+        struct bmm__arena_block *older = arena->blocks->older;
+        free(arena->blocks);
+        arena->blocks = older;
+    }
+    arena->next = arena->end = NULL;
+}
+
+void *bmm__grow(void *items, uint32_t *capacity, size_t count, size_t element_bytes)
+{
+    if (count <= *capacity)
+        return items;
+    size_t room = *capacity > 0 ? *capacity : 16;
+    while (room < count)
+        room *= 2;
+    if (room > UINT32_MAX)
+        out_of_memory();
+    void *moved = reallocarray(items, room, element_bytes);
+    if (moved == NULL)
+        out_of_memory();
+    *capacity = (uint32_t)room;
+    return moved;
+}

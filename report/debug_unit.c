@@ -1,0 +1,224 @@
+#include "report/debug_unit.h"
+
+#include "report/arena.h"
+
+#include <dwarf.h>
+#include <stdlib.h>
+
+#define TREE_DEPTH_MAX 256 /* deeper trees come from damaged files only */
+
+bool bmm__debug_range_is_real(uint64_t start, uint64_t end)
+{
+    return start > 1 && start < end && end < (uint64_t)-16;
+}
+
+static int by_start(const void *left, const void *right)
+{
+    const struct bmm__debug_function *a = left, *b = right;
+    return (a->start > b->start) - (a->start < b->start);
+}
+
+static void add_function(struct bmm__debug_unit *unit, Dwarf_Die *die)
+{
+    Dwarf_Addr base, start, end;
+    ptrdiff_t at = 0;
+    while ((at = dwarf_ranges(die, at, &base, &start, &end)) > 0) {
+        if (!bmm__debug_range_is_real(start, end))
+            continue;
+        unit->functions = bmm__grow(unit->functions, &unit->function_capacity, (size_t)unit->function_count + 1,
+                                    sizeof *unit->functions);
+        unit->functions[unit->function_count++] =
+            (struct bmm__debug_function){ .start = start, .end = end, .die = *die };
+    }
+}
+
+/* Functions stand at the top of a unit, in namespaces and modules; only nested ones and those of some languages'
+ * types are deeper, and looking for them costs a walk over the whole tree. */
+static bool is_entered(int tag, bool is_deep)
+{
+    if (tag == DW_TAG_namespace || tag == DW_TAG_module)
+        return true;
+    return is_deep && (tag == DW_TAG_subprogram || tag == DW_TAG_lexical_block || tag == DW_TAG_structure_type ||
+                       tag == DW_TAG_class_type || tag == DW_TAG_union_type || tag == DW_TAG_enumeration_type);
+}
+
+static void find_functions(struct bmm__debug_unit *unit, Dwarf_Die *parent, bool is_deep, unsigned depth)
+{
+    Dwarf_Die die;
+    if (depth > TREE_DEPTH_MAX || dwarf_child(parent, &die) != 0)
+        return;
+    do {
+        int tag = dwarf_tag(&die);
+        if (tag == DW_TAG_subprogram)
+            add_function(unit, &die);
+        if (is_entered(tag, is_deep))
+            find_functions(unit, &die, is_deep, depth + 1);
+    } while (dwarf_siblingof(&die, &die) == 0);
+}
+
+static void index_functions(struct bmm__debug_unit *unit, bool is_deep)
+{
+    bmm__debug_unit_clear(unit);
+    find_functions(unit, &unit->tree, is_deep, 0);
+    if (unit->function_count > 0)
+        qsort(unit->functions, unit->function_count, sizeof *unit->functions, by_start);
+    unit->is_indexed = true;
+    unit->is_indexed_deeply = is_deep;
+    if (dwarf_getsrclines(&unit->die, &unit->lines, &unit->line_count) != 0)
+        unit->line_count = 0;
+    if (dwarf_getsrcfiles(&unit->tree, &unit->files, &unit->file_count) != 0)
+        unit->file_count = 0;
+}
+
+static struct bmm__debug_function *find_function(struct bmm__debug_unit *unit, uint64_t address)
+{
+    uint32_t low = 0, high = unit->function_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (unit->functions[middle].start <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (uint32_t i = low; i > 0 && low - i < 8; i--)
+        if (address < unit->functions[i - 1].end)
+            return &unit->functions[i - 1];
+    return NULL;
+}
+
+struct inline_walk {
+    struct bmm__inline_range *ranges;
+    uint32_t count, capacity;
+};
+
+static void find_inlines(struct inline_walk *walk, Dwarf_Die *parent, uint32_t depth, unsigned tree_depth)
+{
+    Dwarf_Die die;
+    if (tree_depth > TREE_DEPTH_MAX || dwarf_child(parent, &die) != 0)
+        return;
+    do {
+        int tag = dwarf_tag(&die);
+        if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_lexical_block && tag != DW_TAG_try_block &&
+            tag != DW_TAG_catch_block && tag != DW_TAG_with_stmt)
+            continue;
+        uint32_t below = depth;
+        if (tag == DW_TAG_inlined_subroutine) {
+            below = depth + 1;
+            Dwarf_Addr base, start, end;
+            ptrdiff_t at = 0;
+            while ((at = dwarf_ranges(&die, at, &base, &start, &end)) > 0) {
+                if (start >= end)
+                    continue;
+                walk->ranges = bmm__grow(walk->ranges, &walk->capacity, (size_t)walk->count + 1, sizeof *walk->ranges);
+                walk->ranges[walk->count++] = (struct bmm__inline_range){ start, end, below, die };
+            }
+        }
+        find_inlines(walk, &die, below, tree_depth + 1);
+    } while (dwarf_siblingof(&die, &die) == 0);
+}
+
+static void index_inlines(struct bmm__debug_function *function)
+{
+    struct inline_walk walk = { 0 };
+    find_inlines(&walk, &function->die, 0, 0);
+    function->inlines = walk.ranges;
+    function->inline_count = walk.count;
+    function->is_indexed = true;
+}
+
+/* The linkage name where it is mangled and says more than the plain one; in C it is an alias at best. */
+static const char *function_name(Dwarf_Die *die)
+{
+    Dwarf_Attribute attribute;
+    const char *name = dwarf_formstring(dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute));
+    if (name == NULL)
+        name = dwarf_formstring(dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute));
+    bool is_mangled = name != NULL && name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
+    return is_mangled ? name : dwarf_diename(die);
+}
+
+/* The line table's row for the address. Line 0 says "no line of the source": the row before it is the better answer. */
+static void find_line(const struct bmm__debug_unit *unit, uint64_t address, struct bmm__source_frame *frame)
+{
+    size_t low = 0, high = unit->line_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        Dwarf_Addr start = 0;
+        dwarf_lineaddr(dwarf_onesrcline(unit->lines, middle), &start);
+        if (start <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (size_t i = low; i > 0 && low - i < 16; i--) {
+        Dwarf_Line *row = dwarf_onesrcline(unit->lines, i - 1);
+        bool is_end = false;
+        int line = 0;
+        if (dwarf_lineendsequence(row, &is_end) != 0 || is_end)
+            return;
+        if (dwarf_lineno(row, &line) != 0 || line <= 0)
+            continue;
+        frame->file = dwarf_linesrc(row, NULL, NULL);
+        frame->line = (uint32_t)line;
+        return;
+    }
+}
+
+/* Where an inlined function was called from: file and line of the frame outside it. */
+static void find_call(const struct bmm__debug_unit *unit, Dwarf_Die *die, struct bmm__source_frame *frame)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Word file = 0, line = 0;
+    if (dwarf_formudata(dwarf_attr(die, DW_AT_call_line, &attribute), &line) == 0 && line <= INT32_MAX)
+        frame->line = (uint32_t)line;
+    if (dwarf_formudata(dwarf_attr(die, DW_AT_call_file, &attribute), &file) == 0 && file < unit->file_count)
+        frame->file = dwarf_filesrc(unit->files, file, NULL, NULL);
+}
+
+uint32_t bmm__debug_unit_frames(struct bmm__debug_unit *unit, uint64_t address, struct bmm__source_frame *frames,
+                                uint32_t capacity)
+{
+    if (!unit->is_indexed)
+        index_functions(unit, false);
+    struct bmm__debug_function *function = find_function(unit, address);
+    if (function == NULL && !unit->is_indexed_deeply) {
+        index_functions(unit, true);
+        function = find_function(unit, address);
+    }
+    struct bmm__source_frame place = { 0 };
+    find_line(unit, address, &place);
+    if (function == NULL) { /* assembly has lines, but no functions */
+        frames[0] = place;
+        return place.file != NULL;
+    }
+    if (!function->is_indexed)
+        index_inlines(function);
+
+    /* Outermost first: children follow their parents, so one pass finds the chain. */
+    struct bmm__inline_range *chain[64];
+    uint32_t depth = 0;
+    for (uint32_t i = 0; i < function->inline_count && depth < 64 && depth + 1 < capacity; i++) {
+        struct bmm__inline_range *range = &function->inlines[i];
+        if (range->depth == depth + 1 && address >= range->start && address < range->end)
+            chain[depth++] = range;
+    }
+    for (uint32_t i = 0; i <= depth; i++) {
+        struct bmm__source_frame *frame = &frames[i];
+        *frame = place;
+        frame->function = function_name(i < depth ? &chain[depth - 1 - i]->die : &function->die);
+        place = (struct bmm__source_frame){ 0 };
+        if (i < depth)
+            find_call(unit, &chain[depth - 1 - i]->die, &place);
+    }
+    return depth + 1;
+}
+
+void bmm__debug_unit_clear(struct bmm__debug_unit *unit)
+{
+    for (uint32_t i = 0; i < unit->function_count; i++)
+        free(unit->functions[i].inlines);
+    free(unit->functions);
+    unit->functions = NULL;
+    unit->function_count = unit->function_capacity = 0;
+    unit->is_indexed = unit->is_indexed_deeply = false;
+}

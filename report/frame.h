@@ -1,0 +1,36 @@
+/* Frames and stacks of a report, as every reader fills them and every writer prints them. Immutable once made. */
+#ifndef BMM_REPORT_FRAME_H
+#define BMM_REPORT_FRAME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Whose code a module is. */
+enum bmm__role {
+    BMM_ROLE_PROGRAM = 0, /* the program and its libraries: everything that is not named below; also no module */
+    BMM_ROLE_LIBC,        /* libc and the libraries that are part of it */
+    BMM_ROLE_LOADER,      /* ld.so */
+    BMM_ROLE_RUNTIME,     /* compiler support: libstdc++, libgcc_s … */
+    BMM_ROLE_ALLOCATOR    /* BrainMM itself */
+};
+
+struct bmm__frame {
+    const char *function; /* demangled, without compiler suffixes; NULL: unknown */
+    const char *file;     /* source file as the compiler recorded it; NULL: unknown */
+    const char *module;   /* path; NULL: the address lies in no module that was seen */
+    const char *export;   /* in libc and ld.so: the exported function the address lies in; NULL: an inner one */
+    const char *callee;   /* elsewhere: the function that was called from here through the loader; NULL: not known */
+    uint64_t offset;      /* address in the module's file (as addr2line takes it); the address itself without module */
+    uint32_t line;        /* 0: unknown */
+    uint8_t role;         /* enum bmm__role of the module */
+    bool is_inlined;      /* inlined into the next frame; both have the same offset */
+};
+
+/* Innermost frame first. */
+struct bmm__stack {
+    const struct bmm__frame *const *frames;
+    uint32_t count;
+    bool is_truncated; /* went on, but could not be followed */
+};
+
+#endif

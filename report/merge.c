@@ -1,0 +1,61 @@
+#include "report/merge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t add(uint64_t hash, uint64_t word)
+{
+    return bmm__hash(hash, &word, sizeof word);
+}
+
+/* Equal for equal stacks; texts are interned (P2), so their addresses stand for them. */
+static uint64_t hash_of(const struct bmm__leak *leak, uint64_t seed)
+{
+    uint64_t hash = add(add(seed, (uintptr_t)leak->class), (uintptr_t)leak->kind);
+    for (uint32_t i = 0; i < leak->stack->count; i++) {
+        const struct bmm__frame *frame = leak->stack->frames[i];
+        hash = add(add(hash, (uintptr_t)frame->function), (uintptr_t)frame->file);
+        hash = add(add(add(hash, frame->line), (uintptr_t)frame->module), frame->offset);
+    }
+    return hash;
+}
+
+static int by_bytes(const void *left, const void *right)
+{
+    const struct bmm__merged_leak *a = left, *b = right;
+    if (a->bytes != b->bytes)
+        return a->bytes > b->bytes ? -1 : 1;
+    return (a->leak > b->leak) - (a->leak < b->leak);
+}
+
+struct bmm__merged_leaks bmm__merge_leaks(const struct bmm__report *report)
+{
+    struct bmm__merged_leaks merged = { 0 };
+    struct bmm__map rows = { 0 };
+    for (uint32_t i = 0; i < report->leak_count; i++) {
+        const struct bmm__leak *leak = &report->leaks[i];
+        bool is_new;
+        uint32_t row =
+            bmm__map_put(&rows, hash_of(leak, BMM__HASH_SEED), hash_of(leak, ~BMM__HASH_SEED), merged.count, &is_new);
+        if (is_new) {
+            merged.rows = bmm__grow(merged.rows, &merged.capacity, (size_t)merged.count + 1, sizeof *merged.rows);
+            merged.rows[merged.count++] =
+                (struct bmm__merged_leak){ .leak = leak, .process_count = 1, .last_process = leak->process };
+        }
+        struct bmm__merged_leak *sum = &merged.rows[row];
+        sum->bytes = bmm__saturating_add(sum->bytes, leak->bytes);
+        sum->blocks = bmm__saturating_add(sum->blocks, leak->blocks);
+        sum->process_count += sum->last_process != leak->process;
+        sum->last_process = leak->process;
+    }
+    bmm__map_free(&rows);
+    if (merged.count > 0)
+        qsort(merged.rows, merged.count, sizeof *merged.rows, by_bytes);
+    return merged;
+}
+
+void bmm__merged_leaks_free(struct bmm__merged_leaks *merged)
+{
+    free(merged->rows);
+    *merged = (struct bmm__merged_leaks){ 0 };
+}

@@ -1,0 +1,83 @@
+#include "report/module_file.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const Dwfl_Callbacks callbacks = { .find_elf = dwfl_build_id_find_elf,
+                                          .find_debuginfo = dwfl_standard_find_debuginfo,
+                                          .section_address = dwfl_offline_section_address };
+
+static bool is_same_build(Dwfl_Module *module, const uint8_t *build_id, uint32_t build_id_bytes)
+{
+    const unsigned char *bits = NULL;
+    GElf_Addr where;
+    int bytes = dwfl_module_build_id(module, &bits, &where);
+    if (build_id_bytes == 0 || bytes <= 0)
+        return build_id_bytes == 0;
+    /* The record keeps at most 20 bytes of a longer id. */
+    return (uint32_t)bytes >= build_id_bytes && memcmp(bits, build_id, build_id_bytes) == 0;
+}
+
+/* Opens `path` as the module; leaves *file closed with its state set where that cannot be. */
+static void open_at(struct bmm__module_file *file, const char *path, const uint8_t *build_id, uint32_t build_id_bytes)
+{
+    *file = (struct bmm__module_file){ .state = BMM_FILE_MISSING };
+    /* O_NONBLOCK, S_ISREG: the path comes from the snapshot, and might name a FIFO or a device. */
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0)
+        return;
+    struct stat status;
+    if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+        close(descriptor);
+        return;
+    }
+    file->state = BMM_FILE_NO_ELF;
+    file->dwfl = dwfl_begin(&callbacks);
+    if (file->dwfl == NULL) {
+        close(descriptor);
+        return;
+    }
+    dwfl_report_begin(file->dwfl);
+    file->module = dwfl_report_offline(file->dwfl, path, path, descriptor); /* owns the descriptor if it succeeds */
+    if (file->module == NULL)
+        close(descriptor);
+    dwfl_report_end(file->dwfl, NULL, NULL);
+    GElf_Addr bias = 0;
+    if (file->module != NULL)
+        file->elf = dwfl_module_getelf(file->module, &bias);
+    if (file->elf != NULL) {
+        file->elf_bias = bias;
+        file->state = is_same_build(file->module, build_id, build_id_bytes) ? BMM_FILE_GOOD : BMM_FILE_OTHER;
+    }
+    if (file->state != BMM_FILE_GOOD)
+        bmm__module_file_close(file);
+}
+
+void bmm__module_file_open(struct bmm__module_file *file, const char *path, const uint8_t *build_id,
+                           uint32_t build_id_bytes)
+{
+    open_at(file, path, build_id, build_id_bytes);
+    if (file->state == BMM_FILE_GOOD || build_id_bytes < 2)
+        return;
+    char debug_path[128];
+    int length = snprintf(debug_path, sizeof debug_path, "/usr/lib/debug/.build-id/%02x/", build_id[0]);
+    for (uint32_t i = 1; i < build_id_bytes && i < 20; i++)
+        length += snprintf(debug_path + length, sizeof debug_path - (size_t)length, "%02x", build_id[i]);
+    snprintf(debug_path + length, sizeof debug_path - (size_t)length, ".debug");
+    struct bmm__module_file by_id;
+    open_at(&by_id, debug_path, build_id, build_id_bytes);
+    if (by_id.state == BMM_FILE_GOOD)
+        *file = by_id;
+}
+
+void bmm__module_file_close(struct bmm__module_file *file)
+{
+    if (file->dwfl != NULL)
+        dwfl_end(file->dwfl);
+    file->dwfl = NULL;
+    file->module = NULL;
+    file->elf = NULL;
+}

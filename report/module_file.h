@@ -1,0 +1,34 @@
+/* The file of a module: found, proved to be the one that ran, opened for symbols.
+ *
+ * Looked for in this order: the path the process recorded, if its build-id is the recorded one; then, by build-id,
+ * /usr/lib/debug. Separate debug information is found by libdwfl's standard rules (build-id, .gnu_debuglink,
+ * .gnu_debugdata); the network is asked only if the user has set DEBUGINFOD_URLS.
+ */
+#ifndef BMM_REPORT_MODULE_FILE_H
+#define BMM_REPORT_MODULE_FILE_H
+
+#include <elfutils/libdwfl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum bmm__file_state {
+    BMM_FILE_GOOD,
+    BMM_FILE_MISSING, /* no such file */
+    BMM_FILE_OTHER,   /* there is a file, but not the one that ran */
+    BMM_FILE_NO_ELF   /* not readable as ELF; the vdso, say, which has no file */
+};
+
+struct bmm__module_file {
+    enum bmm__file_state state;
+    Dwfl *dwfl; /* NULL unless GOOD */
+    Dwfl_Module *module;
+    Elf *elf;
+    uint64_t elf_bias; /* libdwfl's address = address in the file + elf_bias */
+};
+
+/* build_id_bytes 0: the process saw none, any file will do. */
+void bmm__module_file_open(struct bmm__module_file *file, const char *path, const uint8_t *build_id,
+                           uint32_t build_id_bytes);
+void bmm__module_file_close(struct bmm__module_file *file);
+
+#endif

@@ -1,0 +1,131 @@
+#include "report/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const struct bmm__stack bmm__no_stack;
+
+struct bmm__report *bmm__report_make(void)
+{
+    struct bmm__report *report = bmm__must_zero(1, sizeof *report);
+    report->strings.arena = &report->arena;
+    return report;
+}
+
+void bmm__report_free(struct bmm__report *report)
+{
+    if (report == NULL)
+        return;
+    free(report->processes);
+    free(report->leaks);
+    free(report->runtime);
+    free(report->errors);
+    free(report->unchecked);
+    free(report->notes);
+    bmm__strings_free(&report->strings);
+    bmm__arena_free(&report->arena);
+    free(report);
+}
+
+#define ADD(items, count, capacity) \
+    (items) = bmm__grow((items), &(capacity), (size_t)(count) + 1, sizeof *(items)); \
+    memset(&(items)[(count)], 0, sizeof *(items)); \
+    return &(items)[(count)++]
+
+struct bmm__process *bmm__report_add_process(struct bmm__report *report)
+{
+    ADD(report->processes, report->process_count, report->process_capacity);
+}
+
+static struct bmm__leak *empty(struct bmm__leak *leak)
+{
+    leak->stack = &bmm__no_stack;
+    return leak;
+}
+
+static struct bmm__leak *add_leak(struct bmm__report *report)
+{
+    ADD(report->leaks, report->leak_count, report->leak_capacity);
+}
+
+static struct bmm__leak *add_runtime(struct bmm__report *report)
+{
+    ADD(report->runtime, report->runtime_count, report->runtime_capacity);
+}
+
+struct bmm__leak *bmm__report_add_leak(struct bmm__report *report, bool is_runtime)
+{
+    return empty(is_runtime ? add_runtime(report) : add_leak(report));
+}
+
+static struct bmm__error *add_error(struct bmm__report *report)
+{
+    ADD(report->errors, report->error_count, report->error_capacity);
+}
+
+struct bmm__error *bmm__report_add_error(struct bmm__report *report)
+{
+    struct bmm__error *error = add_error(report);
+    error->detected = error->allocated = error->freed = &bmm__no_stack;
+    error->repeats = 1;
+    return error;
+}
+
+struct bmm__unchecked *bmm__report_add_unchecked(struct bmm__report *report)
+{
+    ADD(report->unchecked, report->unchecked_count, report->unchecked_capacity);
+}
+
+static struct bmm__note *add_note(struct bmm__report *report)
+{
+    ADD(report->notes, report->note_count, report->note_capacity);
+}
+
+void bmm__report_add_note(struct bmm__report *report, uint32_t process, const char *text)
+{
+    text = bmm__intern(&report->strings, text);
+    for (uint32_t i = 0; i < report->note_count; i++)
+        if (report->notes[i].process == process && report->notes[i].text == text)
+            return;
+    *add_note(report) = (struct bmm__note){ process, text };
+}
+
+uint64_t bmm__saturating_add(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static int by_bytes(const void *left, const void *right)
+{
+    const struct bmm__leak *a = left, *b = right;
+    if (a->bytes != b->bytes)
+        return a->bytes > b->bytes ? -1 : 1;
+    if (a->blocks != b->blocks)
+        return a->blocks > b->blocks ? -1 : 1;
+    if (a->process != b->process)
+        return a->process < b->process ? -1 : 1;
+    return strcmp(a->fingerprint, b->fingerprint);
+}
+
+static void sum(struct bmm__leak *leaks, uint32_t count, uint64_t *bytes, uint64_t *blocks)
+{
+    *bytes = *blocks = 0;
+    if (count > 0)
+        qsort(leaks, count, sizeof *leaks, by_bytes);
+    for (uint32_t i = 0; i < count; i++) {
+        *bytes = bmm__saturating_add(*bytes, leaks[i].bytes);
+        *blocks = bmm__saturating_add(*blocks, leaks[i].blocks);
+    }
+}
+
+void bmm__report_finish(struct bmm__report *report)
+{
+    sum(report->leaks, report->leak_count, &report->leaked_bytes, &report->leaked_blocks);
+    sum(report->runtime, report->runtime_count, &report->runtime_bytes, &report->runtime_blocks);
+    if (report->check.mode != NULL)
+        return;
+    if (report->process_count > 0)
+        report->check = report->processes[0].check;
+    else
+        report->check = (struct bmm__check){ "off", false, "no process was recorded" };
+}

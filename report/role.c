@@ -1,0 +1,114 @@
+#include "report/role.h"
+
+#include <stddef.h>
+#include <string.h>
+
+const char *bmm__base_name(const char *path)
+{
+    const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+    return slash != NULL ? slash + 1 : path;
+}
+
+/* "libm" stands for libm.so.6 and libm-2.31.so, but not for libmagic.so.1. */
+static bool is_library(const char *base, const char *stem)
+{
+    size_t length = strlen(stem);
+    if (strncmp(base, stem, length) != 0)
+        return false;
+    if (base[length] == '-')
+        return base[length + 1] >= '0' && base[length + 1] <= '9' && strstr(base, ".so") != NULL;
+    return strncmp(base + length, ".so", 3) == 0;
+}
+
+enum bmm__role bmm__role_of_module(const char *path)
+{
+    static const char *const libc[] = { "libc",          "libpthread",   "libdl",         "librt",
+                                        "libm",          "libmvec",      "libresolv",     "libutil",
+                                        "libanl",        "libnsl",       "libnss_dns",    "libnss_db",
+                                        "libnss_compat", "libnss_files", "libnss_hesiod", "libthread_db" };
+    static const char *const runtime[] = { "libstdc++", "libgcc_s", "libc++", "libc++abi", "libunwind", "libsupc++" };
+    const char *base = bmm__base_name(path);
+    if (base == NULL)
+        return BMM_ROLE_PROGRAM;
+    if (strncmp(base, "libbrainmm", 10) == 0)
+        return BMM_ROLE_ALLOCATOR;
+    if (strncmp(base, "ld-linux", 8) == 0 || strncmp(base, "ld-musl", 7) == 0 || strncmp(base, "ld64.so", 7) == 0 ||
+        strncmp(base, "ld.so", 5) == 0 || is_library(base, "ld"))
+        return BMM_ROLE_LOADER;
+    if (strncmp(base, "linux-vdso", 10) == 0 || strncmp(base, "linux-gate", 10) == 0 || strcmp(base, "[vdso]") == 0)
+        return BMM_ROLE_LIBC;
+    for (size_t i = 0; i < sizeof libc / sizeof *libc; i++)
+        if (is_library(base, libc[i]))
+            return BMM_ROLE_LIBC;
+    for (size_t i = 0; i < sizeof runtime / sizeof *runtime; i++)
+        if (is_library(base, runtime[i]))
+            return BMM_ROLE_RUNTIME;
+    return BMM_ROLE_PROGRAM;
+}
+
+bool bmm__frame_is_system(const struct bmm__frame *frame)
+{
+    return frame->role == BMM_ROLE_LIBC || frame->role == BMM_ROLE_LOADER;
+}
+
+bool bmm__frame_is_allocator(const struct bmm__frame *frame)
+{
+    static const char *const names[] = {
+        "malloc",         "calloc",
+        "realloc",        "free",
+        "reallocarray",   "aligned_alloc",
+        "posix_memalign", "memalign",
+        "valloc",         "pvalloc",
+        "cfree",          "__libc_malloc",
+        "__libc_calloc",  "__libc_realloc",
+        "__libc_free",    "__libc_memalign",
+        "free_sized",     "free_aligned_sized",
+    };
+    if (frame->role == BMM_ROLE_ALLOCATOR)
+        return true;
+    const char *name = frame->function;
+    if (name == NULL)
+        return false;
+    if (strncmp(name, "bmm_", 4) == 0 || strncmp(name, "operator new", 12) == 0 ||
+        strncmp(name, "operator delete", 15) == 0)
+        return true;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+const char *bmm__stack_entry(const struct bmm__stack *stack, uint32_t end)
+{
+    if (end < stack->count && stack->frames[end]->callee != NULL)
+        return stack->frames[end]->callee;
+    return stack->frames[end - 1]->export;
+}
+
+uint32_t bmm__stack_top(const struct bmm__stack *stack)
+{
+    uint32_t top = 0;
+    while (top < stack->count && bmm__frame_is_allocator(stack->frames[top]))
+        top++;
+    return top;
+}
+
+uint32_t bmm__stack_bottom(const struct bmm__stack *stack, uint32_t top)
+{
+    uint32_t bottom = stack->count;
+    for (uint32_t i = stack->count; i > top; i--) {
+        const char *name = stack->frames[i - 1]->function;
+        if (name != NULL && strcmp(name, "main") == 0 && !bmm__frame_is_system(stack->frames[i - 1]))
+            return i;
+    }
+    while (bottom > top) {
+        const struct bmm__frame *frame = stack->frames[bottom - 1];
+        bool is_start = frame->function != NULL &&
+                        (strcmp(frame->function, "_start") == 0 || strcmp(frame->function, "__libc_csu_init") == 0);
+        /* BMM_ROLE_RUNTIME: what std::thread puts between libc and the thread's function. */
+        if (!bmm__frame_is_system(frame) && frame->role != BMM_ROLE_RUNTIME && !is_start)
+            return bottom;
+        bottom--;
+    }
+    return stack->count;
+}

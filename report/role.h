@@ -1,0 +1,34 @@
+/* Whose code it is: roles of modules and the few function names that mean "allocator" or "start of the program".
+ *
+ * One place, because grouping, fingerprints, the rule about libc's own blocks and the text for people must agree. */
+#ifndef BMM_REPORT_ROLE_H
+#define BMM_REPORT_ROLE_H
+
+#include "report/frame.h"
+
+#include <stdbool.h>
+
+/* By the name of the module's file alone; NULL is BMM_ROLE_PROGRAM. */
+enum bmm__role bmm__role_of_module(const char *path);
+
+/* Path without its directory; NULL for NULL. */
+const char *bmm__base_name(const char *path);
+
+/* True for malloc, operator new … and BrainMM's own functions, wherever they are linked. */
+bool bmm__frame_is_allocator(const struct bmm__frame *frame);
+
+/* libc or ld.so. */
+bool bmm__frame_is_system(const struct bmm__frame *frame);
+
+/* Of a run of libc and loader frames that ends before frame `end` of the stack: the function that was called from
+ * outside, by what the caller says, else by libc's exports. NULL: not known. */
+const char *bmm__stack_entry(const struct bmm__stack *stack, uint32_t end);
+
+/* Index of the first frame below the allocator's on top; count if there is none. */
+uint32_t bmm__stack_top(const struct bmm__stack *stack);
+
+/* Number of frames up to main or the function a thread began with; what starts those is left out. Equals count if
+ * leaving it out would leave nothing behind `top`. */
+uint32_t bmm__stack_bottom(const struct bmm__stack *stack, uint32_t top);
+
+#endif

@@ -1,0 +1,39 @@
+/* Stacks of one process: from ids in its snapshot to frames.
+ *
+ * Every address is looked up once per process, every stack id is walked once. Frames of BrainMM's own library on top
+ * are left out. */
+#ifndef BMM_REPORT_STACK_BUILD_H
+#define BMM_REPORT_STACK_BUILD_H
+
+#include "report/report.h"
+#include "report/snapshot_read.h"
+#include "report/symbol.h"
+
+struct bmm__loaded_module {
+    uint64_t start, end, bias;
+    uint32_t epoch;
+    uint32_t number; /* of the symbolizer */
+};
+
+struct bmm__stack_build {
+    const struct bmm__snapshot *snapshot;
+    struct bmm__symbolizer *symbolizer;
+    struct bmm__arena *arena;
+    struct bmm__loaded_module *modules;
+    uint32_t module_count, module_capacity;
+    struct bmm__map addresses; /* (address, exact) → chains */
+    struct bmm__chain *chains;
+    uint32_t chain_count, chain_capacity;
+    struct bmm__map ids; /* (stack id, 0) → stacks */
+    const struct bmm__stack **stacks;
+    uint32_t stack_count, stack_capacity;
+};
+
+/* Reads the module log. All zero before; freed by _free, after which the stacks stay. */
+void bmm__stack_build_open(struct bmm__stack_build *build, const struct bmm__snapshot *snapshot,
+                           struct bmm__symbolizer *symbolizer, struct bmm__arena *arena);
+/* Never NULL; id 0 and ids that are not there give a stack without frames. */
+const struct bmm__stack *bmm__stack_build_get(struct bmm__stack_build *build, uint32_t id);
+void bmm__stack_build_free(struct bmm__stack_build *build);
+
+#endif

@@ -1,0 +1,170 @@
+#include "report/symbol.h"
+
+#include "report/debug_info.h"
+#include "report/demangle.h"
+#include "report/dynamic.h"
+#include "report/map.h"
+#include "report/role.h"
+#include "report/symbol_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define INLINE_DEPTH_MAX 64
+
+struct module {
+    const char *path;
+    uint8_t build_id[20];
+    uint32_t build_id_bytes;
+    enum bmm__role role;
+    bool is_open;
+    struct bmm__module_file file;
+    struct bmm__symbol_table symbols;
+    struct bmm__dynamic dynamic;
+    struct bmm__debug_info *debug; /* NULL: none */
+    uint64_t debug_bias;           /* DWARF's address = address in the file + debug_bias */
+};
+
+struct bmm__symbolizer {
+    struct bmm__strings *strings;
+    struct module *modules;
+    uint32_t module_count, module_capacity;
+    struct bmm__map addresses; /* (module, address) → chains */
+    struct bmm__chain *chains;
+    uint32_t chain_count, chain_capacity;
+};
+
+struct bmm__symbolizer *bmm__symbolizer_make(struct bmm__strings *strings)
+{
+    struct bmm__symbolizer *symbolizer = bmm__must_zero(1, sizeof *symbolizer);
+    symbolizer->strings = strings;
+    return symbolizer;
+}
+
+void bmm__symbolizer_free(struct bmm__symbolizer *symbolizer)
+{
+    for (uint32_t i = 0; i < symbolizer->module_count; i++) {
+        struct module *module = &symbolizer->modules[i];
+        bmm__debug_info_free(module->debug);
+        bmm__symbol_table_free(&module->symbols);
+        bmm__dynamic_close(&module->dynamic);
+        bmm__module_file_close(&module->file);
+    }
+    free(symbolizer->modules);
+    bmm__map_free(&symbolizer->addresses);
+    free(symbolizer->chains);
+    free(symbolizer);
+}
+
+uint32_t bmm__symbolizer_module(struct bmm__symbolizer *symbolizer, const char *path, const uint8_t *build_id,
+                                uint32_t build_id_bytes)
+{
+    path = bmm__intern(symbolizer->strings, path);
+    if (build_id_bytes > sizeof symbolizer->modules->build_id)
+        build_id_bytes = sizeof symbolizer->modules->build_id;
+    for (uint32_t i = 0; i < symbolizer->module_count; i++) {
+        const struct module *known = &symbolizer->modules[i];
+        if (known->path == path && known->build_id_bytes == build_id_bytes &&
+            (build_id_bytes == 0 || memcmp(known->build_id, build_id, build_id_bytes) == 0))
+            return i;
+    }
+    symbolizer->modules = bmm__grow(symbolizer->modules, &symbolizer->module_capacity,
+                                    (size_t)symbolizer->module_count + 1, sizeof *symbolizer->modules);
+    struct module *module = &symbolizer->modules[symbolizer->module_count];
+    *module = (struct module){ .path = path, .build_id_bytes = build_id_bytes, .role = bmm__role_of_module(path) };
+    if (build_id_bytes > 0)
+        memcpy(module->build_id, build_id, build_id_bytes);
+    return symbolizer->module_count++;
+}
+
+static void open_module(struct module *module)
+{
+    module->is_open = true;
+    bmm__module_file_open(&module->file, module->path, module->build_id, module->build_id_bytes);
+    if (module->file.state != BMM_FILE_GOOD)
+        return;
+    Dwarf_Addr bias = 0;
+    Dwarf *dwarf = dwfl_module_getdwarf(module->file.module, &bias);
+    if (dwarf != NULL) {
+        module->debug = bmm__debug_info_make(dwarf);
+        module->debug_bias = module->file.elf_bias - bias;
+    }
+    bmm__symbol_table_fill(&module->symbols, &module->file);
+    bmm__dynamic_open(&module->dynamic, module->file.elf);
+}
+
+/* What DWARF and the symbol table say; returns how many frames, at least one. */
+static uint32_t find_sources(struct module *module, uint64_t address, struct bmm__source_frame *sources)
+{
+    uint32_t count = 0;
+    if (module->debug != NULL)
+        count = bmm__debug_info_frames(module->debug, address + module->debug_bias, sources, INLINE_DEPTH_MAX);
+    if (count == 0)
+        count = 1;
+    if (sources[count - 1].function == NULL)
+        sources[count - 1].function = bmm__symbol_table_find(&module->symbols, address);
+    return count;
+}
+
+static struct bmm__chain make_chain(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address)
+{
+    struct bmm__source_frame sources[INLINE_DEPTH_MAX] = { { 0 } };
+    struct bmm__strings *strings = symbolizer->strings;
+    struct bmm__frame common = { .offset = address, .role = BMM_ROLE_PROGRAM };
+    uint32_t count = 1;
+    if (module != NULL) {
+        if (!module->is_open)
+            open_module(module);
+        count = find_sources(module, address, sources);
+        common.module = module->path;
+        common.role = (uint8_t)module->role;
+        /* Of libc the name that everybody knows: strdup, not __GI___strdup as its debug information has it. */
+        if (module->role == BMM_ROLE_LIBC || module->role == BMM_ROLE_LOADER) {
+            common.export = bmm__demangle(strings, bmm__dynamic_export(&module->dynamic, address));
+            if (common.export != NULL)
+                sources[count - 1].function = common.export;
+        } else {
+            common.callee = bmm__intern(strings, bmm__dynamic_callee(&module->dynamic, address + 1));
+            /* Stripped programs, too, begin here. */
+            if (sources[count - 1].function == NULL && common.callee != NULL &&
+                strcmp(common.callee, "__libc_start_main") == 0)
+                sources[count - 1].function = "_start";
+        }
+    }
+
+    struct bmm__frame *frames = bmm__arena_alloc(strings->arena, count * sizeof *frames);
+    struct bmm__chain chain = { bmm__arena_alloc(strings->arena, count * sizeof *chain.frames), count };
+    for (uint32_t i = 0; i < count; i++) {
+        frames[i] = common;
+        frames[i].function = bmm__demangle(strings, sources[i].function);
+        frames[i].file = bmm__intern(strings, sources[i].file);
+        frames[i].line = sources[i].line;
+        frames[i].is_inlined = i + 1 < count;
+        chain.frames[i] = &frames[i];
+    }
+    return chain;
+}
+
+struct bmm__chain bmm__symbolizer_frames(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address)
+{
+    bool is_new;
+    uint32_t index = bmm__map_put(&symbolizer->addresses, module, address, symbolizer->chain_count, &is_new);
+    if (is_new) {
+        symbolizer->chains = bmm__grow(symbolizer->chains, &symbolizer->chain_capacity,
+                                       (size_t)symbolizer->chain_count + 1, sizeof *symbolizer->chains);
+        struct module *known = module < symbolizer->module_count ? &symbolizer->modules[module] : NULL;
+        symbolizer->chains[symbolizer->chain_count++] = make_chain(symbolizer, known, address);
+    }
+    return symbolizer->chains[index];
+}
+
+uint32_t bmm__symbolizer_module_count(const struct bmm__symbolizer *symbolizer)
+{
+    return symbolizer->module_count;
+}
+
+struct bmm__module_news bmm__symbolizer_news(const struct bmm__symbolizer *symbolizer, uint32_t module)
+{
+    const struct module *known = &symbolizer->modules[module];
+    return (struct bmm__module_news){ known->path, known->file.state, known->is_open, known->debug != NULL };
+}

@@ -1,0 +1,44 @@
+/* From addresses in modules to frames with function, file and line: one symbolizer per report, with every answer and
+ * every opened file cached, because the stacks of many processes go through the same few places.
+ *
+ * A frame always has its module and offset; what else it has depends on what could be found. */
+#ifndef BMM_REPORT_SYMBOL_H
+#define BMM_REPORT_SYMBOL_H
+
+#include "report/frame.h"
+#include "report/module_file.h"
+#include "report/strings.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct bmm__symbolizer;
+
+/* Frames and their texts are made in the strings' arena and outlive the symbolizer. */
+struct bmm__symbolizer *bmm__symbolizer_make(struct bmm__strings *strings);
+void bmm__symbolizer_free(struct bmm__symbolizer *symbolizer);
+
+/* The number of a module; the same file and build-id have the same number. Nothing is opened yet. */
+uint32_t bmm__symbolizer_module(struct bmm__symbolizer *symbolizer, const char *path, const uint8_t *build_id,
+                                uint32_t build_id_bytes);
+#define BMM__NO_MODULE UINT32_MAX
+
+struct bmm__chain {
+    const struct bmm__frame **frames; /* innermost first: inlined functions, then the one they are inlined into */
+    uint32_t count;                   /* at least 1 */
+};
+
+/* The frames at an address of the module's file (BMM__NO_MODULE: an address of memory). */
+struct bmm__chain bmm__symbolizer_frames(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address);
+
+/* What is known of a module after frames were asked for. */
+struct bmm__module_news {
+    const char *path;
+    enum bmm__file_state state;
+    bool is_used; /* a frame in it was asked for */
+    bool has_debug_info;
+};
+uint32_t bmm__symbolizer_module_count(const struct bmm__symbolizer *symbolizer);
+struct bmm__module_news bmm__symbolizer_news(const struct bmm__symbolizer *symbolizer, uint32_t module);
+
+#endif

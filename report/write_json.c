@@ -1,0 +1,328 @@
+#include "report/write_json.h"
+
+#include "report/sentence.h"
+
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct writing {
+    const struct bmm__report *report;
+    FILE *out;
+    struct bmm__map frames; /* pointer of a frame → printed */
+    char **printed;         /* the frame's object as text: most frames stand in many stacks */
+    uint32_t printed_count, printed_capacity;
+    char *stack; /* buffer for one stack's array */
+    uint32_t stack_capacity;
+};
+
+/* ---- members ---- */
+
+static void add_text(cJSON *object, const char *key, const char *text)
+{
+    if (text != NULL)
+        cJSON_AddStringToObject(object, key, text);
+    else
+        cJSON_AddNullToObject(object, key);
+}
+
+/* Through text: cJSON's own numbers are doubles. */
+static void add_number(cJSON *object, const char *key, uint64_t number)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, number);
+    cJSON_AddRawToObject(object, key, text);
+}
+
+static void add_signed(cJSON *object, const char *key, int64_t number)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRId64, number);
+    cJSON_AddRawToObject(object, key, text);
+}
+
+static void add_address(cJSON *object, const char *key, uint64_t address)
+{
+    char text[24];
+    snprintf(text, sizeof text, "0x%" PRIx64, address);
+    cJSON_AddStringToObject(object, key, text);
+}
+
+static void add_check(cJSON *object, const struct bmm__check *check)
+{
+    cJSON *member = cJSON_AddObjectToObject(object, "check");
+    add_text(member, "mode", check->mode);
+    cJSON_AddBoolToObject(member, "ran", check->ran);
+    add_text(member, "reason", check->reason);
+}
+
+/* ---- stacks ---- */
+
+static char *print_and_delete(cJSON *object)
+{
+    char *text = cJSON_PrintUnformatted(object);
+    cJSON_Delete(object);
+    if (text == NULL) {
+        fputs("brainmm: out of memory while writing JSON\n", stderr);
+        exit(2);
+    }
+    return text;
+}
+
+static char *print_frame(const struct bmm__frame *frame)
+{
+    cJSON *object = cJSON_CreateObject();
+    add_text(object, "function", frame->function);
+    add_text(object, "file", frame->file);
+    if (frame->line > 0)
+        add_number(object, "line", frame->line);
+    else
+        cJSON_AddNullToObject(object, "line");
+    add_text(object, "module", frame->module);
+    add_address(object, "offset", frame->offset);
+    if (frame->is_inlined)
+        cJSON_AddTrueToObject(object, "inlined");
+    return print_and_delete(object);
+}
+
+static const char *frame_text(struct writing *w, const struct bmm__frame *frame)
+{
+    bool is_new;
+    uint32_t index = bmm__map_put(&w->frames, (uintptr_t)frame, 0, w->printed_count, &is_new);
+    if (is_new) {
+        w->printed = bmm__grow(w->printed, &w->printed_capacity, (size_t)w->printed_count + 1, sizeof *w->printed);
+        w->printed[w->printed_count++] = print_frame(frame);
+    }
+    return w->printed[index];
+}
+
+static void add_stack(struct writing *w, cJSON *object, const char *key, const struct bmm__stack *stack)
+{
+    size_t used = 0;
+    for (uint32_t i = 0; i < stack->count; i++) {
+        const char *text = frame_text(w, stack->frames[i]);
+        size_t length = strlen(text);
+        w->stack = bmm__grow(w->stack, &w->stack_capacity, used + length + 3, 1);
+        w->stack[used++] = i == 0 ? '[' : ',';
+        memcpy(w->stack + used, text, length);
+        used += length;
+    }
+    if (used == 0) {
+        cJSON_AddArrayToObject(object, key);
+        return;
+    }
+    w->stack[used] = ']';
+    w->stack[used + 1] = 0;
+    cJSON_AddRawToObject(object, key, w->stack);
+}
+
+/* ---- records ---- */
+
+static cJSON *process_object(const struct bmm__process *process)
+{
+    cJSON *object = cJSON_CreateObject();
+    add_number(object, "pid", process->pid);
+    add_number(object, "ppid", process->ppid);
+    cJSON *command = cJSON_AddArrayToObject(object, "command");
+    for (uint32_t i = 0; i < process->command_count; i++)
+        cJSON_AddItemToArray(command, cJSON_CreateString(process->command[i]));
+    if (process->has_exit)
+        add_signed(object, "exit", process->exit);
+    else
+        cJSON_AddNullToObject(object, "exit");
+    if (process->signal != 0)
+        add_signed(object, "signal", process->signal);
+    else
+        cJSON_AddNullToObject(object, "signal");
+    add_check(object, &process->check);
+    add_text(object, "state", process->state);
+    add_number(object, "exec_count", process->exec_count);
+    cJSON_AddBoolToObject(object, "forked", process->is_forked);
+    add_number(object, "start_unix_ns", process->start_unix_ns);
+    add_number(object, "exit_unix_ns", process->exit_unix_ns);
+    add_number(object, "allocations", process->alloc_count);
+    add_number(object, "frees", process->free_count);
+    add_number(object, "peak_bytes", process->peak_bytes);
+    cJSON *modules = cJSON_AddArrayToObject(object, "modules");
+    for (uint32_t i = 0; i < process->module_count; i++) {
+        const struct bmm__module *module = &process->modules[i];
+        cJSON *member = cJSON_CreateObject();
+        add_text(member, "path", module->path);
+        add_text(member, "build_id", module->build_id[0] != 0 ? module->build_id : NULL);
+        add_address(member, "start", module->start);
+        add_address(member, "end", module->end);
+        cJSON_AddItemToArray(modules, member);
+    }
+    return object;
+}
+
+static cJSON *leak_object(struct writing *w, const struct bmm__leak *leak)
+{
+    cJSON *object = cJSON_CreateObject();
+    add_number(object, "process", leak->process);
+    add_text(object, "class", leak->class);
+    add_text(object, "kind", leak->kind);
+    add_number(object, "bytes", leak->bytes);
+    add_number(object, "blocks", leak->blocks);
+    add_text(object, "fingerprint", leak->fingerprint);
+    if (leak->stack->is_truncated)
+        cJSON_AddTrueToObject(object, "truncated");
+    add_stack(w, object, "stack", leak->stack);
+    return object;
+}
+
+static cJSON *error_object(struct writing *w, const struct bmm__error *error)
+{
+    char text[320];
+    cJSON *object = cJSON_CreateObject();
+    add_number(object, "process", error->process);
+    add_text(object, "kind", error->kind);
+    add_address(object, "address", error->address);
+    add_number(object, "size", error->size);
+    cJSON *changed = cJSON_AddArrayToObject(object, "changed");
+    for (uint32_t i = 0; i < error->listed_count; i++) {
+        cJSON *member = cJSON_CreateObject();
+        add_signed(member, "offset", error->changed[i].offset);
+        snprintf(text, sizeof text, "0x%02x", error->changed[i].expected);
+        add_text(member, "expected", text);
+        snprintf(text, sizeof text, "0x%02x", error->changed[i].found);
+        add_text(member, "found", text);
+        cJSON_AddItemToArray(changed, member);
+    }
+    add_number(object, "changed_count", error->changed_count);
+    add_text(object, "message", bmm__error_sentence(error, text, sizeof text));
+    add_text(object, "moment", error->moment);
+    add_number(object, "repeats", error->repeats);
+    add_text(object, "fingerprint", error->fingerprint);
+    add_address(object, "block", error->block);
+    add_number(object, "align", error->align);
+    add_number(object, "given_size", error->given_size);
+    add_number(object, "given_align", error->given_align);
+    add_text(object, "alloc_kind", error->alloc_kind);
+    add_text(object, "free_kind", error->free_kind);
+    add_text(object, "thread", error->thread);
+    add_text(object, "alloc_thread", error->alloc_thread);
+    add_number(object, "time_ns", error->time_ns);
+    cJSON *stacks = cJSON_AddObjectToObject(object, "stacks");
+    add_stack(w, stacks, "detected", error->detected);
+    add_stack(w, stacks, "allocated", error->allocated);
+    add_stack(w, stacks, "freed", error->freed);
+    return object;
+}
+
+static cJSON *unchecked_object(const struct bmm__unchecked *unchecked)
+{
+    cJSON *object = cJSON_CreateObject();
+    add_number(object, "process", unchecked->process);
+    if (unchecked->pid != 0)
+        add_number(object, "pid", unchecked->pid);
+    else
+        cJSON_AddNullToObject(object, "pid");
+    add_text(object, "program", unchecked->program);
+    add_text(object, "reason", unchecked->reason);
+    return object;
+}
+
+static cJSON *note_object(const struct bmm__note *note)
+{
+    cJSON *object = cJSON_CreateObject();
+    if (note->process != BMM__NO_PROCESS)
+        add_number(object, "process", note->process);
+    else
+        cJSON_AddNullToObject(object, "process");
+    add_text(object, "text", note->text);
+    return object;
+}
+
+/* ---- the whole ---- */
+
+/* One record on a line of its own: the file can be read with line tools, too. */
+static void put(struct writing *w, cJSON *object, uint32_t index)
+{
+    char *text = print_and_delete(object);
+    fputs(index == 0 ? "\n" : ",\n", w->out);
+    fputs(text, w->out);
+    free(text);
+}
+
+static void put_object(struct writing *w, const char *key, cJSON *object)
+{
+    char *text = print_and_delete(object);
+    fprintf(w->out, "\"%s\":%s,\n", key, text);
+    free(text);
+}
+
+static void put_array(struct writing *w, const char *key, bool is_last, uint32_t count,
+                      cJSON *(*make)(struct writing *w, uint32_t index))
+{
+    fprintf(w->out, "\"%s\":[", key);
+    for (uint32_t i = 0; i < count; i++)
+        put(w, make(w, i), i);
+    fputs(is_last ? "]\n" : "],\n", w->out);
+}
+
+static cJSON *make_process(struct writing *w, uint32_t i)
+{
+    return process_object(&w->report->processes[i]);
+}
+
+static cJSON *make_leak(struct writing *w, uint32_t i)
+{
+    return leak_object(w, &w->report->leaks[i]);
+}
+
+static cJSON *make_runtime(struct writing *w, uint32_t i)
+{
+    return leak_object(w, &w->report->runtime[i]);
+}
+
+static cJSON *make_error(struct writing *w, uint32_t i)
+{
+    return error_object(w, &w->report->errors[i]);
+}
+
+static cJSON *make_unchecked(struct writing *w, uint32_t i)
+{
+    return unchecked_object(&w->report->unchecked[i]);
+}
+
+static cJSON *make_note(struct writing *w, uint32_t i)
+{
+    return note_object(&w->report->notes[i]);
+}
+
+static cJSON *summary_object(const struct bmm__report *report)
+{
+    cJSON *object = cJSON_CreateObject();
+    add_number(object, "leaked_bytes", report->leaked_bytes);
+    add_number(object, "leaked_blocks", report->leaked_blocks);
+    add_number(object, "errors", report->error_count);
+    add_number(object, "leaks", report->leak_count);
+    add_number(object, "runtime_bytes", report->runtime_bytes);
+    add_number(object, "runtime_blocks", report->runtime_blocks);
+    return object;
+}
+
+void bmm__write_json(const struct bmm__report *report, FILE *out)
+{
+    struct writing w = { .report = report, .out = out };
+    fprintf(out, "{\"format\":\"%s\",\"version\":%d,\n", BMM__REPORT_FORMAT, BMM__REPORT_VERSION);
+    cJSON *check = cJSON_CreateObject();
+    add_check(check, &report->check);
+    put_object(&w, "check", cJSON_DetachItemFromObject(check, "check"));
+    cJSON_Delete(check);
+    put_array(&w, "processes", false, report->process_count, make_process);
+    put_object(&w, "summary", summary_object(report));
+    put_array(&w, "leaks", false, report->leak_count, make_leak);
+    put_array(&w, "errors", false, report->error_count, make_error);
+    put_array(&w, "runtime", false, report->runtime_count, make_runtime);
+    put_array(&w, "unchecked", false, report->unchecked_count, make_unchecked);
+    put_array(&w, "notes", true, report->note_count, make_note);
+    fputs("}\n", out);
+    for (uint32_t i = 0; i < w.printed_count; i++)
+        free(w.printed[i]);
+    free(w.printed);
+    free(w.stack);
+    bmm__map_free(&w.frames);
+}

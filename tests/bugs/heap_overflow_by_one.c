@@ -1,0 +1,10 @@
+// error: heap-overflow size=13 offsets=13 allocated=main@alloc detected=main@free
+#include <stdlib.h>
+
+int main(void)
+{
+    volatile char *p = malloc(13); /* @alloc */
+    p[13] = 'x';
+    free((void *)p); /* @free */
+    return 0;
+}

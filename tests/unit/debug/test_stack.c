@@ -1,0 +1,329 @@
+/* Captures against libunwind's unw_step, on the stacks that programs have. */
+#include "stack_oracle.h"
+
+#include <criterion/criterion.h>
+
+#include <alloca.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define NOINLINE __attribute__((noinline))
+
+static __thread struct bmm__stack_memo *memo;
+static __thread unsigned compared, differing;
+static bool may_be_cut;
+
+static void begin(void)
+{
+    bmm__stack_open(256);
+    bmm__stack_start();
+    memo = bmm__stack_memo_make();
+    cr_assert(memo);
+    if (!oracle_open())
+        cr_skip("no libunwind.so.8");
+}
+
+static void end(void)
+{
+    cr_expect_eq(differing, 0, "%u of %u captures differ", differing, compared);
+    cr_expect_gt(compared, 0);
+}
+
+TestSuite(stack, .init = begin);
+
+/* A check that fails in a .fini does not fail the test: so each body is followed by it. */
+#define STACK_TEST(name) \
+    static void body_of_##name(void); \
+    Test(stack, name) \
+    { \
+        body_of_##name(); \
+        end(); \
+    } \
+    static void body_of_##name(void)
+
+/* With the memo cold or warm, and without it: all the same, and the oracle's. */
+NOINLINE static int compare(void)
+{
+    uintptr_t expected[ORACLE_FRAMES];
+    int count;
+    ORACLE_STACK(expected, count);
+    uint32_t with = bmm__stack_capture(memo);
+    uint32_t without = bmm__stack_capture(NULL);
+    compared += 2;
+    differing += !stacks_equal(expected, count, with, may_be_cut);
+    differing += !stacks_equal(expected, count, without, may_be_cut);
+    return count;
+}
+
+NOINLINE static int recurse(int depth, unsigned seed)
+{
+    volatile char *room = alloca(16 + seed % 61 * 16);
+    room[0] = 1;
+    int result = depth > 0 ? recurse(depth - 1, seed * 3 + 1) + 1 : compare();
+    return result + room[0];
+}
+
+/* A frame with 64-aligned locals: its CFA is stored in the stack. */
+NOINLINE static int realigned(int depth, unsigned seed)
+{
+    _Alignas(64) volatile char aligned[192];
+    aligned[seed % 192] = 1;
+    int result = depth > 0 ? realigned(depth - 1, seed + 7) : recurse(2, seed);
+    return result + aligned[seed % 192];
+}
+
+/* Larger than what a word of the rule cache holds. */
+NOINLINE static int huge(unsigned seed)
+{
+    volatile char room[600000];
+    room[seed % sizeof room] = 1;
+    return recurse(1, seed) + room[seed % sizeof room];
+}
+
+STACK_TEST(recursion_with_variable_frames)
+{
+    for (int round = 0; round < 3; round++)
+        for (int depth = 0; depth < 60; depth++)
+            for (unsigned seed = 0; seed < 4; seed++)
+                recurse(depth, seed);
+}
+
+STACK_TEST(realigned_and_huge_frames)
+{
+    for (unsigned seed = 0; seed < 20; seed++) {
+        realigned((int)seed % 5, seed);
+        huge(seed);
+        recurse(3, seed);
+    }
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    recurse(1, (unsigned)*(const int *)a);
+    return *(const int *)a - *(const int *)b;
+}
+
+STACK_TEST(through_libc_callbacks)
+{
+    int numbers[40];
+    for (int i = 0; i < 40; i++)
+        numbers[i] = i * 7 % 40;
+    qsort(numbers, 40, sizeof(int), compare_numbers);
+    int wanted = 17;
+    cr_expect(bsearch(&wanted, numbers, 40, sizeof(int), compare_numbers));
+}
+
+/* ---- signals ---- */
+
+static void handler(int signal)
+{
+    (void)signal;
+    int saved = differing == 0 ? recurse(2, 5) : 0;
+    (void)saved;
+}
+
+STACK_TEST(from_a_signal_handler)
+{
+    struct sigaction action = { .sa_handler = handler };
+    sigaction(SIGUSR1, &action, NULL);
+    for (int i = 0; i < 5; i++) {
+        raise(SIGUSR1);
+        recurse(i, 3);
+    }
+}
+
+STACK_TEST(from_a_handler_on_an_alternate_stack)
+{
+    stack_t other = { .ss_sp = mmap(NULL, 1 << 18, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+                      .ss_size = 1 << 18 };
+    sigaltstack(&other, NULL);
+    struct sigaction action = { .sa_handler = handler, .sa_flags = SA_ONSTACK };
+    sigaction(SIGUSR1, &action, NULL);
+    for (int i = 0; i < 5; i++) {
+        raise(SIGUSR1);
+        recurse(i, 3);
+    }
+}
+
+static volatile sig_atomic_t tick_count;
+
+static void tick(int signal)
+{
+    (void)signal;
+    tick_count++;
+    bmm__stack_capture(memo);
+}
+
+/* Handlers that interrupt captures on the same memo; what they interrupt must stay right. */
+STACK_TEST(handlers_inside_captures)
+{
+    struct sigaction action = { .sa_handler = tick, .sa_flags = SA_RESTART };
+    sigaction(SIGALRM, &action, NULL);
+    struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
+    timer_t timer;
+    cr_assert_eq(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+    struct itimerspec often = { { 0, 100000 }, { 0, 100000 } };
+    timer_settime(timer, 0, &often, NULL);
+    for (int i = 0; i < 200 || tick_count < 500; i++)
+        recurse(i % 40, (unsigned)i);
+    timer_delete(timer);
+}
+
+/* ---- threads, coroutines ---- */
+
+static pthread_key_t key;
+
+static void destroy(void *value)
+{
+    (void)value;
+    recurse(3, 1);
+}
+
+static void *in_thread(void *argument)
+{
+    memo = bmm__stack_memo_make();
+    pthread_setspecific(key, &key);
+    for (int i = 0; i < 30; i++)
+        recurse(i % 20, (unsigned)(uintptr_t)argument);
+    destroy(NULL);
+    return (void *)(uintptr_t)differing;
+}
+
+STACK_TEST(threads_and_their_destructors)
+{
+    pthread_t threads[4];
+    pthread_key_create(&key, destroy);
+    for (uintptr_t i = 0; i < 4; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, in_thread, (void *)i), 0);
+    for (int i = 0; i < 4; i++) {
+        void *result;
+        pthread_join(threads[i], &result);
+        differing += (unsigned)(uintptr_t)result;
+        compared++;
+    }
+}
+
+static ucontext_t main_context, coroutine[3];
+
+static void in_coroutine(void)
+{
+    for (int i = 0; i < 20; i++) {
+        recurse(i % 7, (unsigned)i);
+        swapcontext(&coroutine[i % 3], &main_context);
+    }
+}
+
+STACK_TEST(coroutines)
+{
+    for (int i = 0; i < 3; i++) {
+        getcontext(&coroutine[i]);
+        coroutine[i].uc_stack.ss_sp = mmap(NULL, 1 << 17, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        coroutine[i].uc_stack.ss_size = 1 << 17;
+        coroutine[i].uc_link = &main_context;
+        makecontext(&coroutine[i], in_coroutine, 0);
+    }
+    for (int i = 0; i < 12; i++) {
+        swapcontext(&main_context, &coroutine[i % 3]);
+        recurse(4, (unsigned)i);
+    }
+}
+
+/* ---- the loader ---- */
+
+STACK_TEST(without_asking_the_loader)
+{
+    void bmm__module_forget_loader(bool);
+    bmm__module_forget_loader(true);
+    bmm__stack_modules_changed();
+    recurse(5, 1);
+    int numbers[4] = { 3, 1, 2, 0 };
+    qsort(numbers, 4, sizeof(int), compare_numbers);
+    bmm__module_forget_loader(false);
+    bmm__stack_modules_changed();
+    recurse(5, 1);
+}
+
+/* ---- what is not a whole stack ---- */
+
+NOINLINE static uint32_t deep_capture(int depth)
+{
+    volatile int kept = depth;
+    uint32_t id = depth > 0 ? deep_capture(depth - 1) : bmm__stack_capture(memo);
+    return kept >= 0 ? id : 0;
+}
+
+STACK_TEST(deeper_than_wanted_is_cut_with_and_without_memo)
+{
+    bmm__stack_open(16);
+    recurse(0, 0);
+    may_be_cut = true;
+    for (int depth = 0; depth < 40; depth++)
+        recurse(depth, 2);
+    uint32_t id = deep_capture(50);
+    uintptr_t pcs[ORACLE_FRAMES];
+    bool is_cut;
+    cr_expect_eq(depot_stack(id, pcs, &is_cut), 16);
+    cr_expect(is_cut);
+    cr_expect_eq(deep_capture(50), id);
+}
+
+static volatile uintptr_t wild_values[] = { 0, 8, 0x1000, 0x7fffffff0000, 0xdeadbeefdeadbee8, UINTPTR_MAX };
+static volatile unsigned wild_index;
+static volatile uint32_t last_id;
+
+/* Overwrites the saved frame pointers and return addresses above it, captures, and mends them. */
+NOINLINE static void with_damage(unsigned words)
+{
+    uintptr_t *frame = __builtin_frame_address(0);
+    uintptr_t saved[64];
+    for (unsigned i = 0; i < words; i++) {
+        saved[i] = frame[i];
+        frame[i] = wild_values[(wild_index + i) % 6] + (i % 3 ? (uintptr_t)frame : 0);
+    }
+    last_id = bmm__stack_capture(memo);
+    last_id = bmm__stack_capture(NULL);
+    for (unsigned i = 0; i < words; i++)
+        frame[i] = saved[i];
+}
+
+STACK_TEST(damaged_stacks_do_no_harm)
+{
+    volatile uintptr_t room[64] = { 0 };
+    for (wild_index = 0; wild_index < 600; wild_index++)
+        with_damage(1 + wild_index % 30);
+    recurse(3, (unsigned)room[0]);
+}
+
+STACK_TEST(same_place_same_id)
+{
+    uint32_t first = 0;
+    for (int i = 0; i < 10; i++) {
+        uint32_t id = deep_capture(20);
+        cr_expect_neq(id, 0);
+        first = first ? first : id;
+        cr_expect_eq(id, first);
+        recurse(i, 1);
+    }
+}
+
+STACK_TEST(a_child_captures)
+{
+    uint32_t before = deep_capture(20);
+    pid_t child = fork();
+    if (child == 0) {
+        bmm__stack_fork_child();
+        _exit(deep_capture(20) != before);
+    }
+    int status = 0;
+    cr_expect_eq(waitpid(child, &status, 0), child);
+    cr_expect_neq(status, -1);
+    recurse(1, 1);
+}

@@ -1,0 +1,121 @@
+/* Arena, map, interned strings, names of modules and functions. */
+#include "report/arena.h"
+#include "report/demangle.h"
+#include "report/map.h"
+#include "report/role.h"
+#include "report/strings.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+Test(arena, pieces_are_zeroed_aligned_and_apart)
+{
+    struct bmm__arena arena = { 0 };
+    unsigned char *last = NULL;
+    for (size_t bytes = 1; bytes < 200000; bytes = bytes * 3 / 2 + 1) {
+        unsigned char *piece = bmm__arena_alloc(&arena, bytes);
+        cr_assert_eq((uintptr_t)piece % 16, 0);
+        for (size_t i = 0; i < bytes; i++)
+            cr_assert_eq(piece[i], 0);
+        memset(piece, 0xff, bytes);
+        if (last != NULL)
+            cr_assert_eq(last[0], 0xff);
+        last = piece;
+    }
+    cr_assert_str_eq(bmm__arena_printf(&arena, "%d-%s", 7, "x"), "7-x");
+    bmm__arena_free(&arena);
+}
+
+Test(map, keeps_what_was_put_first)
+{
+    struct bmm__map map = { 0 };
+    bool is_new;
+    for (uint64_t i = 0; i < 10000; i++) {
+        cr_assert_eq(bmm__map_put(&map, i * 64, i % 7, (uint32_t)i, &is_new), i);
+        cr_assert(is_new);
+    }
+    for (uint64_t i = 0; i < 10000; i++) {
+        cr_assert_eq(bmm__map_put(&map, i * 64, i % 7, 99, &is_new), i);
+        cr_assert_not(is_new);
+    }
+    cr_assert_eq(map.count, 10000);
+    bmm__map_free(&map);
+}
+
+Test(strings, equal_texts_are_one_pointer_and_valid_utf8)
+{
+    struct bmm__arena arena = { 0 };
+    struct bmm__strings strings = { .arena = &arena };
+    const char *name = bmm__intern(&strings, "name");
+    char copy[] = "name";
+    cr_assert_eq(bmm__intern(&strings, copy), name);
+    cr_assert_neq(bmm__intern(&strings, "nam"), name);
+    cr_assert_null(bmm__intern(&strings, NULL));
+    cr_assert_str_eq(bmm__intern(&strings, ""), "");
+    cr_assert_str_eq(bmm__intern(&strings, "gr\xc3\xbc\xc3\x9f"), "gr\xc3\xbc\xc3\x9f");
+    cr_assert_str_eq(bmm__intern(&strings, "a\xff"
+                                           "b"),
+                     "a\xef\xbf\xbd"
+                     "b");
+    cr_assert_str_eq(bmm__intern(&strings, "\xc3"), "\xef\xbf\xbd");
+    cr_assert_str_eq(bmm__intern(&strings, "\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", "a surrogate");
+    cr_assert_str_eq(bmm__intern_bytes(&strings, "cut\0off", 7), "cut");
+    bmm__strings_free(&strings);
+    bmm__arena_free(&arena);
+}
+
+Test(demangle, names_are_those_of_the_source)
+{
+    static const char *const pairs[][2] = {
+        { "main", "main" },
+        { "work.isra.0", "work" },
+        { "work.part.0.constprop.1", "work" },
+        { "work.cold", "work" },
+        { "work.coldness", "work.coldness" },
+        { "_Z4workPKci", "work(char const*, int)" },
+        { "_Z4workPKci.isra.0", "work(char const*, int)" },
+        { "_ZN2ns5ThingC1Ev", "ns::Thing::Thing()" },
+        { "_Znwm", "operator new(unsigned long)" },
+        { "_RNvCskwGfYPst2Cb_3foo16example_function", "foo::example_function" },
+        { "_ZN4core3fmt5write17h0123456789abcdefE", "core::fmt::write" },
+        { "_Znonsense", "_Znonsense" },
+    };
+    struct bmm__arena arena = { 0 };
+    struct bmm__strings strings = { .arena = &arena };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        cr_expect_str_eq(bmm__demangle(&strings, pairs[i][0]), pairs[i][1]);
+    cr_assert_null(bmm__demangle(&strings, NULL));
+    cr_assert_null(bmm__demangle(&strings, ""));
+    bmm__strings_free(&strings);
+    bmm__arena_free(&arena);
+}
+
+Test(role, modules_are_known_by_their_file_name)
+{
+    static const struct {
+        const char *path;
+        enum bmm__role role;
+    } cases[] = {
+        { "/usr/lib/x86_64-linux-gnu/libc.so.6", BMM_ROLE_LIBC },
+        { "/lib/libc-2.31.so", BMM_ROLE_LIBC },
+        { "/lib/libm.so.6", BMM_ROLE_LIBC },
+        { "/lib/libpthread.so.0", BMM_ROLE_LIBC },
+        { "/lib/libnss_files.so.2", BMM_ROLE_LIBC },
+        { "[vdso]", BMM_ROLE_LIBC },
+        { "/lib64/ld-linux-x86-64.so.2", BMM_ROLE_LOADER },
+        { "/lib/ld-2.31.so", BMM_ROLE_LOADER },
+        { "/lib/ld-musl-x86_64.so.1", BMM_ROLE_LOADER },
+        { "/usr/lib/libstdc++.so.6", BMM_ROLE_RUNTIME },
+        { "/usr/lib/libstdc++.so.6.0.30", BMM_ROLE_RUNTIME },
+        { "/usr/lib/libgcc_s.so.1", BMM_ROLE_RUNTIME },
+        { "/opt/lib/libbrainmm_debug.so", BMM_ROLE_ALLOCATOR },
+        { "/usr/lib/libcjson.so.1", BMM_ROLE_PROGRAM },
+        { "/usr/lib/libmagic.so.1", BMM_ROLE_PROGRAM },
+        { "/usr/lib/libcrypto.so.3", BMM_ROLE_PROGRAM },
+        { "/usr/bin/ld", BMM_ROLE_PROGRAM },
+        { "/usr/bin/brainmm", BMM_ROLE_PROGRAM },
+        { NULL, BMM_ROLE_PROGRAM },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        cr_expect_eq(bmm__role_of_module(cases[i].path), cases[i].role, "%s", cases[i].path);
+}

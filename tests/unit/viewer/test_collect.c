@@ -1,0 +1,125 @@
+/* A directory of snapshots becomes one report, with the main program first, and never a false green. */
+#define _GNU_SOURCE
+#include "../report/make_snapshot.h"
+#include "viewer/collect.h"
+#include "viewer/place.h"
+
+#include <criterion/criterion.h>
+
+static struct bmm__place place;
+static char *command[] = { (char *)(uintptr_t) "program", NULL };
+
+static void setup(void)
+{
+    struct bmm__why why;
+    cr_assert(bmm__place_make(&place, &why), "%s", why.text);
+}
+
+static void teardown(void)
+{
+    bmm__place_remove(&place);
+    cr_assert_neq(access(place.path, F_OK), 0);
+}
+
+TestSuite(collect, .init = setup, .fini = teardown);
+
+static void put(uint32_t pid, uint32_t exec_count, uint32_t state, const char *name, uint64_t birth, bool is_damaged)
+{
+    char path[PATH_MAX + 64];
+    struct made_snapshot made;
+    made_begin(&made, BMM_MODE_CHECK, state);
+    made.header.pid = pid;
+    made.header.exec_count = exec_count;
+    if (is_damaged)
+        made.header.magic[0] = 'x';
+    made_text(&made, BMM_CHUNK_COMMAND, name);
+    if (strcmp(name, "leaky") == 0)
+        made_block(&made, made_span(&made, 0x7f0000000000, 64, 1), BMM_SLOT_LIVE, BMM_KIND_MALLOC, 8, 0);
+    if (strcmp(name, "starter") == 0)
+        made_unchecked(&made, pid, "it is statically linked", "/bin/static");
+    snprintf(path, sizeof path, "%s/brainmm.%u.%llu.%u.bmm", place.path, pid, (unsigned long long)birth, exec_count);
+    made_write(&made, path);
+}
+
+static struct bmm__report *collect(void)
+{
+    return bmm__collect(&(struct bmm__collect){ .directory = place.path,
+                                                .main_pid = 4000000,
+                                                .main_wait_status = 5 << 8,
+                                                .mode = "check",
+                                                .command = command });
+}
+
+Test(collect, main_program_is_first_and_has_the_status)
+{
+    put(3999999, 0, BMM_SNAPSHOT_EXITED, "child", 1, false);
+    put(4000000, 0, BMM_SNAPSHOT_EXECED, "first", 2, false);
+    put(4000000, 1, BMM_SNAPSHOT_EXITED, "leaky", 2, false);
+    put(4000001, 0, BMM_SNAPSHOT_EXITED, "child", 3, false);
+    struct bmm__report *report = collect();
+    cr_assert_eq(report->process_count, 4);
+    cr_expect_str_eq(report->processes[0].command[0], "leaky");
+    cr_expect_eq(report->processes[0].exit, 5);
+    cr_expect_str_eq(report->processes[1].command[0], "first");
+    cr_expect_eq(report->processes[2].pid, 3999999);
+    cr_expect(report->check.ran);
+    cr_expect_eq(report->leaked_blocks, 1);
+    cr_expect_eq(report->unchecked_count, 0);
+    bmm__report_free(report);
+}
+
+Test(collect, no_record_is_no_green)
+{
+    struct bmm__report *report = collect();
+    cr_expect_not(report->check.ran);
+    cr_expect_not_null(strstr(report->check.reason, "left no record"));
+    cr_assert_eq(report->process_count, 1);
+    cr_expect_str_eq(report->processes[0].command[0], "program");
+    cr_expect_not(report->processes[0].check.ran);
+    bmm__report_free(report);
+    put(3999999, 0, BMM_SNAPSHOT_EXITED, "child", 1, false);
+    report = collect();
+    cr_expect_not(report->check.ran, "a child is not the main program");
+    cr_expect_eq(report->process_count, 2);
+    bmm__report_free(report);
+}
+
+Test(collect, a_damaged_record_is_no_green)
+{
+    put(4000000, 0, BMM_SNAPSHOT_EXITED, "program", 1, true);
+    put(4000001, 0, BMM_SNAPSHOT_EXITED, "child", 2, true);
+    put(4000002, 0, BMM_SNAPSHOT_EXITED, "leaky", 3, false);
+    struct bmm__report *report = collect();
+    cr_expect_not(report->check.ran);
+    cr_expect_not_null(strstr(report->check.reason, "no BrainMM magic"));
+    cr_assert_eq(report->process_count, 2);
+    cr_expect_eq(report->leaks[0].process, 1);
+    cr_expect_eq(report->note_count, 1);
+    bmm__report_free(report);
+}
+
+Test(collect, a_program_that_became_another_without_a_record_is_no_green)
+{
+    put(4000000, 0, BMM_SNAPSHOT_EXECED, "starter", 1, false);
+    put(4000001, 0, BMM_SNAPSHOT_EXECED, "child", 2, false);
+    struct bmm__report *report = collect();
+    cr_expect_not(report->check.ran);
+    cr_expect_str_eq(report->check.reason, "it is statically linked");
+    cr_assert_eq(report->unchecked_count, 2);
+    cr_expect_str_eq(report->unchecked[0].program, "/bin/static");
+    cr_expect_eq(report->unchecked[1].pid, 4000001);
+    bmm__report_free(report);
+}
+
+Test(collect, other_files_are_not_read)
+{
+    char path[PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/brainmm.4000000.1.0.bmm.tmp", place.path);
+    made_write_bytes(path, "x", 1);
+    snprintf(path, sizeof path, "%s/other", place.path);
+    made_write_bytes(path, "x", 1);
+    struct bmm__report *report = collect();
+    cr_expect_eq(report->process_count, 1);
+    cr_expect_eq(report->note_count, 0);
+    bmm__report_free(report);
+}

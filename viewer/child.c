@@ -1,0 +1,105 @@
+#define _GNU_SOURCE
+#include "viewer/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t child_pid; /* 0 before and after */
+
+/* Terminal signals come from the kernel and reach the program by themselves; the others were sent to us alone, as far
+ * as one can tell. */
+static void hand_on(int signal, siginfo_t *info, void *context)
+{
+    int saved_errno = errno;
+    (void)context;
+    if (child_pid != 0 && info->si_code <= 0)
+        kill((pid_t)child_pid, signal);
+    errno = saved_errno;
+}
+
+static const int handed_on[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGWINCH };
+#define HANDED_ON (sizeof handed_on / sizeof *handed_on)
+
+struct dispositions {
+    struct sigaction handed_on[HANDED_ON], child;
+    sigset_t mask;
+};
+
+/* From here until restore, no signal arrives between two steps. */
+static void prepare(struct dispositions *before)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before->mask);
+    struct sigaction action = { .sa_sigaction = hand_on, .sa_flags = SA_SIGINFO | SA_RESTART };
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < HANDED_ON; i++) {
+        sigaction(handed_on[i], NULL, &before->handed_on[i]);
+        if (before->handed_on[i].sa_handler != SIG_IGN) /* nohup wants us to ignore it, too */
+            sigaction(handed_on[i], &action, NULL);
+    }
+    /* Inherited as ignored, the end of the child could not be waited for. */
+    sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, &before->child);
+}
+
+static void restore(const struct dispositions *before)
+{
+    for (size_t i = 0; i < HANDED_ON; i++)
+        sigaction(handed_on[i], &before->handed_on[i], NULL);
+    sigaction(SIGCHLD, &before->child, NULL);
+    sigprocmask(SIG_SETMASK, &before->mask, NULL);
+}
+
+bool bmm__child_run(struct bmm__child *child, const char *path, char **arguments, char **environment,
+                    struct bmm__why *why)
+{
+    int channel[2]; /* closed by a successful exec, else brings errno */
+    if (pipe2(channel, O_CLOEXEC) != 0)
+        return bmm__fail(why, "cannot make a pipe: %s", strerror(errno));
+    struct dispositions before;
+    prepare(&before);
+    child->pid = fork();
+    if (child->pid == 0) {
+        restore(&before);
+        execvpe(path, arguments, environment); /* path has a slash: not searched, but scripts without #! are run */
+        int reason = errno;
+        ssize_t ignored = write(channel[1], &reason, sizeof reason);
+        (void)ignored;
+        _exit(127);
+    }
+    int reason = child->pid < 0 ? errno : 0;
+    child_pid = child->pid > 0 ? child->pid : 0;
+    sigprocmask(SIG_SETMASK, &before.mask, NULL);
+    close(channel[1]);
+    ssize_t bytes = 0;
+    if (child->pid > 0)
+        while ((bytes = read(channel[0], &reason, sizeof reason)) < 0 && errno == EINTR)
+            ;
+    close(channel[0]);
+    while (child->pid > 0 && waitpid(child->pid, &child->wait_status, 0) < 0 && errno == EINTR)
+        ;
+    child_pid = 0;
+    if (child->pid < 0 || bytes == (ssize_t)sizeof reason)
+        return bmm__fail(why, "it cannot be started: %s", strerror(reason));
+    return true;
+}
+
+void bmm__child_end_like(const struct bmm__child *child)
+{
+    if (WIFEXITED(child->wait_status))
+        _exit(WEXITSTATUS(child->wait_status));
+    int signal = WTERMSIG(child->wait_status);
+    setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }); /* the program's core is the one that matters */
+    sigset_t none;
+    sigemptyset(&none);
+    sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    kill(getpid(), signal);
+    _exit(128 + signal); /* signals that cannot be reset, in a pid namespace, say */
+}

@@ -1,0 +1,26 @@
+/* Running the program: with the terminal, the streams, the signal dispositions and the exit status that it would have
+ * without us.
+ *
+ * The program is in our process group, so what the terminal sends (interrupt, quit, stop) reaches it by itself; while
+ * it runs we do not die of those. What is sent to us alone is handed on. */
+#ifndef BMM_VIEWER_CHILD_H
+#define BMM_VIEWER_CHILD_H
+
+#include "report/why.h"
+
+#include <sys/types.h>
+
+struct bmm__child {
+    pid_t pid;
+    int wait_status; /* of waitpid */
+};
+
+/* Starts path with arguments (arguments[0] as the user wrote it) and environment, and waits for its end. False: it
+ * could not be started; why is the reason alone. */
+bool bmm__child_run(struct bmm__child *child, const char *path, char **arguments, char **environment,
+                    struct bmm__why *why);
+
+/* Ends this process as the program ended: by the same exit status or the same signal, without a core of ours. */
+_Noreturn void bmm__child_end_like(const struct bmm__child *child);
+
+#endif

@@ -1,0 +1,58 @@
+#define _GNU_SOURCE
+#include "viewer/place.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define ROOMY_BYTES ((uint64_t)256 << 20)
+
+/* Bytes free in a directory that can serve; 0: it cannot. */
+static uint64_t room_in(const char *directory)
+{
+    struct statvfs status;
+    /* The path goes into an options text that is separated by commas. */
+    if (directory == NULL || directory[0] != '/' || strchr(directory, ',') != NULL ||
+        access(directory, W_OK | X_OK) != 0 || statvfs(directory, &status) != 0)
+        return 0;
+    return (uint64_t)status.f_bavail * status.f_frsize;
+}
+
+bool bmm__place_make(struct bmm__place *place, struct bmm__why *why)
+{
+    const char *const candidates[] = { getenv("BRAINMM_DIR"), getenv("XDG_RUNTIME_DIR"), "/dev/shm", getenv("TMPDIR"),
+                                       "/tmp" };
+    const char *best = NULL;
+    uint64_t most = 0;
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates && most < ROOMY_BYTES; i++) {
+        uint64_t room = room_in(candidates[i]);
+        if (room > most) {
+            most = room;
+            best = candidates[i];
+        }
+    }
+    if (best == NULL)
+        return bmm__fail(why, "no writable directory to record in (BRAINMM_DIR, /dev/shm, TMPDIR, /tmp)");
+    if (snprintf(place->path, sizeof place->path, "%s/brainmm.XXXXXX", best) >= (int)sizeof place->path ||
+        mkdtemp(place->path) == NULL)
+        return bmm__fail(why, "cannot make a directory in %s: %s", best, strerror(errno));
+    return true;
+}
+
+void bmm__place_remove(const struct bmm__place *place)
+{
+    DIR *directory = opendir(place->path);
+    if (directory == NULL)
+        return;
+    const struct dirent *entry;
+    while ((entry = readdir(directory)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            unlinkat(dirfd(directory), entry->d_name, 0);
+    closedir(directory);
+    rmdir(place->path);
+}
