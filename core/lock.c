@@ -1,0 +1,77 @@
+#include "core/lock.h"
+
+#include "core/assert.h"
+#include "core/atomic.h"
+#include "core/os.h"
+
+#include <stddef.h>
+
+static struct bmm__lock *registry; /* pushed to with acq_rel, never popped */
+static uint32_t all_owner;         /* the thread that holds every lock because it forks; 0: nobody */
+
+static void enter_in_registry(struct bmm__lock *lock)
+{
+    uint32_t no = 0;
+    if (!bmm__cas_acq_rel(&lock->is_registered, &no, 1))
+        return;
+    struct bmm__lock *first = bmm__load_acquire(&registry);
+    do
+        lock->next = first;
+    while (!bmm__cas_weak_acq_rel(&registry, &first, lock));
+}
+
+static void take(struct bmm__lock *lock)
+{
+    uint32_t found = 0;
+    if (bmm__cas_acq_rel(&lock->state, &found, 1))
+        return;
+    for (int i = 0; i < 100; i++) {
+        found = 0;
+        if (bmm__load_relaxed(&lock->state) == 0 && bmm__cas_acq_rel(&lock->state, &found, 1))
+            return;
+        bmm__pause();
+    }
+    while (bmm__exchange_acq_rel(&lock->state, 2) != 0)
+        bmm__os_wait(&lock->state, 2);
+}
+
+void bmm__lock_take(struct bmm__lock *lock)
+{
+    if (BMM__UNLIKELY(bmm__load_acquire(&lock->is_registered) == 0))
+        enter_in_registry(lock);
+    if (BMM__UNLIKELY(bmm__load_relaxed(&all_owner) != 0) && bmm__load_relaxed(&all_owner) == bmm__os_thread_id())
+        return;
+    take(lock);
+}
+
+void bmm__lock_release(struct bmm__lock *lock)
+{
+    if (BMM__UNLIKELY(bmm__load_relaxed(&all_owner) != 0) && bmm__load_relaxed(&all_owner) == bmm__os_thread_id())
+        return;
+    if (bmm__exchange_acq_rel(&lock->state, 0) == 2)
+        bmm__os_wake(&lock->state, 1);
+}
+
+void bmm__lock_take_all(void)
+{
+    for (uint32_t rank = 0; rank <= BMM__RANK_META; rank++)
+        for (struct bmm__lock *lock = bmm__load_acquire(&registry); lock != NULL; lock = lock->next)
+            if (lock->rank == rank)
+                take(lock);
+    bmm__store_relaxed(&all_owner, bmm__os_thread_id());
+}
+
+void bmm__lock_release_all(void)
+{
+    bmm__store_relaxed(&all_owner, 0);
+    for (struct bmm__lock *lock = bmm__load_acquire(&registry); lock != NULL; lock = lock->next)
+        if (bmm__exchange_acq_rel(&lock->state, 0) == 2)
+            bmm__os_wake(&lock->state, 1);
+}
+
+void bmm__lock_reset_all(void)
+{
+    bmm__store_relaxed(&all_owner, 0);
+    for (struct bmm__lock *lock = bmm__load_acquire(&registry); lock != NULL; lock = lock->next)
+        bmm__store_relaxed(&lock->state, 0);
+}

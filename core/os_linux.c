@@ -1,0 +1,239 @@
+/* The contract of os.h on Linux: memory, time, identity, waiting. Files and processes: os_linux_file.c. */
+#define _GNU_SOURCE
+#include "core/os.h"
+
+#include "core/assert.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+size_t bmm__os_page_bytes(void)
+{
+    static size_t page_bytes;
+    if (page_bytes == 0)
+        page_bytes = getauxval(AT_PAGESZ);
+    return page_bytes;
+}
+
+/* Maps with the wanted alignment: first as it comes, which usually fits from the second time on, then with room to
+ * spare, of which the ends go back at once (before the range is known to anyone, so it stays one reservation). */
+static void *map_aligned(size_t bytes, size_t align, int rights)
+{
+    int saved_errno = errno;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    char *start = mmap(NULL, bytes, rights, flags, -1, 0);
+    if (start != MAP_FAILED && ((uintptr_t)start & (align - 1)) != 0) {
+        munmap(start, bytes);
+        start = bytes + align < bytes ? MAP_FAILED : mmap(NULL, bytes + align, rights, flags, -1, 0);
+        if (start != MAP_FAILED) {
+            size_t head = (align - ((uintptr_t)start & (align - 1))) & (align - 1);
+            if (head != 0)
+                munmap(start, head);
+            munmap(start + head + bytes, align - head);
+            start += head;
+        }
+    }
+    errno = saved_errno;
+    return start == MAP_FAILED ? NULL : start;
+}
+
+void *bmm__os_reserve(size_t bytes, size_t align)
+{
+    return map_aligned(bytes, align, PROT_NONE);
+}
+
+void *bmm__os_map(size_t bytes, size_t align)
+{
+    return map_aligned(bytes, align, PROT_READ | PROT_WRITE);
+}
+
+bool bmm__os_commit(void *start, size_t bytes)
+{
+    int saved_errno = errno;
+    bool is_done = mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0;
+    errno = saved_errno;
+    return is_done;
+}
+
+void bmm__os_purge(void *start, size_t bytes)
+{
+    int saved_errno = errno;
+    madvise(start, bytes, MADV_DONTNEED);
+    errno = saved_errno;
+}
+
+void bmm__os_decommit(void *start, size_t bytes)
+{
+    int saved_errno = errno;
+    madvise(start, bytes, MADV_DONTNEED);
+    mprotect(start, bytes, PROT_NONE);
+    errno = saved_errno;
+}
+
+void bmm__os_release(void *start, size_t bytes)
+{
+    int saved_errno = errno;
+    munmap(start, bytes);
+    errno = saved_errno;
+}
+
+bool bmm__os_protect(void *start, size_t bytes, unsigned rights)
+{
+    int protection = (rights & BMM__OS_READ ? PROT_READ : 0) | (rights & BMM__OS_WRITE ? PROT_WRITE : 0) |
+                     (rights & BMM__OS_EXECUTE ? PROT_EXEC : 0);
+    return mprotect(start, bytes, protection) == 0;
+}
+
+void *bmm__os_remap(void *start, size_t old_bytes, size_t new_bytes, size_t align)
+{
+    int saved_errno = errno;
+    void *grown = mremap(start, old_bytes, new_bytes, 0);
+    if (grown == MAP_FAILED) {
+        void *place = map_aligned(new_bytes, align, PROT_NONE);
+        grown = place == NULL ? MAP_FAILED
+                              : mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+        if (grown == MAP_FAILED && place != NULL)
+            munmap(place, new_bytes);
+    }
+    errno = saved_errno;
+    return grown == MAP_FAILED ? NULL : grown;
+}
+
+void *bmm__os_page_wiped_on_fork(void)
+{
+    int saved_errno = errno;
+    size_t bytes = bmm__os_page_bytes();
+    void *page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page != MAP_FAILED && madvise(page, bytes, MADV_WIPEONFORK) != 0) {
+        munmap(page, bytes);
+        page = MAP_FAILED;
+    }
+    errno = saved_errno;
+    return page == MAP_FAILED ? NULL : page;
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec now = { 0, 0 };
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t bmm__os_clock_mono_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t bmm__os_clock_real_ns(void)
+{
+    return clock_ns(CLOCK_REALTIME);
+}
+
+uint64_t bmm__os_random(void)
+{
+    int saved_errno = errno;
+    uint64_t word = 0;
+    if (syscall(SYS_getrandom, &word, sizeof word, 1 /* GRND_NONBLOCK */) != (long)sizeof word) {
+        uint64_t given[2] = { 0, 0 };
+        const void *from_kernel = (const void *)getauxval(AT_RANDOM);
+        if (from_kernel != NULL)
+            memcpy(given, from_kernel, sizeof given);
+        word = given[0] ^ given[1] * 0x9e3779b97f4a7c15u ^ bmm__os_clock_mono_ns();
+    }
+    errno = saved_errno;
+    return word;
+}
+
+uint32_t bmm__os_process_id(void)
+{
+    return (uint32_t)syscall(SYS_getpid);
+}
+
+uint32_t bmm__os_parent_id(void)
+{
+    return (uint32_t)syscall(SYS_getppid);
+}
+
+uint32_t bmm__os_thread_id(void)
+{
+    return (uint32_t)syscall(SYS_gettid);
+}
+
+void bmm__os_thread_name(char name[16])
+{
+    memset(name, 0, 16);
+    prctl(PR_GET_NAME, name);
+}
+
+uint64_t bmm__os_address_limit(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
+}
+
+bool bmm__os_is_secure(void)
+{
+    return getauxval(AT_SECURE) != 0;
+}
+
+void bmm__os_wait(uint32_t *word, uint32_t value)
+{
+    int saved_errno = errno;
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+    errno = saved_errno;
+}
+
+void bmm__os_wake(uint32_t *word, int count)
+{
+    int saved_errno = errno;
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+    errno = saved_errno;
+}
+
+_Noreturn void bmm__os_abort(void)
+{
+    /* Not abort(): its handlers are code of the program, and the heap may be in any state. */
+    struct sigaction by_default = { .sa_handler = SIG_DFL };
+    sigaction(SIGABRT, &by_default, NULL);
+    sigset_t only_abort;
+    sigemptyset(&only_abort);
+    sigaddset(&only_abort, SIGABRT);
+    sigprocmask(SIG_UNBLOCK, &only_abort, NULL);
+    for (;;)
+        syscall(SYS_tgkill, syscall(SYS_getpid), syscall(SYS_gettid), SIGABRT);
+}
+
+static size_t append(char *line, size_t used, size_t room, const char *text)
+{
+    while (*text != '\0' && used < room)
+        line[used++] = *text++;
+    return used;
+}
+
+_Noreturn void bmm__assert_failed(const char *what, const char *file, int line)
+{
+    char text[256], digits[12];
+    size_t used = append(text, 0, sizeof text, "brainmm: assertion failed: ");
+    size_t digit = sizeof digits;
+    digits[--digit] = '\0';
+    do
+        digits[--digit] = (char)('0' + line % 10);
+    while ((line /= 10) != 0);
+    used = append(text, used, sizeof text, what);
+    used = append(text, used, sizeof text, " at ");
+    used = append(text, used, sizeof text, file);
+    used = append(text, used, sizeof text, ":");
+    used = append(text, used, sizeof text, digits + digit);
+    used = append(text, used, sizeof text, "\n");
+    bmm__os_write_error(text, used);
+    bmm__os_abort();
+}

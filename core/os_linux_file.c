@@ -1,0 +1,290 @@
+/* The contract of os.h on Linux: files, environment, other processes. Raw system calls throughout: none of them is a
+ * cancellation point, and an interposed open() of the program is not ours to call. */
+#define _GNU_SOURCE
+#include "core/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+extern void *__libc_stack_end __attribute__((weak));
+
+static int open_raw(const char *path, int flags)
+{
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0600);
+}
+
+/* What the kernel laid on the stack for the program: argc, argv, NULL, environment, NULL. Readable before libc is. */
+static char **initial_environment(void)
+{
+    if (&__libc_stack_end == NULL || __libc_stack_end == NULL)
+        return NULL;
+    long *top = __libc_stack_end;
+    return (char **)(top + 1 + top[0] + 1);
+}
+
+const char *bmm__os_environment(const char *name)
+{
+    char **entry = environ != NULL ? environ : initial_environment();
+    size_t length = strlen(name);
+    for (; entry != NULL && *entry != NULL; entry++)
+        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')
+            return *entry + length + 1;
+    return NULL;
+}
+
+static long read_whole(const char *path, char *buffer, size_t capacity)
+{
+    int saved_errno = errno;
+    int file = open_raw(path, O_RDONLY);
+    long total = 0;
+    while (file >= 0 && (size_t)total < capacity) {
+        long got = syscall(SYS_read, file, buffer + total, capacity - (size_t)total);
+        if (got <= 0)
+            break;
+        total += got;
+    }
+    if (file >= 0)
+        syscall(SYS_close, file);
+    errno = saved_errno;
+    return total;
+}
+
+size_t bmm__os_command_line(char *buffer, size_t capacity)
+{
+    return (size_t)read_whole("/proc/self/cmdline", buffer, capacity);
+}
+
+uint64_t bmm__os_process_birth(void)
+{
+    char text[1024];
+    long bytes = read_whole("/proc/self/stat", text, sizeof text - 1);
+    text[bytes] = '\0';
+    const char *field = strrchr(text, ')'); /* the name may hold anything, also spaces and parentheses */
+    for (int i = 0; i < 20 && field != NULL; i++)
+        field = strchr(field + 1, ' ');
+    uint64_t birth = 0;
+    for (field = field == NULL ? "" : field + 1; *field >= '0' && *field <= '9'; field++)
+        birth = birth * 10 + (uint64_t)(*field - '0');
+    return birth;
+}
+
+void bmm__os_write_error(const char *text, size_t bytes)
+{
+    int saved_errno = errno;
+    while (bytes != 0) {
+        long written = syscall(SYS_write, 2, text, bytes);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            break;
+        text += written;
+        bytes -= (size_t)written;
+    }
+    errno = saved_errno;
+}
+
+int bmm__os_file_create(const char *path)
+{
+    return open_raw(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW);
+}
+
+int bmm__os_file_open(const char *path)
+{
+    return open_raw(path, O_RDONLY | O_NONBLOCK);
+}
+
+int bmm__os_file_reopen(const char *path)
+{
+    return open_raw(path, O_RDWR | O_NOFOLLOW);
+}
+
+long bmm__os_file_read(int file, void *buffer, size_t bytes)
+{
+    return syscall(SYS_read, file, buffer, bytes);
+}
+
+bool bmm__os_file_append(const char *path, const void *data, size_t bytes)
+{
+    int file = open_raw(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW);
+    if (file < 0)
+        return false;
+    bool is_written = syscall(SYS_write, file, data, bytes) == (long)bytes;
+    syscall(SYS_close, file);
+    return is_written;
+}
+
+bool bmm__os_file_allocate(int file, uint64_t offset, uint64_t bytes)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && offset + bytes > limit.rlim_cur) {
+        errno = EFBIG;
+        return false;
+    }
+    return syscall(SYS_fallocate, file, 0, (off_t)offset, (off_t)bytes) == 0;
+}
+
+void *bmm__os_file_map(int file, uint64_t offset, size_t bytes, void *at)
+{
+    void *start = mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | (at != NULL ? MAP_FIXED : 0), file, (off_t)offset);
+    return start == MAP_FAILED ? NULL : start;
+}
+
+bool bmm__os_private_map(void *at, size_t bytes)
+{
+    return mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+}
+
+void bmm__os_file_close(int file)
+{
+    int saved_errno = errno;
+    syscall(SYS_close, file);
+    errno = saved_errno;
+}
+
+bool bmm__os_file_remove(const char *path)
+{
+    int saved_errno = errno;
+    bool is_removed = syscall(SYS_unlinkat, AT_FDCWD, path, 0) == 0;
+    errno = saved_errno;
+    return is_removed;
+}
+
+uint64_t bmm__os_directory_free(const char *path)
+{
+    int saved_errno = errno;
+    struct statfs facts;
+    struct stat what;
+    uint64_t bytes = 0;
+    if (fstatat(AT_FDCWD, path, &what, 0) == 0 && S_ISDIR(what.st_mode) &&
+        syscall(SYS_faccessat, AT_FDCWD, path, W_OK) == 0 && statfs(path, &facts) == 0)
+        bytes = (uint64_t)facts.f_bavail * (uint64_t)facts.f_bsize;
+    errno = saved_errno;
+    return bytes;
+}
+
+long bmm__os_link_read(const char *path, char *buffer, size_t capacity)
+{
+    int saved_errno = errno;
+    long bytes = syscall(SYS_readlinkat, AT_FDCWD, path, buffer, capacity - 1);
+    if (bytes >= 0)
+        buffer[bytes] = '\0';
+    errno = saved_errno;
+    return bytes;
+}
+
+bool bmm__os_file_facts(int file, struct bmm__os_file_facts *facts)
+{
+    struct stat what;
+    if (fstat(file, &what) != 0)
+        return false;
+    char capabilities[64];
+    facts->volume = what.st_dev;
+    facts->number = what.st_ino;
+    facts->is_regular = S_ISREG(what.st_mode);
+    facts->raises_rights = ((what.st_mode & S_ISUID) != 0 && what.st_uid != (uid_t)syscall(SYS_geteuid)) ||
+                           ((what.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) &&
+                            what.st_gid != (gid_t)syscall(SYS_getegid)) ||
+                           syscall(SYS_fgetxattr, file, "security.capability", capabilities, sizeof capabilities) > 0;
+    return true;
+}
+
+/* ---- stderr, kept for the end ---- */
+
+static int kept_error = -1;
+static struct stat kept_facts;
+
+void bmm__os_error_keep(void)
+{
+    int saved_errno = errno;
+    kept_error = (int)syscall(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 1000);
+    if (kept_error < 0) /* a low limit on descriptors */
+        kept_error = (int)syscall(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 100);
+    if (kept_error >= 0 && fstat(kept_error, &kept_facts) != 0)
+        kept_error = -1;
+    errno = saved_errno;
+}
+
+void bmm__os_error_restore(void)
+{
+    int saved_errno = errno;
+    struct stat now;
+    if (syscall(SYS_fcntl, 2, F_GETFD) == -1) {
+        if (kept_error >= 0 && fstat(kept_error, &now) == 0 && now.st_dev == kept_facts.st_dev &&
+            now.st_ino == kept_facts.st_ino) {
+            syscall(SYS_dup3, kept_error, 2, 0);
+        } else {
+            int nowhere = open_raw("/dev/null", O_WRONLY);
+            if (nowhere >= 0 && nowhere != 2) {
+                syscall(SYS_dup3, nowhere, 2, 0);
+                syscall(SYS_close, nowhere);
+            }
+        }
+    }
+    errno = saved_errno;
+}
+
+/* ---- other processes ---- */
+
+int bmm__os_exec(const char *path, char *const arguments[], char *const environment[])
+{
+    return (int)syscall(SYS_execve, path, arguments, environment);
+}
+
+int bmm__os_exec_file(int file, char *const arguments[], char *const environment[])
+{
+    return (int)syscall(SYS_execveat, file, "", arguments, environment, AT_EMPTY_PATH);
+}
+
+#define ENVIRONMENT_MAX 4096
+
+int bmm__os_run_and_wait(const char *path, const char *const *arguments)
+{
+    static const char *environment[ENVIRONMENT_MAX]; /* static: the caller may stand on a small stack; one exit only */
+    size_t count = 0;
+    for (char **entry = environ; entry != NULL && *entry != NULL && count < ENVIRONMENT_MAX - 1; entry++)
+        if (strncmp(*entry, "LD_PRELOAD=", 11) != 0 && strncmp(*entry, "BRAINMM_OPTIONS=", 16) != 0)
+            environment[count++] = *entry;
+    environment[count] = NULL;
+
+    int saved_errno = errno;
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    int status = -1;
+    /* Not fork(): the program's atfork handlers have nothing to do with this. __WCLONE with exit signal 0: no SIGCHLD,
+     * and a wait of the program for any child does not find it. */
+    long child = syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
+    if (child == 0) {
+        struct sigaction by_default = { .sa_handler = SIG_DFL };
+        sigaction(SIGPIPE, &by_default, NULL);
+        sigaction(SIGCHLD, &by_default, NULL);
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        syscall(SYS_execve, path, arguments, environment);
+        syscall(SYS_exit_group, 127);
+    }
+    if (child > 0) {
+        while (syscall(SYS_wait4, child, &status, __WCLONE, NULL) < 0)
+            if (errno != EINTR) {
+                status = -1;
+                break;
+            }
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+            status = -1;
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = saved_errno;
+    return status;
+}
