@@ -1,0 +1,35 @@
+#include "core/page_map.h"
+
+uintptr_t bmm__page_map_root[BMM__ROOT_COUNT];
+struct bmm__span *bmm__page_map_zero_leaf[BMM__LEAF_COUNT];
+
+static struct bmm__span **leaf_of(uintptr_t address)
+{
+    uintptr_t *entry = &bmm__page_map_root[address >> BMM__LEAF_SHIFT];
+    uintptr_t distance = bmm__load_acquire(entry);
+    if (distance == 0) {
+        size_t bytes = BMM__LEAF_COUNT * sizeof(struct bmm__span *);
+        void *leaf = bmm__os_map(bytes, BMM__GRANULE);
+        if (leaf == NULL)
+            return NULL;
+        uintptr_t mine = (uintptr_t)leaf - (uintptr_t)bmm__page_map_zero_leaf;
+        if (bmm__cas_acq_rel(entry, &distance, mine)) /* release, so that a finder sees the leaf mapped */
+            distance = mine;
+        else
+            bmm__os_release(leaf, bytes);
+    }
+    return (struct bmm__span **)((uintptr_t)bmm__page_map_zero_leaf + distance);
+}
+
+bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span)
+{
+    uintptr_t end = start + bytes;
+    if (end >> BMM__LEAF_SHIFT >= BMM__ROOT_COUNT)
+        return false;
+    for (uintptr_t at = start; span != NULL && at < end; at = ((at >> BMM__LEAF_SHIFT) + 1) << BMM__LEAF_SHIFT)
+        if (leaf_of(at) == NULL)
+            return false;
+    for (uintptr_t at = start; at < end; at += BMM__GRANULE)
+        bmm__store_release(&leaf_of(at)[(at >> BMM__GRANULE_SHIFT) & (BMM__LEAF_COUNT - 1)], span);
+    return true;
+}

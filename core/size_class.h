@@ -1,0 +1,29 @@
+/* Size classes: steps of 16 bytes to 128, then eight steps per doubling to 32 KiB (at most 12.5 % waste inside). */
+#ifndef BMM_SIZE_CLASS_H
+#define BMM_SIZE_CLASS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define BMM__SLOT_BYTES_MAX ((size_t)32768)
+#define BMM__CLASS_COUNT 72
+#define BMM__DIRECT_BYTES_MAX ((size_t)1024) /* sizes that find their span by a table of 16-byte steps */
+
+/* 1 ≤ size ≤ BMM__SLOT_BYTES_MAX */
+static inline unsigned bmm__size_class(size_t size)
+{
+    if (size <= 128)
+        return (unsigned)((size + 15) / 16 - 1);
+    unsigned top = 63u - (unsigned)__builtin_clzll(size - 1); /* 7 … 14 */
+    return 8 * (top - 6) + (unsigned)((size - 1) >> (top - 3) & 7);
+}
+
+static inline uint32_t bmm__class_bytes(unsigned index)
+{
+    if (index < 8)
+        return (index + 1) * 16;
+    unsigned top = index / 8 + 6;
+    return (1u << top) + ((index % 8 + 1) << (top - 3));
+}
+
+#endif
