@@ -144,6 +144,10 @@ void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
 
 void bmm__heap_span_emptied(struct bmm__span *span)
 {
+    if (!span->is_listed) { /* a current span, after a thousand million frees without a slow allocation */
+        span->countdown = BMM__COUNTDOWN_NEVER;
+        return;
+    }
     list_remove(span->heap, span);
     release(span);
 }

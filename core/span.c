@@ -1,0 +1,136 @@
+#include "core/span.h"
+
+#include "core/arena.h"
+#include "core/atomic.h"
+#include "core/os.h"
+#include "core/page_map.h"
+#include "core/process.h"
+
+/* Unused descriptors: a stack whose head carries a tag in its upper 16 bits against the ABA problem (P4 makes reading
+ * next of a descriptor that was popped meanwhile harmless). */
+static uint64_t unused;
+static struct bmm__span *all; /* pushed to only */
+
+static struct bmm__span *pointer_of(uint64_t head)
+{
+    return (struct bmm__span *)(uintptr_t)(head & 0xffffffffffffu); /* NOLINT */
+}
+
+static void push_unused(struct bmm__span *span)
+{
+    uint64_t head = bmm__load_relaxed(&unused), mine;
+    do {
+        bmm__store_relaxed(&span->next, pointer_of(head));
+        mine = (uint64_t)(uintptr_t)span | ((head >> 48) + 1) << 48;
+    } while (!bmm__cas_weak_acq_rel(&unused, &head, mine));
+}
+
+struct bmm__span *bmm__span_make(void)
+{
+    for (;;) {
+        uint64_t head = bmm__load_acquire(&unused);
+        struct bmm__span *span = pointer_of(head);
+        if (span == NULL)
+            break;
+        uint64_t rest = (uint64_t)(uintptr_t)bmm__load_relaxed(&span->next) | ((head >> 48) + 1) << 48;
+        if (!bmm__cas_acq_rel(&unused, &head, rest))
+            continue;
+        struct bmm__span *all_next = span->all_next;
+        *span = (struct bmm__span){ .all_next = all_next };
+        return span;
+    }
+    struct bmm__span *chunk = bmm__os_map(BMM__GRANULE, BMM__GRANULE);
+    if (chunk == NULL)
+        return NULL;
+    size_t count = BMM__GRANULE / sizeof *chunk;
+    for (size_t i = 0; i < count; i++) {
+        struct bmm__span *first = bmm__load_relaxed(&all);
+        do
+            chunk[i].all_next = first;
+        while (!bmm__cas_weak_acq_rel(&all, &first, &chunk[i]));
+        if (i != 0)
+            push_unused(&chunk[i]);
+    }
+    return &chunk[0];
+}
+
+void bmm__span_free(struct bmm__span *span)
+{
+    bmm__store_release(&span->kind, BMM__SPAN_UNUSED);
+    push_unused(span);
+}
+
+struct bmm__span *bmm__span_first(void)
+{
+    return bmm__load_acquire(&all);
+}
+
+static struct bmm__span *enter(struct bmm__span *span, void *start, size_t bytes, enum bmm__span_is kind)
+{
+    span->start = (uintptr_t)start;
+    span->span_bytes = bytes;
+    span->slot_count = 1;
+    span->countdown = BMM__COUNTDOWN_NEVER;
+    bmm__store_release(&span->kind, (uint8_t)kind);
+    return span;
+}
+
+struct bmm__span *bmm__span_open(size_t bytes, enum bmm__span_is kind, uint32_t slot_bytes, unsigned class_index)
+{
+    struct bmm__span *span = bmm__span_make();
+    if (span == NULL)
+        return NULL;
+    void *start = bmm__arena_alloc(bytes);
+    if (start == NULL) {
+        bmm__span_free(span);
+        return NULL;
+    }
+    span->slot_bytes = slot_bytes;
+    span->class_index = (uint8_t)class_index;
+    enter(span, start, bytes, kind);
+    if (slot_bytes != 0)
+        span->slot_count = (uint32_t)(bytes / slot_bytes);
+    if (!bmm__page_map_enter(span->start, bytes, span)) {
+        bmm__arena_free(start, bytes);
+        bmm__span_free(span);
+        return NULL;
+    }
+    return span;
+}
+
+struct bmm__span *bmm__span_open_large(size_t bytes, size_t align)
+{
+    size_t whole = (bytes + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
+    if (whole < bytes)
+        return NULL;
+    struct bmm__span *span = bmm__span_make();
+    if (span == NULL)
+        return NULL;
+    void *start = bmm__os_map(whole, align < BMM__GRANULE ? BMM__GRANULE : align);
+    if (start == NULL && bmm__arena_trim())
+        start = bmm__os_map(whole, align < BMM__GRANULE ? BMM__GRANULE : align);
+    if (start == NULL) {
+        bmm__span_free(span);
+        return NULL;
+    }
+    enter(span, start, whole, BMM__SPAN_LARGE);
+    if (!bmm__page_map_enter(span->start, whole, span)) {
+        bmm__os_release(start, whole);
+        bmm__span_free(span);
+        return NULL;
+    }
+    return span;
+}
+
+void bmm__span_close(struct bmm__span *span)
+{
+    const struct bmm__client *client = bmm__process.client;
+    bmm__page_map_enter(span->start, span->span_bytes, NULL);
+    void *side = bmm__exchange_acq_rel(&span->side, NULL);
+    if (client != NULL && side != NULL)
+        client->span_end(span, side);
+    if (span->kind == BMM__SPAN_LARGE)
+        bmm__os_release((void *)span->start, span->span_bytes); /* NOLINT */
+    else
+        bmm__arena_free((void *)span->start, span->span_bytes); /* NOLINT */
+}

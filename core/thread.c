@@ -1,0 +1,150 @@
+/* Threads: a heap on the first allocation, back to the pool at the thread's end, taken over whole by a later thread.
+ * (Spans without a free slot belong to nobody, and others' frees give back what a pooled heap holds, see span.h, so
+ * nothing is stranded in the pool but what a next thread will use.) */
+#define _GNU_SOURCE
+#include "core/atomic.h"
+#include "core/lock.h"
+#include "core/os.h"
+#include "core/process.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+static struct bmm__heap empty_heap = { .direct = { [0 ... BMM__DIRECT_COUNT - 1] = &bmm__empty_span } };
+struct bmm__heap bmm__dead_heap = { .direct = { [0 ... BMM__DIRECT_COUNT - 1] = &bmm__empty_span } };
+__thread struct bmm__heap *bmm__heap __attribute__((tls_model("initial-exec"))) = &empty_heap;
+
+struct bmm__process bmm__process;
+const int bmm__process_anchor = 1;
+
+static struct bmm__lock pool_lock = BMM__LOCK_INIT(BMM__RANK_LATE_HEAP + 1);
+static struct bmm__heap *pool;
+static struct bmm__lock late_lock = BMM__LOCK_INIT(BMM__RANK_LATE_HEAP);
+static struct bmm__heap late_heap;
+
+static pthread_key_t key;
+static bool has_key;
+
+static void heap_init(struct bmm__heap *heap)
+{
+    for (size_t i = 0; i < BMM__DIRECT_COUNT; i++)
+        heap->direct[i] = &bmm__empty_span;
+    for (size_t i = 0; i < BMM__CLASS_COUNT; i++)
+        heap->current[i] = &bmm__empty_span;
+    heap->token = (uintptr_t)heap | (bmm__process.client != NULL);
+}
+
+void bmm__process_start(void)
+{
+    uint32_t fresh = 0;
+    if (bmm__load_acquire(&bmm__process.state) == 2)
+        return;
+    if (bmm__cas_acq_rel(&bmm__process.state, &fresh, 1)) {
+        int saved_errno = errno;
+        bmm__process.client = bmm__client_open();
+        heap_init(&late_heap);
+        errno = saved_errno;
+        bmm__store_release(&bmm__process.state, 2);
+        return;
+    }
+    while (bmm__load_acquire(&bmm__process.state) != 2)
+        bmm__pause();
+}
+
+struct bmm__heap *bmm__thread_heap_if_any(void)
+{
+    return bmm__heap == &empty_heap || bmm__heap == &bmm__dead_heap ? NULL : bmm__heap;
+}
+
+struct bmm__heap *bmm__thread_heap(void)
+{
+    if (bmm__heap != &empty_heap)
+        return bmm__heap == &bmm__dead_heap ? NULL : bmm__heap;
+    bmm__process_start();
+    bmm__lock_take(&pool_lock);
+    struct bmm__heap *heap = pool;
+    if (heap != NULL)
+        pool = heap->next;
+    bmm__lock_release(&pool_lock);
+    if (heap == NULL) {
+        heap = bmm__core_meta_alloc(sizeof *heap);
+        if (heap == NULL)
+            return NULL;
+        heap_init(heap);
+    }
+    bmm__heap = heap;
+    if (has_key)
+        pthread_setspecific(key, (void *)1); /* NOLINT: any value but NULL */
+    return heap;
+}
+
+/* The destructor of our key puts itself behind those of other keys, as often as POSIX lets it: they may still free. */
+static void thread_end(void *round)
+{
+    struct bmm__heap *heap = bmm__thread_heap_if_any();
+    if ((uintptr_t)round < 3 && pthread_setspecific(key, (void *)((uintptr_t)round + 1)) == 0) /* NOLINT */
+        return;
+    if (heap == NULL)
+        return;
+    if (bmm__process.client != NULL) {
+        bmm__process.client->thread_end(heap->client_state);
+        heap->client_state = NULL;
+    }
+    bmm__heap_minimize(heap);
+    bmm__heap = &bmm__dead_heap;
+    bmm__lock_take(&pool_lock);
+    heap->next = pool;
+    pool = heap;
+    bmm__lock_release(&pool_lock);
+}
+
+struct bmm__heap *bmm__late_begin(void)
+{
+    bmm__process_start();
+    bmm__lock_take(&late_lock);
+    return &late_heap;
+}
+
+void bmm__late_end(void)
+{
+    bmm__lock_release(&late_lock);
+}
+
+void **bmm__core_thread_state(void)
+{
+    struct bmm__heap *heap = bmm__thread_heap();
+    return heap == NULL ? NULL : &heap->client_state;
+}
+
+/* ---- fork ---- */
+
+static void fork_prepare(void)
+{
+    bmm__lock_take_all();
+    if (bmm__process.client != NULL)
+        bmm__process.client->fork_prepare();
+}
+
+static void fork_parent(void)
+{
+    if (bmm__process.client != NULL)
+        bmm__process.client->fork_parent();
+    bmm__lock_release_all();
+}
+
+static void fork_child(void)
+{
+    bmm__lock_reset_all();
+    if (bmm__process.client != NULL)
+        bmm__process.client->fork_child();
+}
+
+__attribute__((constructor(101))) static void library_start(void)
+{
+    bmm__process_start();
+    has_key = pthread_key_create(&key, thread_end) == 0;
+    if (has_key && bmm__thread_heap_if_any() != NULL)
+        pthread_setspecific(key, (void *)1); /* NOLINT */
+    pthread_atfork(fork_prepare, fork_parent, fork_child);
+    bmm__client_start();
+}
