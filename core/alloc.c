@@ -50,8 +50,7 @@ void *bmm__core_alloc(size_t size, size_t align, bool is_zeroed)
     }
     size_t whole = (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
     bool is_large = whole > BMM__ARENA_RUN_MAX || align > BMM__GRANULE;
-    struct bmm__span *span =
-        is_large ? bmm__span_open_large(size, align) : bmm__span_open(whole, BMM__SPAN_BIG, 0, 0);
+    struct bmm__span *span = is_large ? bmm__span_open_large(size, align) : bmm__span_open(whole, BMM__SPAN_BIG, 0, 0);
     if (span == NULL)
         return NULL;
     span->align_shift = (uint8_t)__builtin_ctzll(align);

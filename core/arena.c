@@ -11,9 +11,9 @@
 struct arena {
     char *start;
     uint32_t granule_count;
-    uint32_t hint;          /* word where the last search ended; any value is right */
-    uint64_t used[WORDS];   /* acq_rel: whoever gets a granule sees what its last holder did to it */
-    uint64_t dirty[WORDS];  /* free granules that may hold memory */
+    uint32_t hint;         /* word where the last search ended; any value is right */
+    uint64_t used[WORDS];  /* acq_rel: whoever gets a granule sees what its last holder did to it */
+    uint64_t dirty[WORDS]; /* free granules that may hold memory */
 };
 
 static struct arena *arenas[ARENAS_MAX]; /* published with release, in order */

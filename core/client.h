@@ -75,7 +75,7 @@ struct bmm__slot {
     struct bmm__span *span;
     uintptr_t start;
     size_t bytes;
-    uint32_t index; /* in the span; of a page run the index of its first OS page */
+    uint32_t index;   /* in the span; of a page run the index of its first OS page */
     bool is_free_run; /* page-run spans only: no run is there now; start and bytes are those of one OS page */
 };
 
@@ -87,7 +87,7 @@ struct bmm__span_view {
     uintptr_t start;
     size_t slot_bytes; /* of page runs: one OS page */
     uint32_t slot_count;
-    uint32_t kind;     /* enum bmm_span_kind of brainmm/snapshot.h */
+    uint32_t kind; /* enum bmm_span_kind of brainmm/snapshot.h */
 };
 struct bmm__span_view bmm__core_span_view(const struct bmm__span *span);
 void **bmm__core_span_side(struct bmm__span *span); /* access through atomic.h */

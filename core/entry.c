@@ -46,7 +46,8 @@ static bool is_start(const struct bmm__span *span, uintptr_t address)
         return false;
     if (span->kind != BMM__SPAN_SLOTS)
         return address == span->start;
-    return (address - span->start) % span->slot_bytes == 0 && (address - span->start) / span->slot_bytes < span->slot_count;
+    return (address - span->start) % span->slot_bytes == 0 &&
+           (address - span->start) / span->slot_bytes < span->slot_count;
 }
 
 void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kind)

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 enum bmm__lock_rank {
-    BMM__RANK_CLIENT = 10,   /* debug: above everything of core */
+    BMM__RANK_CLIENT = 10, /* debug: above everything of core */
     BMM__RANK_RECORDER = 20,
     BMM__RANK_LATE_HEAP = 30, /* the shared heap of threads that have none */
     BMM__RANK_RUNS = 40,
@@ -31,7 +31,10 @@ struct bmm__lock {
     uint32_t is_registered;
     struct bmm__lock *next;
 };
-#define BMM__LOCK_INIT(lock_rank) { 0, 0, (lock_rank), 0, 0 }
+#define BMM__LOCK_INIT(lock_rank) \
+    { \
+        0, 0, (lock_rank), 0, 0 \
+    }
 
 void bmm__lock_take(struct bmm__lock *lock);
 void bmm__lock_release(struct bmm__lock *lock);

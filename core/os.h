@@ -58,10 +58,11 @@ uint64_t bmm__os_random(void);     /* a word of the system's entropy; never fail
 uint32_t bmm__os_process_id(void); /* always asks the system: right in a raw clone, too */
 uint32_t bmm__os_parent_id(void);
 uint32_t bmm__os_thread_id(void);
-void bmm__os_thread_name(char name[16]);   /* of the calling thread, NUL-padded */
-uint64_t bmm__os_process_birth(void); /* stays over exec and tells two users of one process id apart; 0: unknown */
-uint64_t bmm__os_address_limit(void); /* most bytes of address space the process may have (RLIMIT_AS); UINT64_MAX: any */
-bool bmm__os_is_secure(void);      /* set-uid or alike: the environment must not be believed (AT_SECURE) */
+void bmm__os_thread_name(char name[16]); /* of the calling thread, NUL-padded */
+uint64_t bmm__os_process_birth(void);    /* stays over exec and tells two users of one process id apart; 0: unknown */
+uint64_t bmm__os_address_limit(
+    void);                    /* most bytes of address space the process may have (RLIMIT_AS); UINT64_MAX: any */
+bool bmm__os_is_secure(void); /* set-uid or alike: the environment must not be believed (AT_SECURE) */
 void bmm__os_wait(uint32_t *word, uint32_t value); /* sleeps while *word == value; may wake for no reason */
 void bmm__os_wake(uint32_t *word, int count);
 
@@ -77,7 +78,7 @@ int bmm__os_file_create(const char *path);                /* new, 0600, never th
 int bmm__os_file_open(const char *path);                  /* for reading */
 long bmm__os_file_read(int file, void *buffer, size_t bytes);
 bool bmm__os_file_append(const char *path, const void *data, size_t bytes); /* one write, O_APPEND, creates 0600 */
-bool bmm__os_file_allocate(int file, uint64_t offset, uint64_t bytes); /* real space: a later store cannot SIGBUS */
+bool bmm__os_file_allocate(int file, uint64_t offset, uint64_t bytes);     /* real space: a later store cannot SIGBUS */
 void *bmm__os_file_map(int file, uint64_t offset, size_t bytes, void *at); /* shared, read-write, over `at` */
 void bmm__os_file_close(int file);
 bool bmm__os_file_remove(const char *path);

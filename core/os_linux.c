@@ -99,8 +99,7 @@ void *bmm__os_remap(void *start, size_t old_bytes, size_t new_bytes, size_t alig
     void *grown = mremap(start, old_bytes, new_bytes, 0);
     if (grown == MAP_FAILED) {
         void *place = map_aligned(new_bytes, align, PROT_NONE);
-        grown = place == NULL ? MAP_FAILED
-                              : mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+        grown = place == NULL ? MAP_FAILED : mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, place);
         if (grown == MAP_FAILED && place != NULL)
             munmap(place, new_bytes);
     }

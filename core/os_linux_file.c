@@ -136,7 +136,8 @@ bool bmm__os_file_allocate(int file, uint64_t offset, uint64_t bytes)
 
 void *bmm__os_file_map(int file, uint64_t offset, size_t bytes, void *at)
 {
-    void *start = mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | (at != NULL ? MAP_FIXED : 0), file, (off_t)offset);
+    void *start =
+        mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | (at != NULL ? MAP_FIXED : 0), file, (off_t)offset);
     return start == MAP_FAILED ? NULL : start;
 }
 
@@ -192,10 +193,10 @@ bool bmm__os_file_facts(int file, struct bmm__os_file_facts *facts)
     facts->volume = what.st_dev;
     facts->number = what.st_ino;
     facts->is_regular = S_ISREG(what.st_mode);
-    facts->raises_rights = ((what.st_mode & S_ISUID) != 0 && what.st_uid != (uid_t)syscall(SYS_geteuid)) ||
-                           ((what.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) &&
-                            what.st_gid != (gid_t)syscall(SYS_getegid)) ||
-                           syscall(SYS_fgetxattr, file, "security.capability", capabilities, sizeof capabilities) > 0;
+    facts->raises_rights =
+        ((what.st_mode & S_ISUID) != 0 && what.st_uid != (uid_t)syscall(SYS_geteuid)) ||
+        ((what.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && what.st_gid != (gid_t)syscall(SYS_getegid)) ||
+        syscall(SYS_fgetxattr, file, "security.capability", capabilities, sizeof capabilities) > 0;
     return true;
 }
 

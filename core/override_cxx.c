@@ -206,8 +206,9 @@ static void *replacement(const char *name)
 {
     void *found = dlsym(RTLD_DEFAULT, name);
     Dl_info mine, theirs;
-    if (found == NULL || dladdr(&here, &mine) == 0 || dladdr(found, &theirs) == 0 || mine.dli_fbase == theirs.dli_fbase ||
-        strstr(theirs.dli_fname, "libstdc++") != NULL || strstr(theirs.dli_fname, "libbrainmm") != NULL)
+    if (found == NULL || dladdr(&here, &mine) == 0 || dladdr(found, &theirs) == 0 ||
+        mine.dli_fbase == theirs.dli_fbase || strstr(theirs.dli_fname, "libstdc++") != NULL ||
+        strstr(theirs.dli_fname, "libbrainmm") != NULL)
         return NULL;
     return found;
 }

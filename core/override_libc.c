@@ -201,7 +201,7 @@ EXPORT int mallopt(int parameter, int value)
     return 1; /* accepted and without effect, as programs that tune glibc expect to go on */
 }
 
-#define ALIAS(name) __attribute__((alias(#name), visibility("default")))
+#define ALIAS(name) __attribute__((alias(#name), copy(name), visibility("default")))
 void *__libc_malloc(size_t size) ALIAS(malloc);
 void *__libc_calloc(size_t count, size_t size) ALIAS(calloc);
 void *__libc_realloc(void *p, size_t size) ALIAS(realloc);

@@ -37,21 +37,21 @@ struct bmm__span {
     uintptr_t start;
     size_t span_bytes;
     uint32_t slot_count;
-    uint32_t extended;           /* slots that were ever on a free list */
+    uint32_t extended; /* slots that were ever on a free list */
     uint8_t class_index;
-    uint8_t kind;                /* enum bmm__span_is */
-    uint8_t align_shift;         /* log2 of the alignment asked for, where it was more than 16 */
-    uint8_t is_listed;           /* in the owner's available list */
-    struct bmm__heap *heap;      /* of the owner */
+    uint8_t kind;           /* enum bmm__span_is */
+    uint8_t align_shift;    /* log2 of the alignment asked for, where it was more than 16 */
+    uint8_t is_listed;      /* in the owner's available list */
+    struct bmm__heap *heap; /* of the owner */
     struct bmm__span *next, *prev;
-    void *side;                  /* the client's */
-    struct bmm__span *all_next;  /* every descriptor ever made, for the walk */
+    void *side;                 /* the client's */
+    struct bmm__span *all_next; /* every descriptor ever made, for the walk */
 };
 
 enum bmm__span_is { BMM__SPAN_UNUSED = 0, BMM__SPAN_SLOTS, BMM__SPAN_BIG, BMM__SPAN_LARGE };
 
 enum { BMM__REMOTE_OWNED = 0, BMM__REMOTE_FULL = 1, BMM__REMOTE_CLAIMED = 2 };
-#define BMM__REMOTE_STATE(w) ((unsigned)((w) & 3u))
+#define BMM__REMOTE_STATE(w) ((unsigned)((w)&3u))
 #define BMM__REMOTE_COUNT(w) ((uint32_t)((w) >> 2 & 0x3fffffffu))
 #define BMM__REMOTE_HEAD(w) ((uint32_t)((w) >> 32))
 #define BMM__COUNTDOWN_NEVER 0x40000000u

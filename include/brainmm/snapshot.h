@@ -28,8 +28,8 @@
 extern "C" {
 #endif
 
-#define BMM_SNAPSHOT_MAGIC "BRAINMM1"        /* 8 bytes, no terminator in the file */
-#define BMM_SNAPSHOT_VERSION 0x00010000u     /* major << 16 | minor; a reader refuses another major */
+#define BMM_SNAPSHOT_MAGIC "BRAINMM1"    /* 8 bytes, no terminator in the file */
+#define BMM_SNAPSHOT_VERSION 0x00010000u /* major << 16 | minor; a reader refuses another major */
 #define BMM_SNAPSHOT_BYTE_ORDER 0x01020304u
 #define BMM_SNAPSHOT_HEADER_BYTES 4096u
 #define BMM_SNAPSHOT_CHUNKS_OFFSET 4096u
@@ -37,11 +37,7 @@ extern "C" {
 #define BMM_SNAPSHOT_DATA_OFFSET 65536u
 
 /* The mode the process was checked under. */
-enum bmm_mode {
-    BMM_MODE_OFF = 0,
-    BMM_MODE_LEAK = 1,
-    BMM_MODE_CHECK = 2
-};
+enum bmm_mode { BMM_MODE_OFF = 0, BMM_MODE_LEAK = 1, BMM_MODE_CHECK = 2 };
 
 /* How far the process came. Anything but EXITED means that the final verification did not run. */
 enum bmm_snapshot_state {
@@ -62,48 +58,48 @@ struct bmm_snapshot_header {
     uint32_t version;
     uint32_t header_bytes;
     uint32_t byte_order;
-    uint32_t word_bits;       /* 64 or 32 */
-    uint32_t machine;         /* ELF e_machine of the program */
+    uint32_t word_bits; /* 64 or 32 */
+    uint32_t machine;   /* ELF e_machine of the program */
     uint32_t pid;
-    uint32_t ppid;            /* at start */
-    uint32_t exec_count;      /* how many recorders this pid made before this one */
-    uint64_t start_unix_ns;   /* CLOCK_REALTIME when the recorder was opened */
-    uint64_t start_mono_ns;   /* CLOCK_MONOTONIC at the same moment; the zero of every coarse time */
-    uint32_t mode;            /* enum bmm_mode */
-    uint32_t state;           /* [live] enum bmm_snapshot_state */
-    uint32_t flags;           /* [live] enum bmm_snapshot_flag, or-ed */
-    int32_t exit_status;      /* [live] the status given to exit(), -1 while unknown */
-    uint64_t file_bytes;      /* [live] bytes of the file in use; nothing behind it is meaningful */
-    uint32_t chunk_count;     /* [live] published after the entry is complete */
-    uint32_t chunk_capacity;  /* BMM_SNAPSHOT_CHUNKS_MAX of the writer */
-    uint64_t chunks_offset;   /* where the chunk entries begin */
-    uint64_t exit_unix_ns;    /* [live] when the exit hook ran, 0 before */
-    uint64_t alloc_count;     /* [live] recorded allocations, complete only in state EXITED */
-    uint64_t free_count;      /* [live] likewise */
-    uint64_t peak_bytes;      /* [live] largest sum of requested bytes seen, approximate; 0 where not kept */
+    uint32_t ppid;           /* at start */
+    uint32_t exec_count;     /* how many recorders this pid made before this one */
+    uint64_t start_unix_ns;  /* CLOCK_REALTIME when the recorder was opened */
+    uint64_t start_mono_ns;  /* CLOCK_MONOTONIC at the same moment; the zero of every coarse time */
+    uint32_t mode;           /* enum bmm_mode */
+    uint32_t state;          /* [live] enum bmm_snapshot_state */
+    uint32_t flags;          /* [live] enum bmm_snapshot_flag, or-ed */
+    int32_t exit_status;     /* [live] the status given to exit(), -1 while unknown */
+    uint64_t file_bytes;     /* [live] bytes of the file in use; nothing behind it is meaningful */
+    uint32_t chunk_count;    /* [live] published after the entry is complete */
+    uint32_t chunk_capacity; /* BMM_SNAPSHOT_CHUNKS_MAX of the writer */
+    uint64_t chunks_offset;  /* where the chunk entries begin */
+    uint64_t exit_unix_ns;   /* [live] when the exit hook ran, 0 before */
+    uint64_t alloc_count;    /* [live] recorded allocations, complete only in state EXITED */
+    uint64_t free_count;     /* [live] likewise */
+    uint64_t peak_bytes;     /* [live] largest sum of requested bytes seen, approximate; 0 where not kept */
 };
 
 enum bmm_chunk_type {
-    BMM_CHUNK_COMMAND = 1,  /* argv, each string NUL-terminated; `used` bytes */
-    BMM_CHUNK_OPTIONS = 2,  /* the options text in force, NUL-terminated */
-    BMM_CHUNK_STACKS = 3,   /* struct bmm_snapshot_stack[]; `first` is the id of element 0 */
-    BMM_CHUNK_MODULES = 4,  /* struct bmm_snapshot_module, packed one behind the other, `used` bytes */
-    BMM_CHUNK_SPANS = 5,    /* struct bmm_snapshot_span[]; `used` bytes of them; entries with start 0 are unused */
-    BMM_CHUNK_MIRROR = 6,   /* where spans keep their mirror records; read through the span entries only */
-    BMM_CHUNK_ERRORS = 7,   /* struct bmm_snapshot_error[]; an entry counts when its `committed` is 1 */
-    BMM_CHUNK_THREADS = 8,  /* struct bmm_snapshot_thread[]; index is the thread index of records */
+    BMM_CHUNK_COMMAND = 1,   /* argv, each string NUL-terminated; `used` bytes */
+    BMM_CHUNK_OPTIONS = 2,   /* the options text in force, NUL-terminated */
+    BMM_CHUNK_STACKS = 3,    /* struct bmm_snapshot_stack[]; `first` is the id of element 0 */
+    BMM_CHUNK_MODULES = 4,   /* struct bmm_snapshot_module, packed one behind the other, `used` bytes */
+    BMM_CHUNK_SPANS = 5,     /* struct bmm_snapshot_span[]; `used` bytes of them; entries with start 0 are unused */
+    BMM_CHUNK_MIRROR = 6,    /* where spans keep their mirror records; read through the span entries only */
+    BMM_CHUNK_ERRORS = 7,    /* struct bmm_snapshot_error[]; an entry counts when its `committed` is 1 */
+    BMM_CHUNK_THREADS = 8,   /* struct bmm_snapshot_thread[]; index is the thread index of records */
     BMM_CHUNK_UNCHECKED = 9, /* struct bmm_snapshot_unchecked, packed, `used` bytes: children that cannot be checked */
-    BMM_CHUNK_NOTES = 10    /* NUL-terminated sentences for the reader of the report, `used` bytes */
+    BMM_CHUNK_NOTES = 10     /* NUL-terminated sentences for the reader of the report, `used` bytes */
 };
 
 /* An entry of the chunk directory. */
 struct bmm_snapshot_chunk {
-    uint32_t type;     /* enum bmm_chunk_type */
+    uint32_t type; /* enum bmm_chunk_type */
     uint32_t reserved;
-    uint64_t offset;   /* from the start of the file, multiple of 16 */
-    uint64_t bytes;    /* room */
-    uint64_t used;     /* [live] bytes written, stored after the bytes; 0 where the element says itself if it counts */
-    uint64_t first;    /* number of the first element, where elements are numbered */
+    uint64_t offset; /* from the start of the file, multiple of 16 */
+    uint64_t bytes;  /* room */
+    uint64_t used;   /* [live] bytes written, stored after the bytes; 0 where the element says itself if it counts */
+    uint64_t first;  /* number of the first element, where elements are numbered */
 };
 
 /* A node of the stack depot: a stack is the path from its node to the root, innermost frame first.
@@ -118,27 +114,27 @@ struct bmm_snapshot_stack {
 };
 #define BMM_STACK_TRUNCATED 1u /* pseudo-pc of an outermost node: the stack went on, but could not be followed */
 #define BMM_STACK_SIGNAL 2u    /* pseudo-pc: the frame outside (parent) was interrupted by a signal at its exact pc */
-#define BMM_STACK_ADDRESS(pc) ((uint64_t)(pc) & 0x0000ffffffffffffu)
+#define BMM_STACK_ADDRESS(pc) ((uint64_t)(pc)&0x0000ffffffffffffu)
 #define BMM_STACK_EPOCH(pc) ((uint32_t)((uint64_t)(pc) >> 48))
 
 /* A loaded module (program, shared library, vdso). Appended when a stack first passes through it. */
 struct bmm_snapshot_module {
-    uint32_t bytes;           /* of this record with its path, rounded up to 8 */
-    uint32_t epoch;           /* how often its addresses had belonged to other, since unloaded modules; mostly 0 */
-    uint64_t start, end;      /* address range [start, end) */
-    uint64_t bias;            /* address in memory - address in the file's program headers */
-    uint32_t build_id_bytes;  /* 0: none */
+    uint32_t bytes;          /* of this record with its path, rounded up to 8 */
+    uint32_t epoch;          /* how often its addresses had belonged to other, since unloaded modules; mostly 0 */
+    uint64_t start, end;     /* address range [start, end) */
+    uint64_t bias;           /* address in memory - address in the file's program headers */
+    uint32_t build_id_bytes; /* 0: none */
     uint8_t build_id[20];
-    __extension__ char path[];              /* NUL-terminated; of the program itself an absolute path; of the vdso "[vdso]" */
+    __extension__ char path[]; /* NUL-terminated; of the program itself an absolute path; of the vdso "[vdso]" */
 };
 
 /* A span of slots with one mirror record each. */
 struct bmm_snapshot_span {
-    uint64_t start;          /* address of slot 0; 0: entry unused */
+    uint64_t start; /* address of slot 0; 0: entry unused */
     uint64_t slot_bytes;
     uint32_t slot_count;
-    uint32_t kind;           /* enum bmm_span_kind */
-    uint64_t mirror_offset;  /* of slot_count struct bmm_snapshot_mirror in the file */
+    uint32_t kind;          /* enum bmm_span_kind */
+    uint64_t mirror_offset; /* of slot_count struct bmm_snapshot_mirror in the file */
 };
 enum bmm_span_kind {
     BMM_SPAN_SLOTS = 1, /* slots of one size class */
@@ -154,12 +150,12 @@ enum bmm_alloc_kind {
     BMM_KIND_NEW_ARRAY = 3,   /* operator new[]; operator delete[] */
     BMM_KIND_NEW_ALIGNED = 4, /* the align_val_t forms */
     BMM_KIND_NEW_ARRAY_ALIGNED = 5,
-    BMM_KIND_BMM = 6,         /* bmm_malloc and the other bmm_ calls; bmm_free or free */
+    BMM_KIND_BMM = 6, /* bmm_malloc and the other bmm_ calls; bmm_free or free */
     BMM_KIND_COUNT = 7
 };
 
 enum bmm_slot_state {
-    BMM_SLOT_NEVER = 0,      /* no block was recorded here */
+    BMM_SLOT_NEVER = 0, /* no block was recorded here */
     BMM_SLOT_LIVE = 1,
     BMM_SLOT_QUARANTINED = 2, /* freed by the program, kept back, poison is verified */
     BMM_SLOT_FREE = 3
@@ -174,7 +170,7 @@ struct bmm_snapshot_mirror {
     uint32_t size;
     uint64_t detail;
 };
-#define BMM_MIRROR_STATE(d) ((uint32_t)((d) & 7u))
+#define BMM_MIRROR_STATE(d) ((uint32_t)((d)&7u))
 #define BMM_MIRROR_KIND(d) ((uint32_t)((d) >> 3 & 31u))
 #define BMM_MIRROR_SIZE_HIGH(d) ((uint32_t)((d) >> 8 & 0xfffu))
 #define BMM_MIRROR_THREAD(d) ((uint32_t)((d) >> 20 & 0xffffu))
@@ -191,13 +187,13 @@ static inline uint32_t bmm_mirror_check(uint32_t stack, uint32_t size, uint64_t 
 
 enum bmm_error_kind {
     BMM_ERROR_DOUBLE_FREE = 1,
-    BMM_ERROR_INVALID_FREE = 2,         /* not a pointer of ours */
-    BMM_ERROR_INTERIOR_FREE = 3,        /* inside a block, not its start */
-    BMM_ERROR_MISMATCHED_FREE = 4,      /* new / free, malloc / delete, new[] / delete … */
+    BMM_ERROR_INVALID_FREE = 2,          /* not a pointer of ours */
+    BMM_ERROR_INTERIOR_FREE = 3,         /* inside a block, not its start */
+    BMM_ERROR_MISMATCHED_FREE = 4,       /* new / free, malloc / delete, new[] / delete … */
     BMM_ERROR_SIZED_DELETE_MISMATCH = 5, /* the size or alignment given back is not the one asked for */
-    BMM_ERROR_HEAP_OVERFLOW = 6,        /* the guard behind the block was changed */
-    BMM_ERROR_HEAP_UNDERFLOW = 7,       /* the guard before the block was changed */
-    BMM_ERROR_WRITE_AFTER_FREE = 8      /* the poison of a freed block was changed */
+    BMM_ERROR_HEAP_OVERFLOW = 6,         /* the guard behind the block was changed */
+    BMM_ERROR_HEAP_UNDERFLOW = 7,        /* the guard before the block was changed */
+    BMM_ERROR_WRITE_AFTER_FREE = 8       /* the poison of a freed block was changed */
 };
 
 /* When an error was noticed. */
@@ -206,32 +202,32 @@ enum bmm_error_moment {
     BMM_MOMENT_REALLOC = 2,
     BMM_MOMENT_QUARANTINE = 3, /* leaving the quarantine */
     BMM_MOMENT_EXIT = 4,
-    BMM_MOMENT_DEMAND = 5      /* bmm_check_all or a request from outside */
+    BMM_MOMENT_DEMAND = 5 /* bmm_check_all or a request from outside */
 };
 
 #define BMM_ERROR_CHANGED_MAX 16
 
 /* A changed byte of a guard or of poison. */
 struct bmm_snapshot_changed {
-    int64_t offset;   /* from the block's start: negative before it, ≥ size behind it */
+    int64_t offset; /* from the block's start: negative before it, ≥ size behind it */
     uint8_t expected;
     uint8_t found;
     uint8_t reserved[6];
 };
 
 struct bmm_snapshot_error {
-    uint32_t committed;     /* [live] 1: the entry is complete */
-    uint32_t kind;          /* enum bmm_error_kind */
-    uint32_t moment;        /* enum bmm_error_moment */
-    uint32_t repeat_count;  /* [live] how often the same error (kind and stacks) came, at least 1 */
-    uint64_t address;       /* the pointer the program passed, or the block */
-    uint64_t block;         /* start of the block meant, 0: none known */
-    uint64_t size;          /* requested bytes of that block */
-    uint64_t given_size;    /* size (or alignment, see given_align) the program gave to a sized delete */
+    uint32_t committed;    /* [live] 1: the entry is complete */
+    uint32_t kind;         /* enum bmm_error_kind */
+    uint32_t moment;       /* enum bmm_error_moment */
+    uint32_t repeat_count; /* [live] how often the same error (kind and stacks) came, at least 1 */
+    uint64_t address;      /* the pointer the program passed, or the block */
+    uint64_t block;        /* start of the block meant, 0: none known */
+    uint64_t size;         /* requested bytes of that block */
+    uint64_t given_size;   /* size (or alignment, see given_align) the program gave to a sized delete */
     uint64_t given_align;
-    uint64_t align;         /* alignment the block was asked with */
-    uint32_t alloc_kind;    /* enum bmm_alloc_kind, of the block */
-    uint32_t free_kind;     /* of the call that noticed it */
+    uint64_t align;      /* alignment the block was asked with */
+    uint32_t alloc_kind; /* enum bmm_alloc_kind, of the block */
+    uint32_t free_kind;  /* of the call that noticed it */
     uint32_t detected_stack;
     uint32_t alloc_stack;
     uint32_t free_stack;
@@ -243,17 +239,17 @@ struct bmm_snapshot_error {
 };
 
 struct bmm_snapshot_thread {
-    uint32_t index;     /* as in records; 0 is the first thread */
-    uint32_t tid;       /* of the system; 0: entry unused */
-    uint64_t start_ns;  /* since header.start_mono_ns */
-    char name[16];      /* at the first allocation, NUL-padded */
+    uint32_t index;    /* as in records; 0 is the first thread */
+    uint32_t tid;      /* of the system; 0: entry unused */
+    uint64_t start_ns; /* since header.start_mono_ns */
+    char name[16];     /* at the first allocation, NUL-padded */
 };
 
 /* A child process that this process is about to start and that cannot be checked. */
 struct bmm_snapshot_unchecked {
-    uint32_t bytes;  /* of this record with its text, rounded up to 8 */
-    uint32_t pid;    /* of the process that called exec, 0 where unknown */
-    __extension__ char text[];     /* reason, NUL, path of the program, NUL */
+    uint32_t bytes;            /* of this record with its text, rounded up to 8 */
+    uint32_t pid;              /* of the process that called exec, 0 where unknown */
+    __extension__ char text[]; /* reason, NUL, path of the program, NUL */
 };
 
 #ifdef __cplusplus
