@@ -16,7 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
 extern void *__libc_stack_end __attribute__((weak));
 
 static int open_raw(const char *path, int flags)

@@ -132,7 +132,7 @@ static int exec_search(const char *name, char *const arguments[], char *const en
         look(found, environment);
     if (strchr(name, '/') != NULL)
         return exec_or_shell(name, arguments, environment);
-    const char *list = getenv("PATH"); /* as it is now, not as it was at start */
+    const char *list = bmm__os_environment("PATH"); /* as it is now, not as it was at start */
     size_t name_bytes = strlen(name) + 1;
     bool was_denied = false;
     for (const char *at = list != NULL ? list : "/bin:/usr/bin";; at++) {

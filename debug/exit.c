@@ -16,7 +16,8 @@
 #include <stdlib.h>
 
 /* Not every libc has them; what is missing is NULL. */
-extern int on_exit(void (*function)(int status, void *argument), void *argument) __attribute__((weak));
+extern int on_exit(/* NOLINT(readability-redundant-declaration): weak */
+                   void (*function)(int status, void *argument), void *argument) __attribute__((weak));
 extern int __cxa_atexit(void (*function)(void *argument), void *argument, void *module) __attribute__((weak));
 
 static uint32_t has_run; /* X1; private, copied by fork: 0 in a child of a process that is not exiting */

@@ -114,7 +114,7 @@ const char *bmm__target_search(const char *name, char *buffer, size_t capacity)
 {
     if (strchr(name, '/') != NULL)
         return name;
-    const char *list = getenv("PATH");
+    const char *list = bmm__os_environment("PATH");
     size_t name_bytes = strlen(name) + 1;
     for (const char *at = list != NULL ? list : "/bin:/usr/bin";; at++) {
         size_t length = strcspn(at, ":");

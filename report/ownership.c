@@ -200,7 +200,9 @@ bool bmm__stack_is_runtime(const struct bmm__stack *stack)
     uint32_t top = bmm__stack_top(stack);
     if (top == stack->count)
         return false;
-    if (is_without_program(stack, top) && !stack->is_truncated)
+    /* The loader's own start has no unwind tables: a stack cut there is whole, only the kernel is outside of it. */
+    bool is_cut = stack->is_truncated && stack->frames[stack->count - 1]->role != BMM_ROLE_LOADER;
+    if (is_without_program(stack, top) && !is_cut)
         return true;
 
     /* The run of libc and loader frames on top. */

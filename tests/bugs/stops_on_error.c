@@ -1,5 +1,5 @@
 // run: --on-error stop
-// signal: SIGABRT
+// exit: 3
 // error: double-free size=40 allocated=main@alloc
 #include <stdio.h>
 #include <stdlib.h>
