@@ -43,8 +43,8 @@ struct bmm__merged_leaks bmm__merge_leaks(const struct bmm__report *report)
                 (struct bmm__merged_leak){ .leak = leak, .process_count = 1, .last_process = leak->process };
         }
         struct bmm__merged_leak *sum = &merged.rows[row];
-        sum->bytes = /* NOLINT(clang-analyzer-core.NullDereference): the first row is new, so rows is there */
-            bmm__saturating_add(sum->bytes, leak->bytes);
+        /* The first row is new, so rows is there. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
+        sum->bytes = bmm__saturating_add(sum->bytes, leak->bytes);
         sum->blocks = bmm__saturating_add(sum->blocks, leak->blocks);
         sum->process_count += sum->last_process != leak->process;
         sum->last_process = leak->process;
