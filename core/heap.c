@@ -44,6 +44,19 @@ static struct bmm__slot_link *slot_at(const struct bmm__span *span, uint32_t ind
     return (struct bmm__slot_link *)(span->start + (uintptr_t)index * span->slot_bytes); /* NOLINT */
 }
 
+/* The remote word of an owned span with nothing on its list. */
+static uint64_t owned_word(const struct bmm__span *span)
+{
+    return (uint64_t)span->epoch << 32;
+}
+
+/* Empties the remote list and returns the word that was there (P5). */
+static uint64_t take_remote(struct bmm__span *span)
+{
+    span->epoch++;
+    return bmm__exchange_acq_rel(&span->remote, owned_word(span));
+}
+
 /* Takes the remote list over: each freed slot holds the index + 1 of the next in its first word. Returns its length. */
 static uint32_t splice(struct bmm__span *span, uint64_t word)
 {
@@ -81,14 +94,15 @@ static bool refill(struct bmm__heap *heap, struct bmm__span *span)
     for (;;) {
         uint64_t word = bmm__load_relaxed(&span->remote);
         if (BMM__REMOTE_COUNT(word) != 0)
-            splice(span, bmm__exchange_acq_rel(&span->remote, BMM__REMOTE_OWNED));
+            splice(span, take_remote(span));
         if (span->free == NULL && span->extended < span->slot_count)
             extend(span);
         if (span->free != NULL)
             return true;
         bmm__store_relaxed(&span->owner, 0);
-        word = BMM__REMOTE_OWNED;
-        if (bmm__cas_acq_rel(&span->remote, &word, BMM__REMOTE_FULL)) /* release: the next owner sees our fields */
+        word = owned_word(span);
+        if (bmm__cas_acq_rel(&span->remote, &word,
+                             word | BMM__REMOTE_FULL)) /* release: the next owner sees our fields */
             return false;
         bmm__store_relaxed(&span->owner, heap->token);
     }
@@ -105,7 +119,7 @@ static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
     for (struct bmm__span *span; (span = heap->first[class_index]) != NULL;) {
         list_remove(heap, span);
         bmm__store_relaxed(&span->countdown, BMM__COUNTDOWN_NEVER);
-        uint64_t word = bmm__exchange_acq_rel(&span->remote, BMM__REMOTE_OWNED);
+        uint64_t word = take_remote(span);
         if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED) {
             bmm__span_free(span);
             continue;
@@ -171,8 +185,10 @@ static void free_remote(struct bmm__heap *heap, struct bmm__span *span, struct b
     uint64_t word = bmm__load_relaxed(&span->remote);
     for (;;) {
         if (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL && heap != NULL) {
-            if (!bmm__cas_weak_acq_rel(&span->remote, &word, BMM__REMOTE_OWNED))
+            uint32_t epoch = BMM__REMOTE_EPOCH(word) + 1;
+            if (!bmm__cas_weak_acq_rel(&span->remote, &word, (uint64_t)epoch << 32))
                 continue;
+            span->epoch = epoch;
             span->heap = heap;
             bmm__store_relaxed(&span->owner, heap->token);
             uint32_t freed = splice(span, word) + 1;
@@ -186,7 +202,7 @@ static void free_remote(struct bmm__heap *heap, struct bmm__span *span, struct b
             return;
         }
         slot->next = (struct bmm__slot_link *)(uintptr_t)BMM__REMOTE_HEAD(word); /* NOLINT */
-        uint64_t pushed = ((uint64_t)(index + 1) << 32) | ((word & 0xffffffffu) + 4);
+        uint64_t pushed = ((uint64_t)(index + 1) << 16) | ((word & ~0xffff0000ull) + 4);
         if (bmm__cas_weak_acq_rel(&span->remote, &word, pushed)) { /* release: the collector sees the link */
             try_claim(span, pushed);
             return;
@@ -213,7 +229,7 @@ bool bmm__heap_minimize(struct bmm__heap *heap)
     for (unsigned index = 0; index < BMM__CLASS_COUNT; index++) {
         struct bmm__span *current = heap->current[index];
         if (current != &bmm__empty_span) { /* goes to the available list, with its live count found by counting */
-            splice(current, bmm__exchange_acq_rel(&current->remote, BMM__REMOTE_OWNED));
+            splice(current, take_remote(current));
             uint32_t live = current->extended;
             for (struct bmm__slot_link *slot = current->free; slot != NULL; slot = slot->next)
                 live--;
@@ -230,7 +246,7 @@ bool bmm__heap_minimize(struct bmm__heap *heap)
             next = span->next;
             uint32_t live = span->countdown;
             bmm__store_relaxed(&span->countdown, BMM__COUNTDOWN_NEVER); /* nobody claims while we look */
-            uint64_t word = bmm__exchange_acq_rel(&span->remote, BMM__REMOTE_OWNED);
+            uint64_t word = take_remote(span);
             if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED) {
                 list_remove(heap, span);
                 bmm__span_free(span);

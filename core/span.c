@@ -36,7 +36,8 @@ struct bmm__span *bmm__span_make(void)
         if (!bmm__cas_acq_rel(&unused, &head, rest))
             continue;
         struct bmm__span *all_next = span->all_next;
-        *span = (struct bmm__span){ .all_next = all_next };
+        uint32_t epoch = span->epoch + 1;
+        *span = (struct bmm__span){ .all_next = all_next, .epoch = epoch, .remote = (uint64_t)epoch << 32 };
         return span;
     }
     struct bmm__span *chunk = bmm__os_map(BMM__GRANULE, BMM__GRANULE);

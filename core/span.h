@@ -3,7 +3,7 @@
  * Words. *Owner*: the heap that allocates from the span, as its token; 0: nobody. *Live*: slots not on the local free
  * list (slots that others freed and nobody collected yet count as live).
  *
- *   remote word:  [ index + 1 of the first freed slot : 32 ][ count : 30 ][ state : 2 ]
+ *   remote word:  [ epoch : 32 ][ index + 1 of the first freed slot : 16 ][ count : 14 ][ state : 2 ]
  *
  *   OWNED ──all slots handed out──► FULL (nobody's) ──first free──► OWNED by whoever freed
  *     └──others freed every live slot──► CLAIMED: memory has gone back, the descriptor waits for its owner
@@ -13,6 +13,8 @@
  *  P2  countdown of a span in an available list is its live count; of a current span it is too big to be reached.
  *  P3  Whoever moves remote from FULL to OWNED owns the span; whoever moves it to CLAIMED, or finds all slots of a
  *      FULL span freed, gives its memory back.
+ *  P5  The epoch grows whenever the remote list is taken over and when a descriptor is used anew, so that a claim
+ *      decided on an old word cannot succeed on a later one that looks alike.
  *  P4  A descriptor's memory is never used for anything but descriptors, so a stale pointer to one can be read.
  */
 #ifndef BMM_SPAN_H
@@ -42,6 +44,7 @@ struct bmm__span {
     uint8_t kind;           /* enum bmm__span_is */
     uint8_t align_shift;    /* log2 of the alignment asked for, where it was more than 16 */
     uint8_t is_listed;      /* in the owner's available list */
+    uint32_t epoch;         /* of remote; the owner's copy (P5) */
     struct bmm__heap *heap; /* of the owner */
     struct bmm__span *next, *prev;
     void *side;                 /* the client's */
@@ -52,8 +55,9 @@ enum bmm__span_is { BMM__SPAN_UNUSED = 0, BMM__SPAN_SLOTS, BMM__SPAN_BIG, BMM__S
 
 enum { BMM__REMOTE_OWNED = 0, BMM__REMOTE_FULL = 1, BMM__REMOTE_CLAIMED = 2 };
 #define BMM__REMOTE_STATE(w) ((unsigned)((w)&3u))
-#define BMM__REMOTE_COUNT(w) ((uint32_t)((w) >> 2 & 0x3fffffffu))
-#define BMM__REMOTE_HEAD(w) ((uint32_t)((w) >> 32))
+#define BMM__REMOTE_COUNT(w) ((uint32_t)((w) >> 2 & 0x3fffu))
+#define BMM__REMOTE_HEAD(w) ((uint32_t)((w) >> 16 & 0xffffu))
+#define BMM__REMOTE_EPOCH(w) ((uint32_t)((w) >> 32))
 #define BMM__COUNTDOWN_NEVER 0x40000000u
 
 /* A descriptor, all zero but all_next. NULL: out of memory. */
