@@ -1,18 +1,21 @@
-/* Allocation by size and alignment over slots, big runs and large mappings, without the client: the lower half of the
- * door in client.h. */
+/* Allocation by size and alignment over slots, page runs, granule runs and large mappings, without the client: the
+ * lower half of the door in client.h.
+ *
+ *   ≤ 32 KiB slots (heap.h) · ≤ 1 MiB page runs (page_run.h) · ≤ 32 MiB granules (arena.h) · above: a mapping each
+ */
 #include "core/arena.h"
 #include "core/atomic.h"
 #include "core/client.h"
 #include "core/os.h"
 #include "core/page_map.h"
+#include "core/page_run.h"
 #include "core/process.h"
+#include "core/purge.h"
 #include "core/size_class.h"
 
 #include "brainmm/snapshot.h"
 
 #include <string.h>
-
-#define SLOT_ALIGN_MAX 4096u
 
 static void *alloc_slot(unsigned class_index)
 {
@@ -25,15 +28,35 @@ static void *alloc_slot(unsigned class_index)
     return slot;
 }
 
-/* The smallest class whose slots are all multiples of align; BMM__CLASS_COUNT: none. */
+/* The class of the smallest slots that are all multiples of align; BMM__HEAP_CLASS_COUNT: none. */
 static unsigned aligned_class(size_t size, size_t align)
 {
-    if (size > BMM__SLOT_BYTES_MAX || align > SLOT_ALIGN_MAX)
-        return BMM__CLASS_COUNT;
+    unsigned align_index = (unsigned)__builtin_ctzll(align) - BMM__ALIGN_SHIFT_MIN;
+    if (size > BMM__SLOT_BYTES_MAX || align_index >= BMM__ALIGN_COUNT)
+        return BMM__HEAP_CLASS_COUNT;
     unsigned index = bmm__size_class(size < align ? align : size);
-    while (index < BMM__CLASS_COUNT && bmm__class_bytes(index) % align != 0)
+    while (bmm__class_bytes(index) % align != 0) /* ends: the last class is a multiple of all */
         index++;
-    return index;
+    return align_index * BMM__CLASS_COUNT + index;
+}
+
+static void *alloc_run(size_t size, size_t align, bool *is_zero)
+{
+    if (size <= BMM__PAGE_RUN_BYTES_MAX && align <= BMM__PAGE_RUN_ALIGN_MAX) {
+        void *start = bmm__page_run_alloc(size, align, is_zero);
+        if (start != NULL)
+            return start;
+    }
+    size_t whole = (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
+    struct bmm__span *span = bmm__span_open(whole, align, BMM__SPAN_BIG, is_zero);
+    if (span == NULL) {
+        span = bmm__span_open_large(size, align);
+        *is_zero = true;
+    }
+    if (span == NULL)
+        return NULL;
+    span->align_shift = (uint8_t)__builtin_ctzll(align);
+    return (void *)span->start; /* NOLINT */
 }
 
 void *bmm__core_alloc(size_t size, size_t align, bool is_zeroed)
@@ -42,76 +65,63 @@ void *bmm__core_alloc(size_t size, size_t align, bool is_zeroed)
     if (size > PTRDIFF_MAX)
         return NULL;
     unsigned class_index = aligned_class(size, align);
-    if (class_index < BMM__CLASS_COUNT) {
-        void *slot = alloc_slot(class_index);
-        if (slot != NULL && is_zeroed)
-            memset(slot, 0, size);
-        return slot;
+    bool is_zero = false;
+    void *start = NULL;
+    if (class_index < BMM__HEAP_CLASS_COUNT) {
+        start = alloc_slot(class_index);
+    } else {
+        start = alloc_run(size, align, &is_zero);
+        bmm__purge_tick();
     }
-    size_t whole = (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
-    bool is_large = whole > BMM__ARENA_RUN_MAX || align > BMM__GRANULE;
-    struct bmm__span *span = is_large ? bmm__span_open_large(size, align) : bmm__span_open(whole, BMM__SPAN_BIG, 0, 0);
-    if (span == NULL)
-        return NULL;
-    span->align_shift = (uint8_t)__builtin_ctzll(align);
-    void *start = (void *)span->start; /* NOLINT */
-    if (is_zeroed && !is_large)
+    if (start != NULL && is_zeroed && !is_zero)
         memset(start, 0, size);
     return start;
 }
 
-void bmm__core_free(void *slot_start)
+static void free_slot(struct bmm__span *span, void *slot)
 {
-    struct bmm__span *span = bmm__page_map_find((uintptr_t)slot_start);
-    if (span->kind != BMM__SPAN_SLOTS) {
-        bmm__span_close(span);
-        bmm__span_free(span);
-        return;
-    }
     struct bmm__heap *heap = bmm__thread_heap_if_any();
     if (heap != NULL || bmm__heap != &bmm__dead_heap) {
-        bmm__heap_free(heap, span, slot_start);
+        bmm__heap_free(heap, span, slot);
         return;
     }
     heap = bmm__late_begin();
-    bmm__heap_free(heap, span, slot_start);
+    bmm__heap_free(heap, span, slot);
     bmm__late_end();
 }
 
-bool bmm__core_resize(void *slot_start, size_t size)
+bool bmm__core_free(void *start)
 {
-    const struct bmm__span *span = bmm__page_map_find((uintptr_t)slot_start);
-    return size <= (span->kind == BMM__SPAN_SLOTS ? span->slot_bytes : span->span_bytes);
+    struct bmm__span *span = bmm__page_map_find((uintptr_t)start);
+    if (!bmm__core_is_start(span, (uintptr_t)start))
+        return false;
+    if (span->kind == BMM__SPAN_SLOTS) {
+        free_slot(span, start);
+        return true;
+    }
+    if (span->kind == BMM__SPAN_RUNS) {
+        if (!bmm__page_run_free(span, start))
+            return false;
+    } else {
+        bmm__span_close(span, true);
+        bmm__span_free(span);
+    }
+    bmm__purge_tick();
+    return true;
 }
 
-void *bmm__core_remap(void *slot_start, size_t size)
+bool bmm__core_is_start(const struct bmm__span *span, uintptr_t address)
 {
-    struct bmm__span *span = bmm__page_map_find((uintptr_t)slot_start);
-    size_t whole = (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1), old_bytes = span->span_bytes;
-    if (span->kind != BMM__SPAN_LARGE || whole <= BMM__ARENA_RUN_MAX || whole < size)
-        return NULL;
-    size_t align = (size_t)1 << span->align_shift;
-    /* Entries go before the pages move: behind them the old addresses may at once be another thread's. */
-    uintptr_t old_start = span->start;
-    bmm__page_map_enter(old_start, old_bytes, NULL);
-    void *moved = bmm__os_remap(slot_start, old_bytes, whole, align < BMM__GRANULE ? BMM__GRANULE : align);
-    if (moved == NULL) {
-        bmm__page_map_enter(old_start, old_bytes, span);
-        return NULL;
+    if (span == NULL)
+        return false;
+    if (span->kind == BMM__SPAN_SLOTS)
+        return (address - span->start) % span->slot_bytes == 0 &&
+               (address - span->start) / span->slot_bytes < span->slot_count;
+    if (span->kind == BMM__SPAN_RUNS) {
+        struct bmm__page_run run = bmm__page_run_find(span, address);
+        return !run.is_free && run.start == address;
     }
-    if (((uintptr_t)moved & (BMM__GRANULE - 1)) != 0 || !bmm__page_map_enter((uintptr_t)moved, whole, span)) {
-        moved = bmm__os_remap(moved, whole, old_bytes, BMM__GRANULE);
-        if (moved != slot_start)
-            bmm__os_abort(); /* the address has no entry and cannot get one: the leaf it had is never taken away */
-        bmm__page_map_enter(old_start, old_bytes, span);
-        return NULL;
-    }
-    void *side = bmm__exchange_acq_rel(&span->side, NULL);
-    if (bmm__process.client != NULL && side != NULL)
-        bmm__process.client->span_end(span, side);
-    span->start = (uintptr_t)moved;
-    span->span_bytes = whole;
-    return moved;
+    return address == span->start;
 }
 
 bool bmm__core_find(uintptr_t address, struct bmm__slot *slot)
@@ -119,11 +129,15 @@ bool bmm__core_find(uintptr_t address, struct bmm__slot *slot)
     struct bmm__span *span = bmm__page_map_find(address);
     if (span == NULL)
         return false;
-    slot->span = span;
-    slot->is_free_run = false;
-    slot->index = 0;
-    slot->start = span->start;
-    slot->bytes = span->span_bytes;
+    *slot = (struct bmm__slot){ .span = span, .start = span->start, .bytes = span->span_bytes };
+    if (span->kind == BMM__SPAN_RUNS) {
+        struct bmm__page_run run = bmm__page_run_find(span, address);
+        slot->start = run.start;
+        slot->bytes = run.bytes;
+        slot->index = run.index;
+        slot->is_free_run = run.is_free;
+        return true;
+    }
     if (span->kind != BMM__SPAN_SLOTS)
         return true;
     slot->index = (uint32_t)((address - span->start) / span->slot_bytes);
@@ -134,10 +148,11 @@ bool bmm__core_find(uintptr_t address, struct bmm__slot *slot)
 
 struct bmm__span_view bmm__core_span_view(const struct bmm__span *span)
 {
-    struct bmm__span_view view = { span->start, span->span_bytes, 1, BMM_SPAN_LARGE };
     if (span->kind == BMM__SPAN_SLOTS)
-        view = (struct bmm__span_view){ span->start, span->slot_bytes, span->slot_count, BMM_SPAN_SLOTS };
-    return view;
+        return (struct bmm__span_view){ span->start, span->slot_bytes, span->slot_count, BMM_SPAN_SLOTS };
+    if (span->kind == BMM__SPAN_RUNS)
+        return (struct bmm__span_view){ span->start, bmm__os_page_bytes(), span->slot_count, BMM_SPAN_RUNS };
+    return (struct bmm__span_view){ span->start, span->span_bytes, 1, BMM_SPAN_LARGE };
 }
 
 void **bmm__core_span_side(struct bmm__span *span)

@@ -2,61 +2,50 @@
 
 #include "core/atomic.h"
 #include "core/os.h"
+#include "core/run_map.h"
+#include "core/window.h"
 
-#define ARENA_GRANULES_MAX 1024
+#define ARENA_GRANULES_MAX 1024u
 #define WORDS (ARENA_GRANULES_MAX / 64)
 #define ARENAS_MAX 65536
-#define DIRTY_BYTES_MAX ((size_t)16 << 20)
+#define LIMIT_MIN ((size_t)32 << 20)
 
+/* Outside the window. */
 struct arena {
-    char *start;
-    uint32_t granule_count;
-    uint32_t hint;         /* word where the last search ended; any value is right */
-    uint64_t used[WORDS];  /* acq_rel: whoever gets a granule sees what its last holder did to it */
-    uint64_t dirty[WORDS]; /* free granules that may hold memory */
+    struct bmm__run_map map;
+    uint64_t used[WORDS], dirty[WORDS], aged[WORDS];
 };
+
+size_t bmm__arena_used_bytes;
+size_t bmm__dirty_limit = LIMIT_MIN;
 
 static struct arena *arenas[ARENAS_MAX]; /* published with release, in order */
 static uint32_t arena_count;
-static size_t dirty_bytes;
 
-static uint64_t mask_of(unsigned count, unsigned at)
+static struct bmm__run_map *map_at(uint32_t index) /* 0: the window */
 {
-    return (count == 64 ? ~0ull : (1ull << count) - 1) << at;
+    return index == 0 ? &bmm__window_map : &arenas[index - 1]->map;
 }
 
-static char *take(struct arena *arena, unsigned count)
+static void *take(struct bmm__run_map *map, uint32_t count, uint32_t align, bool *is_zero)
 {
-    unsigned words = (arena->granule_count + 63) / 64, first = bmm__load_relaxed(&arena->hint);
-    for (unsigned i = 0; i < words; i++) {
-        unsigned word = (first + i) % words;
-        uint64_t used = bmm__load_relaxed(&arena->used[word]);
-        for (unsigned at = 0; at + count <= 64;) {
-            uint64_t wanted = mask_of(count, at);
-            if ((used & wanted) != 0) {
-                at = 64 - (unsigned)__builtin_clzll(used & wanted);
-                continue;
-            }
-            if (!bmm__cas_acq_rel(&arena->used[word], &used, used | wanted))
-                continue; /* used now holds what is there */
-            uint64_t was_dirty = bmm__and_acq_rel(&arena->dirty[word], ~wanted) & wanted;
-            if (was_dirty != 0)
-                bmm__sub_relaxed(&dirty_bytes, (size_t)__builtin_popcountll(was_dirty) * BMM__GRANULE);
-            bmm__store_relaxed(&arena->hint, word);
-            return arena->start + (word * 64 + at) * BMM__GRANULE;
-        }
-    }
-    return NULL;
+    uint32_t dirty_count, index = bmm__run_map_take(map, count, align, &dirty_count);
+    if (index == BMM__RUN_NONE)
+        return NULL;
+    bmm__add_relaxed(&bmm__arena_used_bytes, (size_t)count << BMM__GRANULE_SHIFT);
+    *is_zero = dirty_count == 0;
+    return (void *)(map->start + ((uintptr_t)index << BMM__GRANULE_SHIFT)); /* NOLINT */
 }
 
-static bool add_arena(void)
+/* An arena outside the window that can hold bytes. The ladder: under a tight limit on address space a small one is
+ * better than none. */
+static bool add_arena(size_t bytes_min)
 {
-    size_t bytes = (size_t)ARENA_GRANULES_MAX * BMM__GRANULE;
+    size_t bytes = (size_t)ARENA_GRANULES_MAX << BMM__GRANULE_SHIFT, align = BMM__GRANULE;
     void *start = NULL;
-    /* The ladder: under a tight limit on address space a small arena is better than none. */
-    for (; bytes >= BMM__ARENA_RUN_MAX; bytes /= 4)
-        if ((bytes <= bmm__os_address_limit() / 8 || bytes <= 4 * BMM__ARENA_RUN_MAX) &&
-            (start = bmm__os_map(bytes, BMM__GRANULE)) != NULL)
+    for (; bytes >= bytes_min; bytes /= 4)
+        if ((bytes <= bmm__os_address_limit() / 8 || bytes / 4 < bytes_min) &&
+            (start = bmm__os_map(bytes, align)) != NULL)
             break;
     if (start == NULL)
         return false;
@@ -65,10 +54,12 @@ static bool add_arena(void)
         bmm__os_release(start, bytes);
         return false;
     }
-    arena->start = start;
-    arena->granule_count = (uint32_t)(bytes / BMM__GRANULE);
-    for (unsigned granule = arena->granule_count; granule < ARENA_GRANULES_MAX; granule++)
-        arena->used[granule / 64] |= 1ull << granule % 64;
+    arena->map = (struct bmm__run_map){ .start = (uintptr_t)start,
+                                        .unit_shift = BMM__GRANULE_SHIFT,
+                                        .unit_count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT),
+                                        .used = arena->used,
+                                        .dirty = arena->dirty,
+                                        .aged = arena->aged };
     for (;;) {
         uint32_t count = bmm__load_acquire(&arena_count);
         struct arena *none = NULL;
@@ -84,66 +75,85 @@ static bool add_arena(void)
     }
 }
 
-void *bmm__arena_alloc(size_t bytes)
+static void *alloc_outside(size_t bytes, uint32_t count, bool *is_zero)
 {
-    unsigned count = (unsigned)(bytes / BMM__GRANULE);
     static uint32_t last; /* where it was found last; any value is right */
     do {
         uint32_t total = bmm__load_acquire(&arena_count), first = bmm__load_relaxed(&last);
         for (uint32_t i = 0; i < total; i++) {
             uint32_t index = (first + i) % total;
-            char *start = take(arenas[index], count);
+            void *start = take(&arenas[index]->map, count, 1, is_zero);
             if (start != NULL) {
                 if (index != first)
                     bmm__store_relaxed(&last, index);
                 return start;
             }
         }
-    } while (add_arena());
+    } while (add_arena(bytes));
     return NULL;
 }
 
-static struct arena *arena_of(const char *start)
+void *bmm__arena_alloc(size_t bytes, size_t align, bool *is_zero)
+{
+    uint32_t count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT);
+    uint32_t align_count = align <= BMM__GRANULE ? 1 : (uint32_t)(align >> BMM__GRANULE_SHIFT);
+    do {
+        void *start = take(&bmm__window_map, count, align_count, is_zero);
+        if (start != NULL)
+            return start;
+    } while (bmm__window_grow(align_count == 1 ? count : count + align_count - 1));
+    return align_count == 1 ? alloc_outside(bytes, count, is_zero) : NULL;
+}
+
+static struct bmm__run_map *map_of(uintptr_t start)
 {
     uint32_t total = bmm__load_acquire(&arena_count);
-    for (uint32_t i = 0; i < total; i++)
-        if ((size_t)(start - arenas[i]->start) < (size_t)arenas[i]->granule_count * BMM__GRANULE)
-            return arenas[i];
-    return NULL;
-}
-
-void bmm__arena_free(void *start, size_t bytes)
-{
-    struct arena *arena = arena_of(start);
-    size_t granule = (size_t)((char *)start - arena->start) / BMM__GRANULE;
-    uint64_t mask = mask_of((unsigned)(bytes / BMM__GRANULE), granule % 64);
-    /* Purged before the bits are cleared: afterwards the memory may be another thread's. */
-    if (bmm__add_relaxed(&dirty_bytes, bytes) + bytes > DIRTY_BYTES_MAX) {
-        bmm__os_purge(start, bytes);
-        bmm__sub_relaxed(&dirty_bytes, bytes);
-    } else {
-        bmm__or_acq_rel(&arena->dirty[granule / 64], mask);
+    for (uint32_t i = 0; i <= total; i++) {
+        struct bmm__run_map *map = map_at(i);
+        if ((start - map->start) >> BMM__GRANULE_SHIFT < bmm__load_acquire(&map->unit_count))
+            return map;
     }
-    bmm__and_acq_rel(&arena->used[granule / 64], ~mask);
-    bmm__store_relaxed(&arena->hint, (uint32_t)(granule / 64));
+    return NULL;
 }
 
-bool bmm__arena_trim(void)
+bool bmm__arena_extend(void *start, size_t bytes, size_t more_bytes)
 {
-    bool has_released = false;
+    struct bmm__run_map *map = map_of((uintptr_t)start);
+    uint32_t dirty_count, index = (uint32_t)(((uintptr_t)start + bytes - map->start) >> BMM__GRANULE_SHIFT);
+    uint32_t count = (uint32_t)(more_bytes >> BMM__GRANULE_SHIFT);
+    uint32_t total = bmm__load_acquire(&map->unit_count);
+    if (map == &bmm__window_map && index + count > total &&
+        bmm__run_map_free_at(map, index, total - index) == total - index)
+        bmm__window_grow(index + count - total);
+    if (!bmm__run_map_take_at(map, index, count, &dirty_count))
+        return false;
+    bmm__add_relaxed(&bmm__arena_used_bytes, more_bytes);
+    return true;
+}
+
+void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved)
+{
+    struct bmm__run_map *map = map_of((uintptr_t)start);
+    uint32_t index = (uint32_t)(((uintptr_t)start - map->start) >> BMM__GRANULE_SHIFT);
+    /* Purged before it is given: afterwards the memory may be another thread's. */
+    if (is_moved) {
+        bmm__os_purge_moved(start, bytes);
+        is_dirty = false;
+    } else if (is_dirty && bmm__load_relaxed(&bmm__dirty_bytes) + bytes > bmm__load_relaxed(&bmm__dirty_limit)) {
+        bmm__os_purge(start, bytes);
+        is_dirty = false;
+    }
+    bmm__run_map_give(map, index, (uint32_t)(bytes >> BMM__GRANULE_SHIFT), is_dirty);
+    bmm__sub_relaxed(&bmm__arena_used_bytes, bytes);
+}
+
+bool bmm__arena_age(bool is_all, size_t max_bytes, size_t *purged_bytes)
+{
+    static uint32_t cursor;
     uint32_t total = bmm__load_acquire(&arena_count);
-    for (uint32_t i = 0; i < total; i++)
-        for (unsigned granule = 0; granule < arenas[i]->granule_count; granule++) {
-            uint64_t bit = 1ull << granule % 64, *used = &arenas[i]->used[granule / 64];
-            if ((bmm__load_relaxed(&arenas[i]->dirty[granule / 64]) & bit) == 0 ||
-                (bmm__or_acq_rel(used, bit) & bit) != 0)
-                continue; /* clean, or in use */
-            if ((bmm__and_acq_rel(&arenas[i]->dirty[granule / 64], ~bit) & bit) != 0) {
-                bmm__os_purge(arenas[i]->start + granule * BMM__GRANULE, BMM__GRANULE);
-                bmm__sub_relaxed(&dirty_bytes, BMM__GRANULE);
-                has_released = true;
-            }
-            bmm__and_acq_rel(used, ~bit);
-        }
-    return has_released;
+    for (; cursor <= total; cursor++)
+        if (!bmm__run_map_age(map_at(cursor), is_all, max_bytes, purged_bytes))
+            return false;
+    cursor = 0;
+    return true;
 }

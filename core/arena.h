@@ -1,7 +1,8 @@
-/* Arenas: reservations of up to 64 MiB, given out in runs of granules by compare-and-swap on a bitmap; no lock.
+/* Arenas: where spans get their granules. The window first; arenas of their own outside it when it is full or could not
+ * be had.
  *
- * Invariants: A1 a set bit is a granule given out. A2 an arena is never taken away. A3 at most DIRTY_BYTES_MAX of free
- * granules still hold memory of the system; what comes back beyond that is purged at once.
+ * Invariants: A1 an arena is never taken away. A2 what is free holds at most bmm__dirty_limit bytes of the system's
+ * memory: what comes back beyond that is purged at once; the rest when it was left alone for a while (purge.h).
  */
 #ifndef BMM_ARENA_H
 #define BMM_ARENA_H
@@ -9,12 +10,23 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define BMM__ARENA_RUN_MAX ((size_t)1 << 20) /* bytes: 16 granules */
+#define BMM__ARENA_RUN_MAX ((size_t)32 << 20) /* bytes that are asked of an arena; more gets a mapping of its own */
+#define BMM__ARENA_ALIGN_MAX BMM__ARENA_RUN_MAX
 
-/* bytes is a multiple of the granule, at most BMM__ARENA_RUN_MAX. Contents are undefined. NULL: out of memory. */
-void *bmm__arena_alloc(size_t bytes);
-void bmm__arena_free(void *start, size_t bytes);
-/* Gives every free granule's memory back to the system. True if there was any. */
-bool bmm__arena_trim(void);
+/* Bytes in use; limit of bmm__dirty_bytes, which bmm__purge_tick adjusts. */
+extern size_t bmm__arena_used_bytes;
+extern size_t bmm__dirty_limit;
+
+/* bytes a multiple of the granule, at most BMM__ARENA_RUN_MAX; align a power of two, at most BMM__ARENA_ALIGN_MAX.
+ * *is_zero: it reads as zero. NULL: out of memory. */
+void *bmm__arena_alloc(size_t bytes, size_t align, bool *is_zero);
+/* Takes the granules behind a run that the caller has. False: they are in use. */
+bool bmm__arena_extend(void *start, size_t bytes, size_t more_bytes);
+/* Gives granules back, all or the tail of what was allocated. is_dirty: there may be memory behind them. is_moved:
+ * something was moved there with bmm__os_move. */
+void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved);
+
+/* A slice of a pass over all arenas, as bmm__run_map_age. Under the purge lock. */
+bool bmm__arena_age(bool is_all, size_t max_bytes, size_t *purged_bytes);
 
 #endif

@@ -62,11 +62,12 @@ void bmm__client_report_leaks(bool on);
 /* ---- allocation that the client does not see ---- */
 
 void *bmm__core_alloc(size_t size, size_t align, bool is_zeroed);
-void bmm__core_free(void *slot_start);
+/* False: no slot starts there. */
+bool bmm__core_free(void *slot_start);
 /* True if the slot at slot_start now holds size bytes without moving. */
 bool bmm__core_resize(void *slot_start, size_t size);
-/* Moves a large mapping by changing page addresses; NULL where it cannot, slot untouched. The side of the new span
- * is NULL, span_end was called for the old one. */
+/* Moves a block with a span of its own by changing page addresses; NULL where it cannot, slot untouched. The side of
+ * the new span is NULL, span_end was called for the old one. */
 void *bmm__core_remap(void *slot_start, size_t size);
 
 /* ---- finding ---- */
@@ -83,6 +84,9 @@ struct bmm__slot {
  * the unused tail of one. Says nothing about whether the slot is in use: the client knows that itself. */
 bool bmm__core_find(uintptr_t address, struct bmm__slot *slot);
 
+/* True if a slot of the span (which may be NULL) starts at address; of page runs, if a run does. */
+bool bmm__core_is_start(const struct bmm__span *span, uintptr_t address);
+
 struct bmm__span_view {
     uintptr_t start;
     size_t slot_bytes; /* of page runs: one OS page */
@@ -94,6 +98,10 @@ void **bmm__core_span_side(struct bmm__span *span); /* access through atomic.h *
 
 /* Calls visit for every span with a side pointer. Spans born or ended meanwhile may be missed. */
 void bmm__core_walk(void (*visit)(struct bmm__span *span, void *side, void *context), void *context);
+
+/* Calls visit for every block in use, until it says false. Exact for what the calling thread allocated and freed, and
+ * for all when other threads stand still; blocks that change hands meanwhile may be missed or seen too often. */
+void bmm__core_visit_blocks(bool (*visit)(uintptr_t start, size_t bytes, void *context), void *context);
 
 /* ---- threads ---- */
 

@@ -1,10 +1,11 @@
 /* The slow paths behind every public entry, and the bmm_ calls. */
 #include "core/entry.h"
 
-#include "core/arena.h"
 #include "core/client.h"
 #include "core/os.h"
+#include "core/page_run.h"
 #include "core/process.h"
+#include "core/purge.h"
 
 #include "brainmm/brainmm.h"
 #include "brainmm/snapshot.h"
@@ -14,6 +15,13 @@
 
 void *bmm__alloc_slow(size_t size, size_t align, bool is_zeroed, unsigned kind)
 {
+    if (size - (BMM__DIRECT_BYTES_MAX + 1) < BMM__SLOT_BYTES_MAX - BMM__DIRECT_BYTES_MAX && align == 16) {
+        /* medium: nothing is shown here while a client is installed */
+        unsigned class_index = bmm__size_class(size);
+        void *slot = bmm__span_pop(bmm__heap->shown[class_index - BMM__DIRECT_CLASS_COUNT]);
+        if (BMM__LIKELY(slot != NULL))
+            return is_zeroed ? memset(slot, 0, size) : slot;
+    }
     if (align == 0 || (align & (align - 1)) != 0) {
         errno = EINVAL;
         return NULL;
@@ -40,16 +48,6 @@ static _Noreturn void wrong_free(const void *p)
     bmm__os_abort();
 }
 
-static bool is_start(const struct bmm__span *span, uintptr_t address)
-{
-    if (span == NULL)
-        return false;
-    if (span->kind != BMM__SPAN_SLOTS)
-        return address == span->start;
-    return (address - span->start) % span->slot_bytes == 0 &&
-           (address - span->start) / span->slot_bytes < span->slot_count;
-}
-
 void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kind)
 {
     if (p == NULL)
@@ -61,9 +59,8 @@ void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kin
         errno = saved_errno;
         return;
     }
-    if (!is_start(bmm__page_map_find((uintptr_t)p), (uintptr_t)p))
+    if (!bmm__core_free(p))
         wrong_free(p);
-    bmm__core_free(p);
 }
 
 size_t bmm__usable_size(const void *p)
@@ -74,6 +71,45 @@ size_t bmm__usable_size(const void *p)
     if (bmm__process.client != NULL)
         return bmm__process.client->usable_size(p);
     return bmm__core_find((uintptr_t)p, &slot) ? slot.bytes - ((uintptr_t)p - slot.start) : 0;
+}
+
+/* A new block of the same alignment; what p holds is copied. */
+static void *realloc_copy(void *p, size_t old_bytes, size_t size, unsigned align_shift, unsigned kind)
+{
+    void *moved = bmm__alloc_slow(size, (size_t)1 << align_shift, false, kind);
+    if (moved == NULL)
+        return size <= old_bytes ? p : NULL;
+    memcpy(moved, p, size < old_bytes ? size : old_bytes);
+    bmm__free(p, SIZE_MAX, 0, kind);
+    return moved;
+}
+
+static void *realloc_slot(const struct bmm__span *span, void *p, size_t size, unsigned kind)
+{
+    size_t old_bytes = span->slot_bytes;
+    if (size <= old_bytes && size >= old_bytes / 2)
+        return p;
+    return realloc_copy(p, old_bytes, size, span->align_shift, kind);
+}
+
+/* To the right, to both sides with one move, by changing page addresses, and only then by copying. */
+static void *realloc_run(struct bmm__span *span, void *p, size_t size, unsigned kind)
+{
+    struct bmm__slot slot;
+    bmm__core_find((uintptr_t)p, &slot);
+    size_t old_bytes = slot.bytes;
+    unsigned align_shift = span->align_shift;
+    if (span->kind == BMM__SPAN_RUNS)
+        align_shift = bmm__page_run_find(span, (uintptr_t)p).align_shift;
+    bool is_run = size > BMM__SLOT_BYTES_MAX;
+    if (is_run && bmm__core_resize(p, size))
+        return p;
+    void *moved = NULL;
+    if (size > old_bytes && span->kind == BMM__SPAN_RUNS)
+        moved = bmm__page_run_slide(span, p, size);
+    else if (is_run)
+        moved = bmm__core_remap(p, size);
+    return moved != NULL ? moved : realloc_copy(p, old_bytes, size, align_shift, kind);
 }
 
 void *bmm__realloc_any(void *p, size_t size, unsigned kind)
@@ -91,22 +127,10 @@ void *bmm__realloc_any(void *p, size_t size, unsigned kind)
             errno = ENOMEM;
         return moved;
     }
-    const struct bmm__span *span = bmm__page_map_find((uintptr_t)p);
-    if (!is_start(span, (uintptr_t)p))
+    struct bmm__span *span = bmm__page_map_find((uintptr_t)p);
+    if (!bmm__core_is_start(span, (uintptr_t)p))
         wrong_free(p);
-    size_t old_bytes = span->kind == BMM__SPAN_SLOTS ? span->slot_bytes : span->span_bytes;
-    if (size <= old_bytes && size >= old_bytes / 2)
-        return p;
-    size_t align = span->align_shift > 4 ? (size_t)1 << span->align_shift : 16;
-    void *moved = bmm__core_remap(p, size);
-    if (moved != NULL)
-        return moved;
-    moved = bmm__alloc_slow(size, align, false, kind);
-    if (moved == NULL)
-        return size <= old_bytes ? p : NULL;
-    memcpy(moved, p, size < old_bytes ? size : old_bytes);
-    bmm__free(p, SIZE_MAX, 0, kind);
-    return moved;
+    return span->kind == BMM__SPAN_SLOTS ? realloc_slot(span, p, size, kind) : realloc_run(span, p, size, kind);
 }
 
 void *bmm_malloc(size_t size)
@@ -152,7 +176,7 @@ bool bmm_thread_heap_minimize(void)
 {
     struct bmm__heap *heap = bmm__thread_heap_if_any();
     bool has_released = heap != NULL && bmm__heap_minimize(heap);
-    return bmm__arena_trim() || has_released;
+    return bmm__purge_all() || has_released;
 }
 
 void bmm_report_leaks_on_shutdown(bool on)

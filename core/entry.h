@@ -13,31 +13,40 @@ void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kin
 void *bmm__realloc_any(void *p, size_t size, unsigned kind);
 size_t bmm__usable_size(const void *p);
 
+/* A slot of the span, NULL if none is free. */
+static inline void *bmm__span_pop(struct bmm__span *span)
+{
+    struct bmm__slot_link *slot = span->free;
+    if (BMM__LIKELY(slot != NULL))
+        span->free = slot->next;
+    return slot;
+}
+
 static inline void *bmm__alloc(size_t size, unsigned kind)
 {
     if (BMM__LIKELY(size <= BMM__DIRECT_BYTES_MAX)) {
-        struct bmm__span *span = bmm__heap->direct[(size + 15) / 16];
-        struct bmm__slot_link *slot = span->free;
-        if (BMM__LIKELY(slot != NULL)) {
-            span->free = slot->next;
+        void *slot = bmm__span_pop(bmm__heap->direct[(size + 15) / 16]);
+        if (BMM__LIKELY(slot != NULL))
             return slot;
-        }
     }
     return bmm__alloc_slow(size, 16, false, kind);
 }
 
 static inline void bmm__free(void *p, size_t given_size, size_t given_align, unsigned kind)
 {
-    struct bmm__span *span = bmm__page_map_find((uintptr_t)p);
-    if (BMM__UNLIKELY(span == NULL) || BMM__UNLIKELY(bmm__load_relaxed(&span->owner) != (uintptr_t)bmm__heap)) {
-        bmm__free_slow(p, given_size, given_align, kind);
-        return;
+    uintptr_t index = ((uintptr_t)p - bmm__window.start) >> BMM__GRANULE_SHIFT;
+    if (BMM__LIKELY(index < bmm__load_acquire(&bmm__window.granule_count))) { /* acquire: see bmm__page_map_look */
+        struct bmm__span *span = bmm__load_relaxed((struct bmm__span **)bmm__window.start + index); /* NOLINT */
+        if (BMM__LIKELY(bmm__load_relaxed(&span->owner) == (uintptr_t)bmm__heap)) {
+            struct bmm__slot_link *link = p;
+            link->next = span->free;
+            span->free = link;
+            if (BMM__UNLIKELY(bmm__single_writer_decrement(&span->countdown)))
+                bmm__heap_countdown_over(span);
+            return;
+        }
     }
-    struct bmm__slot_link *link = p;
-    link->next = span->free;
-    span->free = link;
-    if (BMM__UNLIKELY(bmm__single_writer_decrement(&span->countdown)))
-        bmm__heap_span_emptied(span);
+    bmm__free_slow(p, given_size, given_align, kind);
 }
 
 #endif

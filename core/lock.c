@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 static struct bmm__lock *registry; /* pushed to with acq_rel, never popped */
-static uint32_t all_owner;         /* the thread that holds every lock because it forks; 0: nobody */
+static uintptr_t all_owner;        /* the thread that holds every lock because it forks; 0: nobody */
 
 static void enter_in_registry(struct bmm__lock *lock)
 {
@@ -35,43 +35,85 @@ static void take(struct bmm__lock *lock)
         bmm__os_wait(&lock->state, 2);
 }
 
+/* Everything is this thread's already: it forks. */
+static bool has_all(void)
+{
+    uintptr_t owner = bmm__load_relaxed(&all_owner);
+    return BMM__UNLIKELY(owner != 0) && owner == bmm__os_thread_key();
+}
+
 void bmm__lock_take(struct bmm__lock *lock)
 {
     if (BMM__UNLIKELY(bmm__load_acquire(&lock->is_registered) == 0))
         enter_in_registry(lock);
-    if (BMM__UNLIKELY(bmm__load_relaxed(&all_owner) != 0) && bmm__load_relaxed(&all_owner) == bmm__os_thread_id())
+    if (has_all())
         return;
     take(lock);
+    bmm__store_relaxed(&lock->owner, bmm__os_thread_key());
 }
 
-void bmm__lock_release(struct bmm__lock *lock)
+bool bmm__lock_try(struct bmm__lock *lock)
 {
-    if (BMM__UNLIKELY(bmm__load_relaxed(&all_owner) != 0) && bmm__load_relaxed(&all_owner) == bmm__os_thread_id())
-        return;
+    if (BMM__UNLIKELY(bmm__load_acquire(&lock->is_registered) == 0))
+        enter_in_registry(lock);
+    uint32_t found = 0;
+    if (has_all() || !bmm__cas_acq_rel(&lock->state, &found, 1))
+        return false;
+    bmm__store_relaxed(&lock->owner, bmm__os_thread_key());
+    return true;
+}
+
+static void release(struct bmm__lock *lock)
+{
+    bmm__store_relaxed(&lock->owner, (uintptr_t)0);
     if (bmm__exchange_acq_rel(&lock->state, 0) == 2)
         bmm__os_wake(&lock->state, 1);
 }
 
+void bmm__lock_release(struct bmm__lock *lock)
+{
+    if (!has_all())
+        release(lock);
+}
+
+bool bmm__lock_is_mine(const struct bmm__lock *lock)
+{
+    return bmm__load_relaxed(&lock->owner) == bmm__os_thread_key();
+}
+
+void bmm__lock_reset(struct bmm__lock *lock)
+{
+    bmm__store_relaxed(&lock->owner, (uintptr_t)0);
+    bmm__store_relaxed(&lock->state, 0);
+}
+
 void bmm__lock_take_all(void)
 {
+    uintptr_t me = bmm__os_thread_key();
     for (uint32_t rank = 0; rank <= BMM__RANK_META; rank++)
-        for (struct bmm__lock *lock = bmm__load_acquire(&registry); lock != NULL; lock = lock->next)
-            if (lock->rank == rank)
+        for (struct bmm__lock *lock = bmm__load_acquire(&registry); lock != NULL; lock = lock->next) {
+            if (lock->rank != rank)
+                continue;
+            lock->is_kept = bmm__load_relaxed(&lock->owner) == me;
+            if (!lock->is_kept) {
                 take(lock);
-    bmm__store_relaxed(&all_owner, bmm__os_thread_id());
+                bmm__store_relaxed(&lock->owner, me);
+            }
+        }
+    bmm__store_relaxed(&all_owner, me);
 }
 
 void bmm__lock_release_all(void)
 {
-    bmm__store_relaxed(&all_owner, 0);
+    bmm__store_relaxed(&all_owner, (uintptr_t)0);
     for (struct bmm__lock *lock = bmm__load_acquire(&registry); lock != NULL; lock = lock->next)
-        if (bmm__exchange_acq_rel(&lock->state, 0) == 2)
-            bmm__os_wake(&lock->state, 1);
+        if (!lock->is_kept)
+            release(lock);
 }
 
 void bmm__lock_reset_all(void)
 {
-    bmm__store_relaxed(&all_owner, 0);
+    bmm__store_relaxed(&all_owner, (uintptr_t)0);
     for (struct bmm__lock *lock = bmm__load_acquire(&registry); lock != NULL; lock = lock->next)
-        bmm__store_relaxed(&lock->state, 0);
+        bmm__lock_reset(lock);
 }

@@ -5,8 +5,8 @@
  * Invariants
  *  L1  A thread takes locks in ascending rank.
  *  L2  A lock that was ever taken is in the registry before it is taken (bmm__lock_take sees to it).
- *  L3  owner is the OS thread id while held; a thread that already owns every lock (fork from inside an allocation
- *      hook or a signal handler) does not take them a second time.
+ *  L3  owner is the holder's thread key; a thread that forks while it holds a lock (from a signal handler, or from
+ *      inside an allocation hook) does not wait for itself, and keeps what it had before.
  */
 #ifndef BMM_LOCK_H
 #define BMM_LOCK_H
@@ -18,26 +18,30 @@ enum bmm__lock_rank {
     BMM__RANK_CLIENT = 10, /* debug: above everything of core */
     BMM__RANK_RECORDER = 20,
     BMM__RANK_LATE_HEAP = 30, /* the shared heap of threads that have none */
-    BMM__RANK_RUNS = 40,
-    BMM__RANK_LARGE = 50,
+    BMM__RANK_HEAP_POOL = 31,
+    BMM__RANK_PURGE = 40,
     BMM__RANK_ARENA = 60,
     BMM__RANK_META = 70
 };
 
 struct bmm__lock {
     uint32_t state;
-    uint32_t owner;
     uint32_t rank;
-    uint32_t is_registered;
+    uintptr_t owner; /* bmm__os_thread_key() of the holder, 0: none or unknown yet */
     struct bmm__lock *next;
+    uint32_t is_registered;
+    uint32_t is_kept; /* between take_all and release_all: the forking thread had it before */
 };
 #define BMM__LOCK_INIT(lock_rank) \
     { \
-        0, 0, (lock_rank), 0, 0 \
+        0, (lock_rank), 0, 0, 0, 0 \
     }
 
 void bmm__lock_take(struct bmm__lock *lock);
+bool bmm__lock_try(struct bmm__lock *lock); /* false: someone holds it */
 void bmm__lock_release(struct bmm__lock *lock);
+bool bmm__lock_is_mine(const struct bmm__lock *lock); /* the calling thread holds it */
+void bmm__lock_reset(struct bmm__lock *lock);         /* free again, whoever held it: he is not in this process */
 
 /* For core/fork.c: all locks in rank order; release in the parent; make new in the child. */
 void bmm__lock_take_all(void);

@@ -47,17 +47,28 @@ bool bmm__os_protect(void *start, size_t bytes, unsigned rights);
  * `align`. NULL: this system cannot, or there is no room; nothing changed. Optional: a system may always say NULL. */
 void *bmm__os_remap(void *start, size_t old_bytes, size_t new_bytes, size_t align);
 
+/* Moves the memory behind `from` to `to`, both committed, not overlapping; `from` reads as zero afterwards, what was
+ * behind `to` is gone. False: this system cannot; nothing changed. Optional. */
+bool bmm__os_move(void *from, size_t bytes, void *to);
+
+/* As purge, for pages that something was moved to: they become again what their neighbours are. */
+void bmm__os_purge_moved(void *start, size_t bytes);
+
+uint64_t bmm__os_memory_bytes(void); /* of the machine; 0: unknown */
+
 /* A committed OS page that reads as zero in a forked child. NULL where the system has no such thing. */
 void *bmm__os_page_wiped_on_fork(void);
 
 /* ---- time, identity, waiting ---- */
 
 uint64_t bmm__os_clock_mono_ns(void);
+uint64_t bmm__os_clock_coarse_ms(void); /* monotonic, cheap, to about 10 ms */
 uint64_t bmm__os_clock_real_ns(void);
 uint64_t bmm__os_random(void);     /* a word of the system's entropy; never fails, may be weak at early boot */
 uint32_t bmm__os_process_id(void); /* always asks the system: right in a raw clone, too */
 uint32_t bmm__os_parent_id(void);
 uint32_t bmm__os_thread_id(void);
+uintptr_t bmm__os_thread_key(void);      /* not 0, no system call; no two living threads have the same */
 void bmm__os_thread_name(char name[16]); /* of the calling thread, NUL-padded */
 uint64_t bmm__os_process_birth(void);    /* stays over exec and tells two users of one process id apart; 0: unknown */
 uint64_t bmm__os_address_limit(

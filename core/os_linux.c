@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -107,6 +108,36 @@ void *bmm__os_remap(void *start, size_t old_bytes, size_t new_bytes, size_t alig
     return grown == MAP_FAILED ? NULL : grown;
 }
 
+bool bmm__os_move(void *from, size_t bytes, void *to)
+{
+    int saved_errno = errno;
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+    void *moved = mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
+    errno = saved_errno;
+    return moved == to;
+}
+
+void bmm__os_purge_moved(void *start, size_t bytes)
+{
+    /* A moved mapping keeps its old file offset and so can never merge with its neighbours: a fresh one can. */
+    int saved_errno = errno;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    if (mmap(start, bytes, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED)
+        madvise(start, bytes, MADV_DONTNEED);
+    errno = saved_errno;
+}
+
+uint64_t bmm__os_memory_bytes(void)
+{
+    struct sysinfo facts;
+    int saved_errno = errno;
+    bool is_known = sysinfo(&facts) == 0;
+    errno = saved_errno;
+    return is_known ? (uint64_t)facts.totalram * facts.mem_unit : 0;
+}
+
 void *bmm__os_page_wiped_on_fork(void)
 {
     int saved_errno = errno;
@@ -130,6 +161,11 @@ static uint64_t clock_ns(clockid_t clock)
 uint64_t bmm__os_clock_mono_ns(void)
 {
     return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t bmm__os_clock_coarse_ms(void)
+{
+    return clock_ns(CLOCK_MONOTONIC_COARSE) / 1000000u;
 }
 
 uint64_t bmm__os_clock_real_ns(void)
@@ -165,6 +201,11 @@ uint32_t bmm__os_parent_id(void)
 uint32_t bmm__os_thread_id(void)
 {
     return (uint32_t)syscall(SYS_gettid);
+}
+
+uintptr_t bmm__os_thread_key(void)
+{
+    return (uintptr_t)&errno;
 }
 
 void bmm__os_thread_name(char name[16])

@@ -21,9 +21,27 @@ static struct bmm__span **leaf_of(uintptr_t address)
     return (struct bmm__span **)((uintptr_t)bmm__page_map_zero_leaf + distance);
 }
 
+struct bmm__span *bmm__page_map_find_outside(uintptr_t address)
+{
+    uintptr_t root_index = address >> BMM__LEAF_SHIFT;
+    if (root_index >= BMM__ROOT_COUNT)
+        return NULL;
+    uintptr_t leaf = (uintptr_t)bmm__page_map_zero_leaf + bmm__load_acquire(&bmm__page_map_root[root_index]);
+    struct bmm__span **entry =
+        (struct bmm__span **)leaf + ((address >> BMM__GRANULE_SHIFT) & (BMM__LEAF_COUNT - 1)); /* NOLINT */
+    return bmm__load_relaxed(entry);
+}
+
 bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span)
 {
     uintptr_t end = start + bytes;
+    uintptr_t index = (start - bmm__window.start) >> BMM__GRANULE_SHIFT;
+    if (index < bmm__load_acquire(&bmm__window.granule_count)) {
+        struct bmm__span **table = (struct bmm__span **)bmm__window.start; /* NOLINT */
+        for (uintptr_t i = 0; i < bytes >> BMM__GRANULE_SHIFT; i++)
+            bmm__store_release(&table[index + i], span == NULL ? &bmm__empty_span : span);
+        return true;
+    }
     if (end >> BMM__LEAF_SHIFT >= BMM__ROOT_COUNT)
         return false;
     for (uintptr_t at = start; span != NULL && at < end; at = ((at >> BMM__LEAF_SHIFT) + 1) << BMM__LEAF_SHIFT)

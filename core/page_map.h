@@ -1,5 +1,5 @@
-/* The page map: address → descriptor of the span that owns it, for any 64-bit value, in two dependent loads, without
- * touching the memory there.
+/* The page map: address → descriptor of the span that owns it, for any 64-bit value, without touching the memory there.
+ * What lies in the window (window.h) is found there; everything else in a tree of two levels:
  *
  *   root (.bss)                zero leaf (.bss, never written)      leaf, 4 MiB, mapped on demand, covers 32 GiB
  *   ┌───┬───┬───┬──            ┌───┬───┬──                          ┌───┬──────┬──────┬──
@@ -9,7 +9,7 @@
  * the first allocation needs no initialisation to have happened.
  *
  * Invariants: M1 a leaf is never taken away. M2 an entry is set before an address of the span is handed out and
- * cleared before its memory can be handed out again.
+ * cleared before its memory can be handed out again. M3 an address has its entry in the window or in the tree.
  */
 #ifndef BMM_PAGE_MAP_H
 #define BMM_PAGE_MAP_H
@@ -17,6 +17,7 @@
 #include "core/atomic.h"
 #include "core/os.h"
 #include "core/span.h"
+#include "core/window.h"
 
 #define BMM__LEAF_SHIFT 35
 #define BMM__ROOT_COUNT ((size_t)1 << (47 - BMM__LEAF_SHIFT))
@@ -25,16 +26,23 @@
 extern uintptr_t bmm__page_map_root[BMM__ROOT_COUNT];
 extern struct bmm__span *bmm__page_map_zero_leaf[BMM__LEAF_COUNT];
 
+struct bmm__span *bmm__page_map_find_outside(uintptr_t address);
+
+/* The descriptor that owns address; &bmm__empty_span or NULL if none does. */
+static inline struct bmm__span *bmm__page_map_look(uintptr_t address)
+{
+    uintptr_t index = (address - bmm__window.start) >> BMM__GRANULE_SHIFT;
+    /* acquire, so that the entries of a wild address are seen to be filled (W1) */
+    if (__builtin_expect(index < bmm__load_acquire(&bmm__window.granule_count), 1))
+        return bmm__load_relaxed((struct bmm__span **)bmm__window.start + index); /* NOLINT */
+    return bmm__page_map_find_outside(address);
+}
+
 /* The descriptor that owns address, NULL if none does. */
 static inline struct bmm__span *bmm__page_map_find(uintptr_t address)
 {
-    uintptr_t root_index = address >> BMM__LEAF_SHIFT;
-    if (__builtin_expect(root_index >= BMM__ROOT_COUNT, 0))
-        return NULL;
-    uintptr_t leaf = (uintptr_t)bmm__page_map_zero_leaf + bmm__load_relaxed(&bmm__page_map_root[root_index]);
-    struct bmm__span **entry =
-        (struct bmm__span **)leaf + ((address >> BMM__GRANULE_SHIFT) & (BMM__LEAF_COUNT - 1)); /* NOLINT */
-    return bmm__load_relaxed(entry);
+    struct bmm__span *span = bmm__page_map_look(address);
+    return span == &bmm__empty_span ? NULL : span;
 }
 
 /* Enters span (or NULL) for the granules of [start, start + bytes). False: no memory for a leaf, nothing entered. */

@@ -8,6 +8,7 @@
 #define BMM__SLOT_BYTES_MAX ((size_t)32768)
 #define BMM__CLASS_COUNT 72
 #define BMM__DIRECT_BYTES_MAX ((size_t)1024) /* sizes that find their span by a table of 16-byte steps */
+#define BMM__DIRECT_CLASS_COUNT 32           /* their classes */
 
 /* 1 ≤ size ≤ BMM__SLOT_BYTES_MAX */
 static inline unsigned bmm__size_class(size_t size)

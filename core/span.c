@@ -5,6 +5,9 @@
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/process.h"
+#include "core/purge.h"
+
+struct bmm__span bmm__empty_span = { .kind = BMM__SPAN_UNUSED };
 
 /* Unused descriptors: a stack whose head carries a tag in its upper 16 bits against the ABA problem (P4 makes reading
  * next of a descriptor that was popped meanwhile harmless). */
@@ -66,33 +69,29 @@ struct bmm__span *bmm__span_first(void)
     return bmm__load_acquire(&all);
 }
 
-static struct bmm__span *enter(struct bmm__span *span, void *start, size_t bytes, enum bmm__span_is kind)
+static void describe(struct bmm__span *span, void *start, size_t bytes, enum bmm__span_is kind)
 {
     span->start = (uintptr_t)start;
     span->span_bytes = bytes;
     span->slot_count = 1;
-    span->countdown = BMM__COUNTDOWN_NEVER;
     bmm__store_release(&span->kind, (uint8_t)kind);
-    return span;
 }
 
-struct bmm__span *bmm__span_open(size_t bytes, enum bmm__span_is kind, uint32_t slot_bytes, unsigned class_index)
+struct bmm__span *bmm__span_open(size_t bytes, size_t align, enum bmm__span_is kind, bool *is_zero)
 {
-    struct bmm__span *span = bmm__span_make();
+    struct bmm__span *span = bytes > BMM__ARENA_RUN_MAX || align > BMM__ARENA_ALIGN_MAX ? NULL : bmm__span_make();
     if (span == NULL)
         return NULL;
-    void *start = bmm__arena_alloc(bytes);
+    void *start = bmm__arena_alloc(bytes, align, is_zero);
+    if (start == NULL && bmm__purge_all())
+        start = bmm__arena_alloc(bytes, align, is_zero);
     if (start == NULL) {
         bmm__span_free(span);
         return NULL;
     }
-    span->slot_bytes = slot_bytes;
-    span->class_index = (uint8_t)class_index;
-    enter(span, start, bytes, kind);
-    if (slot_bytes != 0)
-        span->slot_count = (uint32_t)(bytes / slot_bytes);
+    describe(span, start, bytes, kind);
     if (!bmm__page_map_enter(span->start, bytes, span)) {
-        bmm__arena_free(start, bytes);
+        bmm__arena_free(start, bytes, !*is_zero, false);
         bmm__span_free(span);
         return NULL;
     }
@@ -102,19 +101,18 @@ struct bmm__span *bmm__span_open(size_t bytes, enum bmm__span_is kind, uint32_t 
 struct bmm__span *bmm__span_open_large(size_t bytes, size_t align)
 {
     size_t whole = (bytes + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
-    if (whole < bytes)
-        return NULL;
-    struct bmm__span *span = bmm__span_make();
+    struct bmm__span *span = whole < bytes ? NULL : bmm__span_make();
     if (span == NULL)
         return NULL;
-    void *start = bmm__os_map(whole, align < BMM__GRANULE ? BMM__GRANULE : align);
-    if (start == NULL && bmm__arena_trim())
-        start = bmm__os_map(whole, align < BMM__GRANULE ? BMM__GRANULE : align);
+    align = align < BMM__GRANULE ? BMM__GRANULE : align;
+    void *start = bmm__os_map(whole, align);
+    if (start == NULL && bmm__purge_all())
+        start = bmm__os_map(whole, align);
     if (start == NULL) {
         bmm__span_free(span);
         return NULL;
     }
-    enter(span, start, whole, BMM__SPAN_LARGE);
+    describe(span, start, whole, BMM__SPAN_LARGE);
     if (!bmm__page_map_enter(span->start, whole, span)) {
         bmm__os_release(start, whole);
         bmm__span_free(span);
@@ -123,7 +121,7 @@ struct bmm__span *bmm__span_open_large(size_t bytes, size_t align)
     return span;
 }
 
-void bmm__span_close(struct bmm__span *span)
+void bmm__span_close(struct bmm__span *span, bool is_dirty)
 {
     const struct bmm__client *client = bmm__process.client;
     bmm__page_map_enter(span->start, span->span_bytes, NULL);
@@ -133,5 +131,5 @@ void bmm__span_close(struct bmm__span *span)
     if (span->kind == BMM__SPAN_LARGE)
         bmm__os_release((void *)span->start, span->span_bytes); /* NOLINT */
     else
-        bmm__arena_free((void *)span->start, span->span_bytes); /* NOLINT */
+        bmm__arena_free((void *)span->start, span->span_bytes, is_dirty, span->is_moved != 0); /* NOLINT */
 }

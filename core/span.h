@@ -5,17 +5,21 @@
  *
  *   remote word:  [ epoch : 32 ][ index + 1 of the first freed slot : 16 ][ count : 14 ][ state : 2 ]
  *
- *   OWNED ──all slots handed out──► FULL (nobody's) ──first free──► OWNED by whoever freed
- *     └──others freed every live slot──► CLAIMED: memory has gone back, the descriptor waits for its owner
+ *   CURRENT ──all slots handed out──► FULL (nobody's) ──first free──► OWNED by whoever freed
+ *      ▲                                                               │   │
+ *      └───────────── its owner allocates from it again ──────────────┘   └─others freed every live slot──► CLAIMED:
+ *                                                 memory has gone back, the descriptor waits for its owner
  *
  * Invariants
  *  P1  Only the owner touches free, countdown, extended and the list links; others touch remote only.
- *  P2  countdown of a span in an available list is its live count; of a current span it is too big to be reached.
+ *  P2  countdown of an OWNED span is its live count; of a CURRENT one the local frees until the owner looks at the
+ *      clock.
  *  P3  Whoever moves remote from FULL to OWNED owns the span; whoever moves it to CLAIMED, or finds all slots of a
- *      FULL span freed, gives its memory back.
+ *      FULL span freed, gives its memory back. A span whose last two live slots are freed by its owner and another
+ *      thread at the same instant is noticed by neither, but by the next bmm__heap_sweep.
+ *  P4  A descriptor's memory is never used for anything but descriptors, so a stale pointer to one can be read.
  *  P5  The epoch grows whenever the remote list is taken over and when a descriptor is used anew, so that a claim
  *      decided on an old word cannot succeed on a later one that looks alike.
- *  P4  A descriptor's memory is never used for anything but descriptors, so a stale pointer to one can be read.
  */
 #ifndef BMM_SPAN_H
 #define BMM_SPAN_H
@@ -30,46 +34,60 @@ struct bmm__slot_link {
     struct bmm__slot_link *next; /* the first word of a free slot */
 };
 
+struct bmm__page_area;
+
 struct bmm__span {
+    /* The owner's line: all that malloc and free of the owner touch. */
     uintptr_t owner;             /* token; written by the owner, read by all: relaxed, decides only "mine or not" */
     struct bmm__slot_link *free; /* local list */
     uint32_t countdown;          /* local frees until something must happen */
-    uint32_t slot_bytes;         /* 0: one block of span_bytes */
-    uint64_t remote;             /* see above; release when pushed, acquire when taken */
+    uint32_t slot_bytes;         /* 0: no slots */
     uintptr_t start;
-    size_t span_bytes;
     uint32_t slot_count;
-    uint32_t extended; /* slots that were ever on a free list */
-    uint8_t class_index;
-    uint8_t kind;           /* enum bmm__span_is */
-    uint8_t align_shift;    /* log2 of the alignment asked for, where it was more than 16 */
-    uint8_t is_listed;      /* in the owner's available list */
-    uint32_t epoch;         /* of remote; the owner's copy (P5) */
+    uint32_t extended;      /* slots that were ever on a free list */
     struct bmm__heap *heap; /* of the owner */
+    uint16_t class_index;   /* of the heap's table (heap.h) */
+    uint8_t kind;           /* enum bmm__span_is */
+    uint8_t align_shift;    /* log2 of the alignment asked for */
+    uint8_t is_listed;      /* in the owner's available list */
+    uint8_t is_moved;       /* something was moved there by bmm__os_move */
+    uint32_t epoch;         /* of remote; the owner's copy (P5) */
+
+    /* Everybody's line. */
+    uint64_t remote __attribute__((aligned(64))); /* see above; release when pushed, acquire when taken */
     struct bmm__span *next, *prev;
-    void *side;                 /* the client's */
-    struct bmm__span *all_next; /* every descriptor ever made, for the walk */
+    size_t span_bytes;
+    void *side;                  /* the client's */
+    struct bmm__span *all_next;  /* every descriptor ever made, for the walk */
+    struct bmm__page_area *area; /* of a span of page runs */
 };
 
-enum bmm__span_is { BMM__SPAN_UNUSED = 0, BMM__SPAN_SLOTS, BMM__SPAN_BIG, BMM__SPAN_LARGE };
+_Static_assert(sizeof(struct bmm__span) == 128, "two lines: one for the owner, one for the others");
 
-enum { BMM__REMOTE_OWNED = 0, BMM__REMOTE_FULL = 1, BMM__REMOTE_CLAIMED = 2 };
+enum bmm__span_is { BMM__SPAN_UNUSED = 0, BMM__SPAN_SLOTS, BMM__SPAN_RUNS, BMM__SPAN_BIG, BMM__SPAN_LARGE };
+
+enum { BMM__REMOTE_OWNED = 0, BMM__REMOTE_FULL = 1, BMM__REMOTE_CLAIMED = 2, BMM__REMOTE_CURRENT = 3 };
 #define BMM__REMOTE_STATE(w) ((unsigned)((w)&3u))
 #define BMM__REMOTE_COUNT(w) ((uint32_t)((w) >> 2 & 0x3fffu))
 #define BMM__REMOTE_HEAD(w) ((uint32_t)((w) >> 16 & 0xffffu))
 #define BMM__REMOTE_EPOCH(w) ((uint32_t)((w) >> 32))
-#define BMM__COUNTDOWN_NEVER 0x40000000u
+
+/* The span of no memory: no slot is free in it, and no heap owns it. What malloc finds where a class has no span, and
+ * free where an address has none. */
+extern struct bmm__span bmm__empty_span;
 
 /* A descriptor, all zero but all_next. NULL: out of memory. */
 struct bmm__span *bmm__span_make(void);
 void bmm__span_free(struct bmm__span *span);
 struct bmm__span *bmm__span_first(void); /* of all descriptors, through all_next; unused ones have that kind */
 
-/* A span of kind slots or big with its memory from an arena, entered in the page map. NULL: out of memory. */
-struct bmm__span *bmm__span_open(size_t bytes, enum bmm__span_is kind, uint32_t slot_bytes, unsigned class_index);
-/* A mapping of its own at a multiple of align. */
+/* A span with memory from an arena, bytes a multiple of the granule, start of align, entered in the page map. *is_zero:
+ * it reads as zero. NULL: out of memory, or more than arenas give (BMM__ARENA_RUN_MAX). */
+struct bmm__span *bmm__span_open(size_t bytes, size_t align, enum bmm__span_is kind, bool *is_zero);
+/* A mapping of its own at a multiple of align, reading as zero. */
 struct bmm__span *bmm__span_open_large(size_t bytes, size_t align);
-/* Tells the client, clears the page map, gives the memory back; the descriptor stays. */
-void bmm__span_close(struct bmm__span *span);
+/* Tells the client, clears the page map, gives the memory back; the descriptor stays. is_dirty: the memory was used
+ * since it last read as zero. */
+void bmm__span_close(struct bmm__span *span, bool is_dirty);
 
 #endif

@@ -10,29 +10,33 @@
 #include <errno.h>
 #include <pthread.h>
 
-static struct bmm__heap empty_heap = { .direct = { [0 ... BMM__DIRECT_COUNT - 1] = &bmm__empty_span } };
-struct bmm__heap bmm__dead_heap = { .direct = { [0 ... BMM__DIRECT_COUNT - 1] = &bmm__empty_span } };
+#define EIGHT(x) x, x, x, x, x, x, x, x
+#define NOTHING_FREE \
+    { \
+        .direct = { EIGHT(EIGHT(&bmm__empty_span)), &bmm__empty_span }, .shown = { \
+            EIGHT(&bmm__empty_span), \
+            EIGHT(&bmm__empty_span), \
+            EIGHT(&bmm__empty_span), \
+            EIGHT(&bmm__empty_span), \
+            EIGHT(&bmm__empty_span) \
+        } \
+    }
+_Static_assert(BMM__DIRECT_COUNT == 65 && BMM__CLASS_COUNT - BMM__DIRECT_CLASS_COUNT == 40, "as many as above");
+static struct bmm__heap empty_heap = NOTHING_FREE;
+struct bmm__heap bmm__dead_heap = NOTHING_FREE;
 __thread struct bmm__heap *bmm__heap __attribute__((tls_model("initial-exec"))) = &empty_heap;
 
 struct bmm__process bmm__process;
 const int bmm__process_anchor = 1;
 
-static struct bmm__lock pool_lock = BMM__LOCK_INIT(BMM__RANK_LATE_HEAP + 1);
-static struct bmm__heap *pool;
+static struct bmm__lock pool_lock = BMM__LOCK_INIT(BMM__RANK_HEAP_POOL);
+static struct bmm__heap *pool; /* under pool_lock */
+static struct bmm__heap *all;  /* every heap ever made for a thread; under pool_lock */
 static struct bmm__lock late_lock = BMM__LOCK_INIT(BMM__RANK_LATE_HEAP);
 static struct bmm__heap late_heap;
 
 static pthread_key_t key;
 static bool has_key;
-
-static void heap_init(struct bmm__heap *heap)
-{
-    for (size_t i = 0; i < BMM__DIRECT_COUNT; i++)
-        heap->direct[i] = &bmm__empty_span;
-    for (size_t i = 0; i < BMM__CLASS_COUNT; i++)
-        heap->current[i] = &bmm__empty_span;
-    heap->token = (uintptr_t)heap | (bmm__process.client != NULL);
-}
 
 void bmm__process_start(void)
 {
@@ -42,7 +46,7 @@ void bmm__process_start(void)
     if (bmm__cas_acq_rel(&bmm__process.state, &fresh, 1)) {
         int saved_errno = errno;
         bmm__process.client = bmm__client_open();
-        heap_init(&late_heap);
+        bmm__heap_init(&late_heap, bmm__process.client != NULL);
         errno = saved_errno;
         bmm__store_release(&bmm__process.state, 2);
         return;
@@ -63,19 +67,28 @@ struct bmm__heap *bmm__thread_heap(void)
     bmm__process_start();
     bmm__lock_take(&pool_lock);
     struct bmm__heap *heap = pool;
-    if (heap != NULL)
+    if (heap != NULL) {
         pool = heap->next;
-    bmm__lock_release(&pool_lock);
-    if (heap == NULL) {
-        heap = bmm__core_meta_alloc(sizeof *heap);
-        if (heap == NULL)
-            return NULL;
-        heap_init(heap);
+        heap->is_pooled = 0;
+    } else if ((heap = bmm__core_meta_alloc(sizeof *heap)) != NULL) {
+        bmm__heap_init(heap, bmm__process.client != NULL);
+        heap->all_next = all;
+        all = heap;
     }
+    bmm__lock_release(&pool_lock);
+    if (heap == NULL)
+        return NULL;
     bmm__heap = heap;
     if (has_key)
         pthread_setspecific(key, (void *)1); /* NOLINT: any value but NULL */
     return heap;
+}
+
+static void put_in_pool(struct bmm__heap *heap)
+{
+    heap->is_pooled = 1;
+    heap->next = pool;
+    pool = heap;
 }
 
 /* The destructor of our key puts itself behind those of other keys, as often as POSIX lets it: they may still free. */
@@ -93,8 +106,7 @@ static void thread_end(void *round)
     bmm__heap_minimize(heap);
     bmm__heap = &bmm__dead_heap;
     bmm__lock_take(&pool_lock);
-    heap->next = pool;
-    pool = heap;
+    put_in_pool(heap);
     bmm__lock_release(&pool_lock);
 }
 
@@ -132,9 +144,21 @@ static void fork_parent(void)
     bmm__lock_release_all();
 }
 
+/* In the child the other threads are gone: their heaps are for its next ones, but for those that were being changed
+ * when the process was copied. */
+static void adopt_orphans(void)
+{
+    for (struct bmm__heap *heap = all; heap != NULL; heap = heap->all_next)
+        if (heap != bmm__heap && !heap->is_pooled && !heap->is_busy) {
+            heap->client_state = NULL;
+            put_in_pool(heap);
+        }
+}
+
 static void fork_child(void)
 {
     bmm__lock_reset_all();
+    adopt_orphans();
     if (bmm__process.client != NULL)
         bmm__process.client->fork_child();
 }

@@ -203,7 +203,7 @@ bool bmm__module_find(uintptr_t pc, struct bmm__module *module, bool *is_certain
         *module = one->module;
         return true;
     }
-    if (bmm__load_relaxed(&log_lock.owner) == bmm__os_thread_id()) {
+    if (bmm__lock_is_mine(&log_lock)) {
         /* A signal handler interrupted this very thread below: it must not wait for itself. */
         struct known passing;
         read_identity(&passing, &loaded);
@@ -235,8 +235,7 @@ void bmm__module_changed(void)
 
 void bmm__module_fork_child(void)
 {
-    bmm__store_relaxed(&log_lock.state, 0); /* after a raw clone no fork handler made it new */
-    bmm__store_relaxed(&log_lock.owner, 0);
+    bmm__lock_reset(&log_lock); /* after a raw clone no fork handler made it new */
 }
 
 void bmm__module_forget_loader(bool is_forgotten)

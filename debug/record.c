@@ -218,8 +218,7 @@ void bmm__side_end(struct bmm__span *span, void *ended_side)
 
 void bmm__record_fork_child(void)
 {
-    bmm__store_relaxed(&lock.state, 0);
-    bmm__store_relaxed(&lock.owner, 0);
+    bmm__lock_reset(&lock);
     memset(&mirror_pool, 0, sizeof mirror_pool);
     span_pool.at = span_pool.base; /* emptied, and in its place in the child's file */
     span_pool.left = span_pool.chunk_entries;

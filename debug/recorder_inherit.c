@@ -112,8 +112,7 @@ uint32_t bmm__recorder_inherit(bool wants_file)
 {
     bmm__recorder_epoch++;
     /* After a raw clone another thread's hold of the lock was copied, and no fork handler made it new. */
-    bmm__store_relaxed(&bmm__recorder.lock.state, 0);
-    bmm__store_relaxed(&bmm__recorder.lock.owner, 0);
+    bmm__lock_reset(&bmm__recorder.lock);
     if (!bmm__recorder.has_file) {
         bmm__recorder_write_header(bmm__recorder_header(), 0, BMM_SNAPSHOT_FORKED);
         return BMM__RECORDER_PRIVATE;

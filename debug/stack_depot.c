@@ -85,7 +85,7 @@ static inline uint32_t search(uint32_t id, uint32_t until, uint32_t parent, uint
  * handler it does nothing. */
 static __attribute__((noinline, cold)) void grow(uint32_t id)
 {
-    if (bmm__load_relaxed(&lock.owner) == bmm__os_thread_id())
+    if (bmm__lock_is_mine(&lock))
         return;
     unsigned segment = segment_of(id);
     if (segment >= SEGMENTS_MAX)
@@ -178,8 +178,7 @@ uint32_t bmm__depot_intern(uint32_t parent, uintptr_t pc)
 
 void bmm__depot_fork_child(void)
 {
-    bmm__store_relaxed(&lock.state, 0); /* after a raw clone no fork handler made it new */
-    bmm__store_relaxed(&lock.owner, 0);
+    bmm__lock_reset(&lock); /* after a raw clone no fork handler made it new */
 }
 
 bool bmm__depot_node(uint32_t id, uintptr_t *pc, uint32_t *parent)

@@ -103,8 +103,7 @@ void bmm__thread_end(struct bmm__thread *thread)
 /* The other threads are gone; what they had in quarantine stays there, since a ring may be half written. */
 void bmm__thread_fork_child(void)
 {
-    bmm__store_relaxed(&lock.state, 0);
-    bmm__store_relaxed(&lock.owner, 0);
+    bmm__lock_reset(&lock);
     alloc_count_inherited = free_count_inherited = 0;
     bmm__thread_counts(&alloc_count_inherited, &free_count_inherited);
     void **state = bmm__core_thread_state();

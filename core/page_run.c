@@ -1,0 +1,296 @@
+#include "core/page_run.h"
+
+#include "core/arena.h"
+#include "core/atomic.h"
+#include "core/client.h"
+#include "core/os.h"
+#include "core/run_map.h"
+
+#include <string.h>
+
+#define AREA_BYTES ((size_t)4 << 20)
+#define PAGES_MAX 1024u /* of an area; fewer where OS pages are larger */
+#define WORDS (PAGES_MAX / 64)
+#define AREAS_MAX 65536u
+
+_Static_assert(BMM__PAGE_RUN_BYTES_MAX * 4 <= AREA_BYTES, "an area has room for several of the longest runs");
+
+struct bmm__page_area {
+    struct bmm__run_map map;
+    struct bmm__span *span;
+    uint32_t index;   /* in areas */
+    uint32_t is_open; /* changed by compare-and-swap: whoever opens a closed area fills it */
+    uint64_t used[WORDS], dirty[WORDS], aged[WORDS], starts[WORDS];
+    uint16_t length[PAGES_MAX]; /* pages */
+    uint8_t align_shift[PAGES_MAX];
+};
+
+static struct bmm__page_area *areas[AREAS_MAX]; /* published with release, in order, never taken away */
+static uint16_t longest[AREAS_MAX];             /* no free run of the area has more pages; may be too big */
+static uint32_t area_count;
+static uint32_t roomy; /* areas below have no room for any run; any value is right */
+
+static unsigned page_shift(void)
+{
+    return (unsigned)__builtin_ctzll(bmm__os_page_bytes());
+}
+
+static uint32_t pages_for(size_t size)
+{
+    return (uint32_t)((size + bmm__os_page_bytes() - 1) >> page_shift());
+}
+
+static uint64_t bit_of(uint32_t page)
+{
+    return 1ull << page % 64;
+}
+
+static void *address_of(const struct bmm__page_area *area, uint32_t page)
+{
+    return (void *)(area->map.start + ((uintptr_t)page << area->map.unit_shift)); /* NOLINT */
+}
+
+static uint32_t page_of(const struct bmm__page_area *area, uintptr_t address)
+{
+    return (uint32_t)((address - area->map.start) >> area->map.unit_shift);
+}
+
+static void enter_run(struct bmm__page_area *area, uint32_t page, uint32_t count, uint8_t align_shift)
+{
+    area->length[page] = (uint16_t)count;
+    area->align_shift[page] = align_shift;
+    bmm__or_acq_rel(&area->starts[page / 64], bit_of(page)); /* release: who sees the start sees the length */
+}
+
+static void note_room(const struct bmm__page_area *area)
+{
+    bmm__store_relaxed(&longest[area->index], (uint16_t)PAGES_MAX);
+    if (area->index < bmm__load_relaxed(&roomy))
+        bmm__store_relaxed(&roomy, area->index);
+}
+
+/* ---- areas ---- */
+
+/* A closed area's tables, or new ones; marked open and all in use. */
+static struct bmm__page_area *claim_tables(void)
+{
+    uint32_t count = bmm__load_acquire(&area_count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t closed = 0;
+        if (bmm__load_relaxed(&areas[i]->is_open) == 0 && bmm__cas_acq_rel(&areas[i]->is_open, &closed, 1))
+            return areas[i];
+    }
+    struct bmm__page_area *area = bmm__core_meta_alloc(sizeof *area);
+    if (area == NULL)
+        return NULL;
+    area->is_open = 1;
+    area->map.unit_shift = page_shift();
+    area->map.used = area->used;
+    area->map.dirty = area->dirty;
+    area->map.aged = area->aged;
+    memset(area->used, 0xff, sizeof area->used);
+    for (;;) {
+        struct bmm__page_area *none = NULL;
+        count = bmm__load_acquire(&area_count);
+        if (count == AREAS_MAX)
+            return NULL;
+        area->index = count;
+        bool is_mine = bmm__cas_acq_rel(&areas[count], &none, area);
+        bmm__cas_acq_rel(&area_count, &count, count + 1); /* help, if another thread published but did not count */
+        if (is_mine)
+            return area;
+    }
+}
+
+static struct bmm__page_area *open_area(void)
+{
+    struct bmm__page_area *area = claim_tables();
+    if (area == NULL)
+        return NULL;
+    bool is_zero;
+    struct bmm__span *span = bmm__span_open(AREA_BYTES, BMM__GRANULE, BMM__SPAN_RUNS, &is_zero);
+    if (span == NULL) {
+        bmm__store_release(&area->is_open, 0);
+        return NULL;
+    }
+    uint32_t page_count = (uint32_t)(AREA_BYTES >> page_shift());
+    span->slot_count = page_count;
+    bmm__store_release(&span->area, area);
+    area->span = span;
+    area->map.start = span->start;
+    bmm__store_release(&area->map.unit_count, page_count);
+    bmm__run_map_give(&area->map, 0, page_count, !is_zero);
+    note_room(area);
+    return area;
+}
+
+static void *take(struct bmm__page_area *area, uint32_t count, size_t align, bool *is_zero)
+{
+    uint32_t align_count = align <= (size_t)1 << area->map.unit_shift ? 1 : (uint32_t)(align >> area->map.unit_shift);
+    uint32_t dirty_count, page = bmm__run_map_take(&area->map, count, align_count, &dirty_count);
+    if (page == BMM__RUN_NONE) {
+        if (align_count == 1)
+            bmm__store_relaxed(&longest[area->index], (uint16_t)(count - 1));
+        return NULL;
+    }
+    enter_run(area, page, count, (uint8_t)__builtin_ctzll(align));
+    *is_zero = dirty_count == 0;
+    return address_of(area, page);
+}
+
+void *bmm__page_run_alloc(size_t size, size_t align, bool *is_zero)
+{
+    uint32_t count = pages_for(size), pages_min = pages_for(32769);
+    for (;;) {
+        uint32_t total = bmm__load_acquire(&area_count);
+        bool is_first = true;
+        for (uint32_t i = bmm__load_relaxed(&roomy); i < total; i++) {
+            uint16_t room = bmm__load_relaxed(&longest[i]);
+            if (room >= pages_min && is_first) {
+                bmm__store_relaxed(&roomy, i);
+                is_first = false;
+            }
+            void *start = room < count ? NULL : take(areas[i], count, align, is_zero);
+            if (start != NULL)
+                return start;
+        }
+        struct bmm__page_area *area = open_area();
+        if (area == NULL)
+            return NULL;
+        void *start = take(area, count, align, is_zero); /* others may have filled it meanwhile */
+        if (start != NULL)
+            return start;
+    }
+}
+
+/* ---- runs ---- */
+
+static bool is_start(const struct bmm__page_area *area, uint32_t page)
+{
+    return (bmm__load_acquire(&area->starts[page / 64]) & bit_of(page)) != 0;
+}
+
+struct bmm__page_run bmm__page_run_find(const struct bmm__span *span, uintptr_t address)
+{
+    const struct bmm__page_area *area = bmm__load_acquire(&span->area);
+    uint32_t page = page_of(area, address);
+    struct bmm__page_run run = { .start = (uintptr_t)address_of(area, page),
+                                 .bytes = (size_t)1 << area->map.unit_shift,
+                                 .index = page,
+                                 .is_free = true };
+    uint64_t starts = bmm__load_acquire(&area->starts[page / 64]) & (bit_of(page) | (bit_of(page) - 1));
+    for (uint32_t word = page / 64; starts == 0 && word-- > 0;)
+        starts = bmm__load_acquire(&area->starts[word]), page = word * 64;
+    if (starts == 0)
+        return run;
+    uint32_t first = page / 64 * 64 + 63 - (uint32_t)__builtin_clzll(starts);
+    if (first + area->length[first] <= run.index)
+        return run;
+    run.index = first;
+    run.start = (uintptr_t)address_of(area, first);
+    run.bytes = (size_t)area->length[first] << area->map.unit_shift;
+    run.align_shift = area->align_shift[first];
+    run.is_free = false;
+    return run;
+}
+
+/* Takes the start bit off. False: there is none, or the address is not that of a page. */
+static bool leave_run(struct bmm__page_area *area, uintptr_t start, uint32_t *page)
+{
+    *page = page_of(area, start);
+    return (uintptr_t)address_of(area, *page) == start &&
+           (bmm__and_acq_rel(&area->starts[*page / 64], ~bit_of(*page)) & bit_of(*page)) != 0;
+}
+
+static void give(struct bmm__page_area *area, uint32_t page, uint32_t count)
+{
+    size_t bytes = (size_t)count << area->map.unit_shift;
+    bool is_dirty = bmm__load_relaxed(&bmm__dirty_bytes) + bytes <= bmm__load_relaxed(&bmm__dirty_limit);
+    if (!is_dirty)
+        bmm__os_purge(address_of(area, page), bytes);
+    bmm__run_map_give(&area->map, page, count, is_dirty);
+    note_room(area);
+}
+
+bool bmm__page_run_free(struct bmm__span *span, void *start)
+{
+    struct bmm__page_area *area = span->area;
+    uint32_t page;
+    if (!leave_run(area, (uintptr_t)start, &page))
+        return false;
+    give(area, page, area->length[page]);
+    return true;
+}
+
+bool bmm__page_run_resize(struct bmm__span *span, void *start, size_t size)
+{
+    struct bmm__page_area *area = span->area;
+    uint32_t page = page_of(area, (uintptr_t)start), count = area->length[page], wanted = pages_for(size), dirty_count;
+    if (size > AREA_BYTES || !is_start(area, page))
+        return false;
+    if (wanted > count && !bmm__run_map_take_at(&area->map, page + count, wanted - count, &dirty_count))
+        return false;
+    bmm__store_relaxed(&area->length[page], (uint16_t)wanted);
+    if (wanted < count)
+        give(area, page + wanted, count - wanted);
+    return true;
+}
+
+void *bmm__page_run_slide(struct bmm__span *span, void *start, size_t size)
+{
+    struct bmm__page_area *area = span->area;
+    uint32_t page = page_of(area, (uintptr_t)start), count = area->length[page], wanted = pages_for(size), dirty_count;
+    if (size > AREA_BYTES || area->align_shift[page] > area->map.unit_shift)
+        return NULL;
+    uint32_t right = bmm__run_map_free_at(&area->map, page + count, wanted - count);
+    uint32_t left = wanted - count - right;
+    if (bmm__run_map_free_before(&area->map, page, left) < left)
+        return NULL;
+    if (right != 0 && !bmm__run_map_take_at(&area->map, page + count, right, &dirty_count))
+        return NULL;
+    if (!bmm__run_map_take_at(&area->map, page - left, left, &dirty_count)) {
+        if (right != 0)
+            bmm__run_map_give(&area->map, page + count, right, true);
+        return NULL;
+    }
+    uint8_t align_shift = area->align_shift[page];
+    bmm__and_acq_rel(&area->starts[page / 64], ~bit_of(page));
+    void *moved = address_of(area, page - left);
+    memmove(moved, start, (size_t)count << area->map.unit_shift);
+    enter_run(area, page - left, wanted, align_shift);
+    return moved;
+}
+
+/* ---- giving back ---- */
+
+static void close_if_empty(struct bmm__page_area *area)
+{
+    uint32_t page_count = bmm__load_acquire(&area->map.unit_count);
+    if (page_count == 0 || bmm__run_map_free_at(&area->map, 0, page_count) < page_count) /* being opened, or in use */
+        return;
+    bool is_dirty = false;
+    for (unsigned i = 0; i < WORDS; i++)
+        is_dirty = is_dirty || bmm__load_relaxed(&area->dirty[i]) != 0;
+    if (is_dirty || !bmm__run_map_take_all(&area->map)) /* not left alone long enough yet */
+        return;
+    struct bmm__span *span = area->span;
+    bmm__store_relaxed(&longest[area->index], 0);
+    bmm__span_close(span, false);
+    bmm__span_free(span);
+    bmm__store_release(&area->is_open, 0);
+}
+
+bool bmm__page_run_age(bool is_all, size_t max_bytes, size_t *purged_bytes)
+{
+    static uint32_t cursor;
+    uint32_t total = bmm__load_acquire(&area_count);
+    for (; cursor < total; cursor++) {
+        if (bmm__load_acquire(&areas[cursor]->is_open) == 0)
+            continue;
+        if (!bmm__run_map_age(&areas[cursor]->map, is_all, max_bytes, purged_bytes))
+            return false;
+        close_if_empty(areas[cursor]);
+    }
+    cursor = 0;
+    return true;
+}

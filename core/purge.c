@@ -1,0 +1,93 @@
+#include "core/purge.h"
+
+#include "core/arena.h"
+#include "core/atomic.h"
+#include "core/heap.h"
+#include "core/lock.h"
+#include "core/os.h"
+#include "core/page_run.h"
+#include "core/run_map.h"
+
+#define PASS_MS 250u
+#define SLICE_MS 10u
+#define SLICE_NS 1000000u
+#define SLICE_BYTES ((size_t)16 << 20)
+#define STEP_BYTES ((size_t)2 << 20) /* between two looks at the clock */
+#define SWEEP_SPANS 4096u
+#define PENDING_BYTES_MIN ((size_t)256 << 10)
+#define LIMIT_MIN ((size_t)32 << 20)
+
+static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_PURGE);
+static uint64_t next_ms; /* relaxed: only when to look */
+
+/* The rest is under lock. */
+static enum { SWEEP, PAGE_RUNS, ARENAS } phase; /* page runs before arenas: areas that end go there */
+static uint64_t pass_ms;                        /* when the running pass began */
+static size_t peak_bytes;
+
+bool bmm__purge_is_pending(void)
+{
+    return bmm__load_relaxed(&bmm__dirty_bytes) > PENDING_BYTES_MIN;
+}
+
+/* U2: the peak is forgotten by a quarter at each pass. */
+static void adjust_limit(void)
+{
+    size_t used = bmm__load_relaxed(&bmm__arena_used_bytes);
+    peak_bytes -= peak_bytes / 4;
+    peak_bytes = used > peak_bytes ? used : peak_bytes;
+    bmm__store_relaxed(&bmm__dirty_limit, peak_bytes / 8 > LIMIT_MIN ? peak_bytes / 8 : LIMIT_MIN);
+}
+
+/* One step; true if the pass is complete. */
+static bool step(bool is_all, size_t *purged_bytes)
+{
+    if (phase == SWEEP) {
+        if (bmm__heap_sweep(SWEEP_SPANS))
+            phase = PAGE_RUNS;
+    } else if (phase == PAGE_RUNS) {
+        if (bmm__page_run_age(is_all, STEP_BYTES, purged_bytes))
+            phase = ARENAS;
+    } else if (bmm__arena_age(is_all, STEP_BYTES, purged_bytes)) {
+        phase = SWEEP;
+        return true;
+    }
+    return false;
+}
+
+void bmm__purge_tick(void)
+{
+    if (!bmm__purge_is_pending())
+        return;
+    uint64_t now = bmm__os_clock_coarse_ms();
+    if (now < bmm__load_relaxed(&next_ms) || !bmm__lock_try(&lock))
+        return;
+    if (phase == SWEEP && pass_ms + PASS_MS <= now) {
+        pass_ms = now;
+        adjust_limit();
+    }
+    size_t purged = 0;
+    bool is_complete;
+    uint64_t start_ns = bmm__os_clock_mono_ns();
+    do
+        is_complete = step(false, &purged);
+    while (!is_complete && purged < SLICE_BYTES && bmm__os_clock_mono_ns() - start_ns < SLICE_NS);
+    uint64_t next = now + SLICE_MS;
+    if (is_complete && next < pass_ms + PASS_MS)
+        next = pass_ms + PASS_MS;
+    bmm__store_relaxed(&next_ms, next);
+    bmm__lock_release(&lock);
+}
+
+bool bmm__purge_all(void)
+{
+    size_t purged = 0;
+    if (bmm__lock_is_mine(&lock))
+        return false;
+    bmm__lock_take(&lock);
+    for (unsigned complete = 0; complete < 2;) /* the running pass, and a whole one: areas that end leave granules */
+        if (step(true, &purged))
+            complete++;
+    bmm__lock_release(&lock);
+    return purged != 0;
+}

@@ -1,0 +1,28 @@
+/* When the memory behind what is free goes back to the system: when it was left alone for a while, in slices that no
+ * caller feels, and never by a thread of our own.
+ *
+ *   a pass over all run maps begins PASS_MS after the last one began; it gives back what was free at both, so memory
+ *   is kept for one to two such times; a slice of it is done by whoever comes by on a slow path, at most every SLICE_MS
+ *
+ * A thread comes by when it opens, empties or refills a span, and every 65 536th local free of a current span; and one
+ * that gave memory back and then allocates seldom is kept on the slow path until everything is given back (heap.c).
+ *
+ * Invariants: U1 a slice gives back about SLICE_BYTES and spends about SLICE_NS. U2 dirty memory above
+ * bmm__dirty_limit (an eighth of the recent peak, at least 32 MiB) does not wait: arena.h, A2.
+ */
+#ifndef BMM_PURGE_H
+#define BMM_PURGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* There is enough that something should be done about it. */
+bool bmm__purge_is_pending(void);
+
+/* Looks at the clock, and does a slice if it is time. */
+void bmm__purge_tick(void);
+
+/* Gives everything back at once. True if there was something. */
+bool bmm__purge_all(void);
+
+#endif

@@ -1,0 +1,106 @@
+/* Blocks that change their size without being copied to another block: the slot is long enough, pages or granules
+ * beside it are free, or page addresses change. */
+#include "core/arena.h"
+#include "core/atomic.h"
+#include "core/client.h"
+#include "core/os.h"
+#include "core/page_map.h"
+#include "core/page_run.h"
+#include "core/process.h"
+
+static size_t granules_up(size_t size)
+{
+    return (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
+}
+
+static bool resize_granules(struct bmm__span *span, size_t size)
+{
+    size_t whole = granules_up(size), old_bytes = span->span_bytes;
+    uintptr_t old_end = span->start + old_bytes;
+    if (whole < size || whole > BMM__ARENA_RUN_MAX)
+        return false;
+    if (whole > old_bytes) {
+        if (!bmm__arena_extend((void *)span->start, old_bytes, whole - old_bytes)) /* NOLINT */
+            return false;
+        bmm__page_map_enter(old_end, whole - old_bytes, span); /* in the window, or in a leaf that is there: M1 */
+    } else if (whole < old_bytes) {
+        bmm__page_map_enter(span->start + whole, old_bytes - whole, NULL);
+        bmm__arena_free((void *)(span->start + whole), old_bytes - whole, true, span->is_moved != 0); /* NOLINT */
+    }
+    span->span_bytes = whole;
+    return true;
+}
+
+bool bmm__core_resize(void *slot_start, size_t size)
+{
+    struct bmm__span *span = bmm__page_map_find((uintptr_t)slot_start);
+    if (span->kind == BMM__SPAN_SLOTS)
+        return size <= span->slot_bytes;
+    if (span->kind == BMM__SPAN_RUNS)
+        return bmm__page_run_resize(span, slot_start, size);
+    if (span->kind == BMM__SPAN_BIG)
+        return resize_granules(span, size);
+    return size <= span->span_bytes;
+}
+
+/* To another span, of granules or a mapping: the pages change their addresses. */
+static void *move_granules(struct bmm__span *span, size_t size)
+{
+    size_t align = (size_t)1 << span->align_shift, kept = span->span_bytes;
+    bool is_zero;
+    if (size < kept) /* who shrinks a block by changing its addresses? */
+        return NULL;
+    struct bmm__span *to = bmm__span_open(granules_up(size), align, BMM__SPAN_BIG, &is_zero);
+    if (to == NULL)
+        to = bmm__span_open_large(size, align);
+    if (to == NULL)
+        return NULL;
+    if (!bmm__os_move((void *)span->start, kept, (void *)to->start)) { /* NOLINT */
+        bmm__span_close(to, true);
+        bmm__span_free(to);
+        return NULL;
+    }
+    to->align_shift = span->align_shift;
+    to->is_moved = to->kind == BMM__SPAN_BIG;
+    void *moved = (void *)to->start; /* NOLINT */
+    bmm__span_close(span, false);
+    bmm__span_free(span);
+    return moved;
+}
+
+static void *move_mapping(struct bmm__span *span, size_t size)
+{
+    size_t whole = granules_up(size), old_bytes = span->span_bytes, align = (size_t)1 << span->align_shift;
+    uintptr_t old_start = span->start;
+    if (whole < size || whole <= BMM__ARENA_RUN_MAX)
+        return NULL;
+    /* Entries go before the pages move: behind them the old addresses may at once be another thread's. */
+    bmm__page_map_enter(old_start, old_bytes, NULL);
+    align = align < BMM__GRANULE ? BMM__GRANULE : align;
+    void *moved = bmm__os_remap((void *)old_start, old_bytes, whole, align); /* NOLINT */
+    if (moved == NULL) {
+        bmm__page_map_enter(old_start, old_bytes, span);
+        return NULL;
+    }
+    if (((uintptr_t)moved & (align - 1)) != 0 || !bmm__page_map_enter((uintptr_t)moved, whole, span)) {
+        moved = bmm__os_remap(moved, whole, old_bytes, align);
+        if (moved != (void *)old_start) /* NOLINT */
+            bmm__os_abort(); /* the address has no entry and cannot get one: the leaf it had is never taken away */
+        bmm__page_map_enter(old_start, old_bytes, span);
+        return NULL;
+    }
+    void *side = bmm__exchange_acq_rel(&span->side, NULL);
+    if (bmm__process.client != NULL && side != NULL)
+        bmm__process.client->span_end(span, side);
+    span->start = (uintptr_t)moved;
+    span->span_bytes = whole;
+    return moved;
+}
+
+void *bmm__core_remap(void *slot_start, size_t size)
+{
+    struct bmm__span *span = bmm__page_map_find((uintptr_t)slot_start);
+    if (span->kind == BMM__SPAN_BIG)
+        return move_granules(span, size);
+    return span->kind == BMM__SPAN_LARGE ? move_mapping(span, size) : NULL;
+}

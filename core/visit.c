@@ -1,0 +1,87 @@
+/* The walk over every block in use, from the spans alone: what is not on a free list was handed out. */
+#include "core/atomic.h"
+#include "core/client.h"
+#include "core/os.h"
+#include "core/page_run.h"
+#include "core/span.h"
+
+#define SLOTS_MAX 4096u
+
+struct visit {
+    bool (*visit)(uintptr_t start, size_t bytes, void *context);
+    void *context;
+};
+
+_Static_assert(BMM__GRANULE / 16 <= SLOTS_MAX, "the smallest slots of a span have a bit each");
+
+static void mark(const struct bmm__span *span, uintptr_t slot, uint64_t *is_free)
+{
+    uintptr_t index = (slot - span->start) / span->slot_bytes;
+    is_free[index / 64] |= 1ull << index % 64;
+}
+
+/* Lists that others change while they are walked lead anywhere: every step is checked, and counted. */
+static void mark_local(const struct bmm__span *span, uint64_t *is_free)
+{
+    const struct bmm__slot_link *slot = bmm__load_relaxed(&span->free);
+    for (uint32_t i = 0; i < span->slot_count && slot != NULL; i++) {
+        if ((uintptr_t)slot - span->start >= span->span_bytes ||
+            ((uintptr_t)slot - span->start) % span->slot_bytes != 0)
+            return;
+        mark(span, (uintptr_t)slot, is_free);
+        slot = bmm__load_relaxed(&slot->next);
+    }
+}
+
+static void mark_remote(const struct bmm__span *span, uint64_t word, uint64_t *is_free)
+{
+    uint32_t head = BMM__REMOTE_HEAD(word);
+    for (uint32_t i = 0; i < BMM__REMOTE_COUNT(word) && head != 0 && head <= span->slot_count; i++) {
+        uintptr_t slot = span->start + (uintptr_t)(head - 1) * span->slot_bytes;
+        mark(span, slot, is_free);
+        head = (uint32_t)(uintptr_t)bmm__load_relaxed(&((const struct bmm__slot_link *)slot)->next); /* NOLINT */
+    }
+}
+
+static bool visit_slots(const struct bmm__span *span, const struct visit *to)
+{
+    uint64_t is_free[SLOTS_MAX / 64] = { 0 }, word = bmm__load_acquire(&span->remote);
+    if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED)
+        return true;
+    mark_local(span, is_free);
+    mark_remote(span, word, is_free);
+    uint32_t count = span->extended < span->slot_count ? span->extended : span->slot_count;
+    for (uint32_t i = 0; i < count; i++)
+        if ((is_free[i / 64] >> i % 64 & 1) == 0 &&
+            !to->visit(span->start + (uintptr_t)i * span->slot_bytes, span->slot_bytes, to->context))
+            return false;
+    return true;
+}
+
+static bool visit_runs(const struct bmm__span *span, const struct visit *to)
+{
+    if (bmm__load_acquire(&span->area) == NULL)
+        return true;
+    for (uintptr_t at = span->start; at < span->start + span->span_bytes;) {
+        struct bmm__page_run run = bmm__page_run_find(span, at);
+        if (!run.is_free && !to->visit(run.start, run.bytes, to->context))
+            return false;
+        at = run.start + run.bytes;
+    }
+    return true;
+}
+
+void bmm__core_visit_blocks(bool (*visit)(uintptr_t start, size_t bytes, void *context), void *context)
+{
+    struct visit to = { visit, context };
+    bool goes_on = true;
+    for (const struct bmm__span *span = bmm__span_first(); span != NULL && goes_on; span = span->all_next) {
+        uint8_t kind = bmm__load_acquire(&span->kind);
+        if (kind == BMM__SPAN_SLOTS && span->slot_bytes != 0)
+            goes_on = visit_slots(span, &to);
+        else if (kind == BMM__SPAN_RUNS)
+            goes_on = visit_runs(span, &to);
+        else if (kind == BMM__SPAN_BIG || kind == BMM__SPAN_LARGE)
+            goes_on = visit(span->start, span->span_bytes, context);
+    }
+}
