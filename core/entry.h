@@ -34,9 +34,10 @@ static inline void *bmm__alloc(size_t size, unsigned kind)
 
 static inline void bmm__free(void *p, size_t given_size, size_t given_align, unsigned kind)
 {
-    uintptr_t index = ((uintptr_t)p - bmm__window.start) >> BMM__GRANULE_SHIFT;
+    uintptr_t start = bmm__window.start; /* once: the table is there, too */
+    uintptr_t index = ((uintptr_t)p - start) >> BMM__GRANULE_SHIFT;
     if (BMM__LIKELY(index < bmm__load_acquire(&bmm__window.granule_count))) { /* acquire: see bmm__page_map_look */
-        struct bmm__span *span = bmm__load_relaxed((struct bmm__span **)bmm__window.start + index); /* NOLINT */
+        struct bmm__span *span = bmm__load_relaxed((struct bmm__span **)start + index); /* NOLINT */
         if (BMM__LIKELY(bmm__load_relaxed(&span->owner) == (uintptr_t)bmm__heap)) {
             struct bmm__slot_link *link = p;
             link->next = span->free;

@@ -1,0 +1,99 @@
+/* What is free goes back to the system: at once what is too much, the rest when it was left alone, all when asked. */
+#include "tests/plain.h"
+
+#include "core/arena.h"
+#include "core/atomic.h"
+#include "core/client.h"
+#include "core/os.h"
+#include "core/purge.h"
+#include "core/run_map.h"
+
+#include <time.h>
+
+#define MIB ((size_t)1 << 20)
+
+static size_t resident(void)
+{
+    unsigned long size = 0, pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    PLAIN_CHECK(file != NULL && fscanf(file, "%lu %lu", &size, &pages) == 2);
+    fclose(file);
+    return pages * bmm__os_page_bytes();
+}
+
+static void wait_ms(long ms)
+{
+    struct timespec time = { ms / 1000, ms % 1000 * 1000000 };
+    nanosleep(&time, NULL);
+}
+
+/* Allocates, writes and frees that many bytes in blocks of size. */
+static void use(size_t bytes, size_t size)
+{
+    size_t count = bytes / size;
+    size_t table_bytes = (count * sizeof(char *) / BMM__GRANULE + 1) * BMM__GRANULE;
+    char **blocks = bmm__os_map(table_bytes, BMM__GRANULE); /* not malloc: it has memory of its own to keep */
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = bmm__core_alloc(size, 16, false);
+        memset(blocks[i], 1, size);
+    }
+    for (size_t i = 0; i < count; i++)
+        bmm__core_free(blocks[i]);
+    bmm__os_release(blocks, table_bytes);
+}
+
+static void touch_seldom(int times)
+{
+    for (int i = 0; i < times; i++) {
+        wait_ms(12);
+        bmm__core_free(bmm__core_alloc(64, 16, false));
+    }
+}
+
+static void check_follows_down(size_t size)
+{
+    bmm__purge_all();
+    size_t before = resident();
+    use(200 * MIB, size);
+    PLAIN_CHECK(resident() < before + 40 * MIB); /* 32 are kept for a while */
+    PLAIN_CHECK(resident() > before + 5 * MIB);  /* hysteresis: not all goes at once */
+    touch_seldom(100);
+    PLAIN_CHECK(resident() < before + 4 * MIB);
+}
+
+PLAIN_TEST(small_blocks_follow_the_program_down)
+{
+    check_follows_down(64);
+}
+
+PLAIN_TEST(page_runs_follow_the_program_down)
+{
+    check_follows_down(50000);
+}
+
+PLAIN_TEST(granule_runs_follow_the_program_down)
+{
+    check_follows_down(3 * MIB);
+}
+
+PLAIN_TEST(everything_goes_back_when_asked)
+{
+    size_t before = resident();
+    use(30 * MIB, 64);
+    PLAIN_CHECK(bmm__purge_all());
+    PLAIN_CHECK(resident() < before + 2 * MIB);
+    PLAIN_CHECK(bmm__load_relaxed(&bmm__dirty_bytes) == 0);
+}
+
+/* A loop that never leaves the fast path passes by the clock, too. */
+PLAIN_TEST(a_hot_loop_passes_by_the_clock)
+{
+    use(30 * MIB, 4000);
+    size_t before = bmm__load_relaxed(&bmm__dirty_bytes);
+    PLAIN_CHECK(before > 20 * MIB);
+    uint64_t start = bmm__os_clock_coarse_ms();
+    while (bmm__os_clock_coarse_ms() - start < 1200)
+        for (int i = 0; i < 1000; i++)
+            bmm__core_free(bmm__core_alloc(48, 16, false));
+    PLAIN_CHECK(bmm__load_relaxed(&bmm__dirty_bytes) < MIB);
+}

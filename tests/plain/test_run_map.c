@@ -1,0 +1,120 @@
+/* Runs of units: never handed out twice, lowest first, found whatever word they cross; marks of dirty memory are right. */
+#include "tests/plain.h"
+
+#include "core/atomic.h"
+#include "core/os.h"
+#include "core/run_map.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define UNITS 1000u
+#define WORDS ((UNITS + 63) / 64)
+
+static uint64_t used[WORDS], dirty[WORDS], aged[WORDS];
+static struct bmm__run_map map;
+
+static void fresh(void)
+{
+    memset(used, 0, sizeof used);
+    memset(dirty, 0, sizeof dirty);
+    memset(aged, 0, sizeof aged);
+    static char *memory;
+    if (memory == NULL)
+        memory = bmm__os_map(UNITS * 4096 + BMM__GRANULE, BMM__GRANULE);
+    map = (struct bmm__run_map){
+        .start = (uintptr_t)memory, .unit_shift = 12, .unit_count = UNITS, .used = used, .dirty = dirty, .aged = aged
+    };
+}
+
+static uint32_t take(uint32_t count, uint32_t align)
+{
+    uint32_t dirty_count;
+    return bmm__run_map_take(&map, count, align, &dirty_count);
+}
+
+PLAIN_TEST(lowest_run_first_and_none_when_full)
+{
+    fresh();
+    PLAIN_CHECK(take(3, 1) == 0 && take(70, 1) == 3 && take(1, 1) == 73);
+    PLAIN_CHECK(take(8, 8) == 80 && take(6, 1) == 74 && take(1, 1) == 88);
+    PLAIN_CHECK(take(UNITS - 89, 1) == 89);
+    PLAIN_CHECK(take(1, 1) == BMM__RUN_NONE);
+    bmm__run_map_give(&map, 60, 10, false);
+    PLAIN_CHECK(take(11, 1) == BMM__RUN_NONE && take(10, 1) == 60);
+}
+
+PLAIN_TEST(take_at_is_all_or_nothing)
+{
+    fresh();
+    uint32_t dirty_count;
+    PLAIN_CHECK(bmm__run_map_take_at(&map, 130, 1, &dirty_count));
+    PLAIN_CHECK(!bmm__run_map_take_at(&map, 10, 121, &dirty_count));
+    PLAIN_CHECK(!bmm__run_map_take_at(&map, UNITS - 1, 2, &dirty_count));
+    PLAIN_CHECK(bmm__run_map_free_at(&map, 10, 1000) == 120 && bmm__run_map_free_before(&map, 130, 500) == 130);
+    PLAIN_CHECK(bmm__run_map_take_at(&map, 10, 120, &dirty_count));
+    PLAIN_CHECK(bmm__run_map_free_before(&map, 10, 500) == 10 && bmm__run_map_free_at(&map, 131, 5) == 5);
+    PLAIN_CHECK(!bmm__run_map_take_all(&map));
+}
+
+PLAIN_TEST(dirty_units_are_counted_and_purged_after_two_passes)
+{
+    fresh();
+    size_t before = bmm__dirty_bytes, purged = 0;
+    uint32_t dirty_count = 99;
+    PLAIN_CHECK(take(200, 1) == 0);
+    memset((void *)map.start, 0xee, 200 * 4096); /* NOLINT */
+    bmm__run_map_give(&map, 0, 200, true);
+    PLAIN_CHECK(bmm__dirty_bytes == before + 200 * 4096);
+    PLAIN_CHECK(bmm__run_map_age(&map, false, 1 << 30, &purged) && purged == 0);
+    PLAIN_CHECK(bmm__run_map_take(&map, 50, 1, &dirty_count) == 0 && dirty_count == 50);
+    PLAIN_CHECK(bmm__run_map_age(&map, false, 1 << 30, &purged) && purged == 150 * 4096);
+    PLAIN_CHECK(bmm__dirty_bytes == before);
+    PLAIN_CHECK(bmm__run_map_take(&map, 150, 1, &dirty_count) == 50 && dirty_count == 0);
+    for (size_t i = 50 * 4096; i < 200 * 4096; i++)
+        PLAIN_CHECK(((char *)map.start)[i] == 0);      /* NOLINT */
+    PLAIN_CHECK(((char *)map.start)[0] == (char)0xee); /* NOLINT */
+}
+
+/* Threads take runs, write their name on every unit, check it, and give them back. */
+static unsigned char holder[UNITS];
+static uint32_t wrong;
+
+static void *worker(void *name)
+{
+    unsigned seed = (unsigned)(uintptr_t)name;
+    for (int i = 0; i < 30000; i++) {
+        uint32_t count = 1 + (uint32_t)rand_r(&seed) % 90, dirty_count;
+        uint32_t at = rand_r(&seed) % 4 == 0 ? (uint32_t)rand_r(&seed) % UNITS : BMM__RUN_NONE;
+        if (at == BMM__RUN_NONE)
+            at = take(count, 1u << rand_r(&seed) % 4);
+        else if (!bmm__run_map_take_at(&map, at, count, &dirty_count))
+            continue;
+        if (at == BMM__RUN_NONE)
+            continue;
+        for (uint32_t unit = at; unit < at + count; unit++)
+            if (bmm__exchange_acq_rel(&holder[unit], (unsigned char)(uintptr_t)name) != 0)
+                bmm__add_relaxed(&wrong, 1);
+        for (uint32_t unit = at; unit < at + count; unit++)
+            if (bmm__exchange_acq_rel(&holder[unit], 0) != (unsigned char)(uintptr_t)name)
+                bmm__add_relaxed(&wrong, 1);
+        bmm__run_map_give(&map, at, count, (i & 1) != 0);
+        size_t purged;
+        if (i % 64 == 0 && (uintptr_t)name == 1)
+            bmm__run_map_age(&map, i % 128 == 0, 1 << 20, &purged);
+    }
+    return NULL;
+}
+
+PLAIN_TEST(no_unit_has_two_holders)
+{
+    fresh();
+    pthread_t threads[4];
+    for (uintptr_t i = 0; i < 4; i++)
+        PLAIN_CHECK(pthread_create(&threads[i], NULL, worker, (void *)(i + 1)) == 0); /* NOLINT */
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    PLAIN_CHECK(wrong == 0);
+    for (unsigned i = 0; i < WORDS; i++)
+        PLAIN_CHECK(used[i] == 0);
+}
