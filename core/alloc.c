@@ -115,8 +115,8 @@ bool bmm__core_is_start(const struct bmm__span *span, uintptr_t address)
     if (span == NULL)
         return false;
     if (span->kind == BMM__SPAN_SLOTS)
-        return (address - span->start) % span->slot_bytes == 0 &&
-               (address - span->start) / span->slot_bytes < span->slot_count;
+        return bmm__span_is_at_slot(span, address - span->start) &&
+               bmm__span_index(span, address - span->start) < span->slot_count;
     if (span->kind == BMM__SPAN_RUNS) {
         struct bmm__page_run run = bmm__page_run_find(span, address);
         return !run.is_free && run.start == address;
@@ -140,7 +140,7 @@ bool bmm__core_find(uintptr_t address, struct bmm__slot *slot)
     }
     if (span->kind != BMM__SPAN_SLOTS)
         return true;
-    slot->index = (uint32_t)((address - span->start) / span->slot_bytes);
+    slot->index = bmm__span_index(span, address - span->start);
     slot->bytes = span->slot_bytes;
     slot->start = span->start + (uintptr_t)slot->index * span->slot_bytes;
     return slot->index < span->slot_count;

@@ -20,6 +20,10 @@ _Noreturn void bmm__assert_failed(const char *what, const char *file, int line);
 #define BMM_VALIDATE(x) ((void)0)
 #endif
 
+/* On a declaration: no other module can define it, so it is reached without a table (-fvisibility sees definitions
+ * only). */
+#define BMM__HIDDEN __attribute__((visibility("hidden")))
+
 #define BMM__LIKELY(x) __builtin_expect(!!(x), 1)
 #define BMM__UNLIKELY(x) __builtin_expect(!!(x), 0)
 

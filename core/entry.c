@@ -15,13 +15,6 @@
 
 void *bmm__alloc_slow(size_t size, size_t align, bool is_zeroed, unsigned kind)
 {
-    if (size - (BMM__DIRECT_BYTES_MAX + 1) < BMM__SLOT_BYTES_MAX - BMM__DIRECT_BYTES_MAX && align == 16) {
-        /* medium: nothing is shown here while a client is installed */
-        unsigned class_index = bmm__size_class(size);
-        void *slot = bmm__span_pop(bmm__heap->shown[class_index - BMM__DIRECT_CLASS_COUNT]);
-        if (BMM__LIKELY(slot != NULL))
-            return is_zeroed ? memset(slot, 0, size) : slot;
-    }
     if (align == 0 || (align & (align - 1)) != 0) {
         errno = EINVAL;
         return NULL;
@@ -84,12 +77,19 @@ static void *realloc_copy(void *p, size_t old_bytes, size_t size, unsigned align
     return moved;
 }
 
+/* A block that grows by little will grow again: it gets a quarter to spare. */
+static size_t with_room_to_grow(size_t size, size_t old_bytes)
+{
+    size_t more = old_bytes + old_bytes / 4;
+    return size > old_bytes && size <= more && more <= BMM__SLOT_BYTES_MAX ? more : size;
+}
+
 static void *realloc_slot(const struct bmm__span *span, void *p, size_t size, unsigned kind)
 {
     size_t old_bytes = span->slot_bytes;
     if (size <= old_bytes && size >= old_bytes / 2)
         return p;
-    return realloc_copy(p, old_bytes, size, span->align_shift, kind);
+    return realloc_copy(p, old_bytes, with_room_to_grow(size, old_bytes), span->align_shift, kind);
 }
 
 /* To the right, to both sides with one move, by changing page addresses, and only then by copying. */
@@ -112,7 +112,7 @@ static void *realloc_run(struct bmm__span *span, void *p, size_t size, unsigned 
     return moved != NULL ? moved : realloc_copy(p, old_bytes, size, align_shift, kind);
 }
 
-void *bmm__realloc_any(void *p, size_t size, unsigned kind)
+static void *realloc_slow(void *p, size_t size, unsigned kind)
 {
     if (p == NULL)
         return bmm__alloc(size, kind);
@@ -133,6 +133,33 @@ void *bmm__realloc_any(void *p, size_t size, unsigned kind)
     return span->kind == BMM__SPAN_SLOTS ? realloc_slot(span, p, size, kind) : realloc_run(span, p, size, kind);
 }
 
+static __attribute__((noinline)) void *realloc_elsewhere(const struct bmm__span *span, void *p, size_t size,
+                                                         unsigned kind)
+{
+    if (bmm__load_operand(&span->owner) != (uintptr_t)bmm__heap || size == 0 ||
+        span->align_shift != BMM__ALIGN_SHIFT_MIN || !bmm__span_is_at_slot(span, (uintptr_t)p - span->start))
+        return realloc_slow(p, size, kind);
+    size_t old_bytes = span->slot_bytes;
+    void *moved = bmm__alloc(with_room_to_grow(size, old_bytes), kind);
+    if (BMM__UNLIKELY(moved == NULL))
+        return size <= old_bytes ? p : NULL;
+    memcpy(moved, p, size < old_bytes ? size : old_bytes);
+    bmm__free(p, SIZE_MAX, 0, kind);
+    return moved;
+}
+
+/* A slot of the caller's own span that is long enough, first: no client, nothing to look up. */
+void *bmm__realloc_any(void *p, size_t size, unsigned kind)
+{
+    struct bmm__span *span;
+    if (BMM__UNLIKELY(!bmm__page_map_look((uintptr_t)p, &span)))
+        return realloc_slow(p, size, kind);
+    if (BMM__LIKELY(bmm__load_operand(&span->owner) == (uintptr_t)bmm__heap && size <= span->slot_bytes &&
+                    size >= span->slot_bytes / 2 && bmm__span_is_at_slot(span, (uintptr_t)p - span->start)))
+        return p;
+    return realloc_elsewhere(span, p, size, kind);
+}
+
 void *bmm_malloc(size_t size)
 {
     return bmm__alloc(size, BMM_KIND_BMM);
@@ -145,7 +172,7 @@ void *bmm_calloc(size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return bmm__alloc_slow(bytes, 16, true, BMM_KIND_BMM);
+    return bmm__calloc(bytes, BMM_KIND_BMM);
 }
 
 void *bmm_realloc(void *p, size_t size)

@@ -187,6 +187,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
         return NULL;
     span->slot_bytes = slot_bytes;
     span->slot_count = (uint32_t)(span->span_bytes / slot_bytes);
+    span->inverse = UINT64_MAX / slot_bytes + 1;
     span->class_index = (uint16_t)class_index;
     span->align_shift = (uint8_t)(BMM__ALIGN_SHIFT_MIN + class_index / BMM__CLASS_COUNT);
     span->heap = heap;
@@ -295,7 +296,7 @@ static void adopt(struct bmm__heap *heap, struct bmm__span *span, uint64_t word,
 
 static void free_remote(struct bmm__heap *heap, struct bmm__span *span, struct bmm__slot_link *slot)
 {
-    uint32_t index = (uint32_t)(((uintptr_t)slot - span->start) / span->slot_bytes);
+    uint32_t index = bmm__span_index(span, (uintptr_t)slot - span->start);
     uint64_t word = bmm__load_relaxed(&span->remote);
     for (;;) {
         if (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL && heap != NULL) {

@@ -48,7 +48,7 @@ struct bmm__heap {
     struct bmm__heap_class classes[BMM__HEAP_CLASS_COUNT];
 };
 
-extern __thread struct bmm__heap *bmm__heap __attribute__((tls_model("initial-exec")));
+extern __thread struct bmm__heap *bmm__heap __attribute__((tls_model("initial-exec"), visibility("hidden")));
 extern struct bmm__heap bmm__dead_heap;
 
 /* Empty spans everywhere; the rest of *heap is zero. */

@@ -38,15 +38,7 @@ EXPORT void *calloc(size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    if (bytes <= BMM__DIRECT_BYTES_MAX) {
-        struct bmm__span *span = bmm__heap->direct[(bytes + 15) / 16];
-        struct bmm__slot_link *slot = span->free;
-        if (slot != NULL) {
-            span->free = slot->next;
-            return memset(slot, 0, bytes < sizeof *slot ? sizeof *slot : bytes);
-        }
-    }
-    return bmm__alloc_slow(bytes, 16, true, BMM_KIND_MALLOC);
+    return bmm__calloc(bytes, BMM_KIND_MALLOC);
 }
 
 EXPORT void *realloc(void *p, size_t size)

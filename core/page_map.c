@@ -35,9 +35,9 @@ struct bmm__span *bmm__page_map_find_outside(uintptr_t address)
 bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span)
 {
     uintptr_t end = start + bytes;
-    uintptr_t index = (start - bmm__window.start) >> BMM__GRANULE_SHIFT;
-    if (index < bmm__load_acquire(&bmm__window.granule_count)) {
-        struct bmm__span **table = (struct bmm__span **)bmm__window.start; /* NOLINT */
+    uintptr_t index = (start - bmm__window_start) >> BMM__GRANULE_SHIFT;
+    if (index < bmm__load_acquire(&bmm__window_count)) {
+        struct bmm__span **table = (struct bmm__span **)bmm__window_start; /* NOLINT */
         for (uintptr_t i = 0; i < bytes >> BMM__GRANULE_SHIFT; i++)
             bmm__store_release(&table[index + i], span == NULL ? &bmm__empty_span : span);
         return true;

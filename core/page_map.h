@@ -26,22 +26,27 @@
 extern uintptr_t bmm__page_map_root[BMM__ROOT_COUNT];
 extern struct bmm__span *bmm__page_map_zero_leaf[BMM__LEAF_COUNT];
 
+/* Looks in the tree only; NULL: nothing there. */
 struct bmm__span *bmm__page_map_find_outside(uintptr_t address);
 
-/* The descriptor that owns address; &bmm__empty_span or NULL if none does. */
-static inline struct bmm__span *bmm__page_map_look(uintptr_t address)
+/* True if the address is in the window; *span is then the descriptor that owns it, or &bmm__empty_span. */
+static inline bool bmm__page_map_look(uintptr_t address, struct bmm__span **span)
 {
-    uintptr_t index = (address - bmm__window.start) >> BMM__GRANULE_SHIFT;
+    uintptr_t start = bmm__window_start; /* once: the table is there, too */
+    uintptr_t index = (address - start) >> BMM__GRANULE_SHIFT;
     /* acquire, so that the entries of a wild address are seen to be filled (W1) */
-    if (__builtin_expect(index < bmm__load_acquire(&bmm__window.granule_count), 1))
-        return bmm__load_relaxed((struct bmm__span **)bmm__window.start + index); /* NOLINT */
-    return bmm__page_map_find_outside(address);
+    if (__builtin_expect(index >= bmm__load_operand(&bmm__window_count), 0))
+        return false;
+    *span = bmm__load_relaxed((struct bmm__span **)start + index); /* NOLINT */
+    return true;
 }
 
 /* The descriptor that owns address, NULL if none does. */
 static inline struct bmm__span *bmm__page_map_find(uintptr_t address)
 {
-    struct bmm__span *span = bmm__page_map_look(address);
+    struct bmm__span *span;
+    if (!bmm__page_map_look(address, &span))
+        return bmm__page_map_find_outside(address);
     return span == &bmm__empty_span ? NULL : span;
 }
 

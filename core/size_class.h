@@ -10,13 +10,17 @@
 #define BMM__DIRECT_BYTES_MAX ((size_t)1024) /* sizes that find their span by a table of 16-byte steps */
 #define BMM__DIRECT_CLASS_COUNT 32           /* their classes */
 
+/* 128 < size ≤ BMM__SLOT_BYTES_MAX */
+static inline unsigned bmm__medium_class(size_t size)
+{
+    unsigned top = 63u ^ (unsigned)__builtin_clzll(size - 1);  /* 7 … 14; ^ is what the compiler can take away */
+    return 8 * top - 56 + (unsigned)((size - 1) >> (top - 3)); /* the last is 8 … 15 */
+}
+
 /* 1 ≤ size ≤ BMM__SLOT_BYTES_MAX */
 static inline unsigned bmm__size_class(size_t size)
 {
-    if (size <= 128)
-        return (unsigned)((size + 15) / 16 - 1);
-    unsigned top = 63u - (unsigned)__builtin_clzll(size - 1); /* 7 … 14 */
-    return 8 * (top - 6) + (unsigned)((size - 1) >> (top - 3) & 7);
+    return size <= 128 ? (unsigned)((size + 15) / 16 - 1) : bmm__medium_class(size);
 }
 
 static inline uint32_t bmm__class_bytes(unsigned index)

@@ -24,6 +24,8 @@
 #ifndef BMM_SPAN_H
 #define BMM_SPAN_H
 
+#include "core/assert.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,14 +46,14 @@ struct bmm__span {
     uint32_t slot_bytes;         /* 0: no slots */
     uintptr_t start;
     uint32_t slot_count;
-    uint32_t extended;      /* slots that were ever on a free list */
-    struct bmm__heap *heap; /* of the owner */
-    uint16_t class_index;   /* of the heap's table (heap.h) */
-    uint8_t kind;           /* enum bmm__span_is */
-    uint8_t align_shift;    /* log2 of the alignment asked for */
-    uint8_t is_listed;      /* in the owner's available list */
-    uint8_t is_moved;       /* something was moved there by bmm__os_move */
-    uint32_t epoch;         /* of remote; the owner's copy (P5) */
+    uint32_t extended;    /* slots that were ever on a free list */
+    uint64_t inverse;     /* 2^64 / slot_bytes, rounded up: see bmm__span_index */
+    uint16_t class_index; /* of the heap's table (heap.h) */
+    uint8_t kind;         /* enum bmm__span_is */
+    uint8_t align_shift;  /* log2 of the alignment asked for */
+    uint8_t is_listed;    /* in the owner's available list */
+    uint8_t is_moved;     /* something was moved there by bmm__os_move */
+    uint32_t epoch;       /* of remote; the owner's copy (P5) */
 
     /* Everybody's line. */
     uint64_t remote __attribute__((aligned(64))); /* see above; release when pushed, acquire when taken */
@@ -60,6 +62,7 @@ struct bmm__span {
     void *side;                  /* the client's */
     struct bmm__span *all_next;  /* every descriptor ever made, for the walk */
     struct bmm__page_area *area; /* of a span of page runs */
+    struct bmm__heap *heap;      /* of the owner */
 };
 
 _Static_assert(sizeof(struct bmm__span) == 128, "two lines: one for the owner, one for the others");
@@ -74,7 +77,19 @@ enum { BMM__REMOTE_OWNED = 0, BMM__REMOTE_FULL = 1, BMM__REMOTE_CLAIMED = 2, BMM
 
 /* The span of no memory: no slot is free in it, and no heap owns it. What malloc finds where a class has no span, and
  * free where an address has none. */
-extern struct bmm__span bmm__empty_span;
+extern struct bmm__span bmm__empty_span BMM__HIDDEN;
+
+/* Of a span of slots: the slot that lies offset bytes from the start, by one multiplication; and whether it begins just
+ * there, by another. Exact for every 32-bit offset: Lemire, Kaser, Kurz, "Faster remainder by direct computation". */
+static inline uint32_t bmm__span_index(const struct bmm__span *span, uintptr_t offset)
+{
+    __extension__ typedef unsigned __int128 wide;
+    return (uint32_t)(((wide)span->inverse * offset) >> 64);
+}
+static inline bool bmm__span_is_at_slot(const struct bmm__span *span, uintptr_t offset)
+{
+    return span->inverse * offset < span->inverse;
+}
 
 /* A descriptor, all zero but all_next. NULL: out of memory. */
 struct bmm__span *bmm__span_make(void);

@@ -16,7 +16,7 @@ _Static_assert(BMM__GRANULE / 16 <= SLOTS_MAX, "the smallest slots of a span hav
 
 static void mark(const struct bmm__span *span, uintptr_t slot, uint64_t *is_free)
 {
-    uintptr_t index = (slot - span->start) / span->slot_bytes;
+    uint32_t index = bmm__span_index(span, slot - span->start);
     is_free[index / 64] |= 1ull << index % 64;
 }
 
@@ -26,7 +26,7 @@ static void mark_local(const struct bmm__span *span, uint64_t *is_free)
     const struct bmm__slot_link *slot = bmm__load_relaxed(&span->free);
     for (uint32_t i = 0; i < span->slot_count && slot != NULL; i++) {
         if ((uintptr_t)slot - span->start >= span->span_bytes ||
-            ((uintptr_t)slot - span->start) % span->slot_bytes != 0)
+            !bmm__span_is_at_slot(span, (uintptr_t)slot - span->start))
             return;
         mark(span, (uintptr_t)slot, is_free);
         slot = bmm__load_relaxed(&slot->next);
@@ -77,7 +77,7 @@ void bmm__core_visit_blocks(bool (*visit)(uintptr_t start, size_t bytes, void *c
     bool goes_on = true;
     for (const struct bmm__span *span = bmm__span_first(); span != NULL && goes_on; span = span->all_next) {
         uint8_t kind = bmm__load_acquire(&span->kind);
-        if (kind == BMM__SPAN_SLOTS && span->slot_bytes != 0)
+        if (kind == BMM__SPAN_SLOTS && span->inverse != 0)
             goes_on = visit_slots(span, &to);
         else if (kind == BMM__SPAN_RUNS)
             goes_on = visit_runs(span, &to);

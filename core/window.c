@@ -9,7 +9,8 @@
 #define STEP_MIN ((size_t)16) /* granules; with step = an eighth, huge pages can bloat a heap by no more than that */
 #define STEP_MAX ((size_t)1024)
 
-struct bmm__window bmm__window;
+uintptr_t bmm__window_start;
+size_t bmm__window_count;
 struct bmm__run_map bmm__window_map = { .unit_shift = BMM__GRANULE_SHIFT };
 
 static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_ARENA);
@@ -38,14 +39,14 @@ static size_t wanted_bytes(void)
 /* Commits the table up to granule count and fills the new part (W1). */
 static bool extend_table(size_t count)
 {
-    struct bmm__span **table = (struct bmm__span **)bmm__window.start; /* NOLINT */
+    struct bmm__span **table = (struct bmm__span **)bmm__window_start; /* NOLINT */
     size_t bytes = (count * sizeof *table + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
     if (bytes > table_bytes) {
         if (!bmm__os_commit((char *)table + table_bytes, bytes - table_bytes))
             return false;
         table_bytes = bytes;
     }
-    for (size_t i = bmm__window.granule_count; i < count; i++)
+    for (size_t i = bmm__window_count; i < count; i++)
         table[i] = &bmm__empty_span;
     return true;
 }
@@ -64,9 +65,9 @@ static bool make(void)
     size_t bits_bytes = (capacity / 8 + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
     own_count = table_granules + 3 * (bits_bytes >> BMM__GRANULE_SHIFT);
     char *bits = (char *)start + (table_granules << BMM__GRANULE_SHIFT);
-    bmm__window.start = (uintptr_t)start;
+    bmm__window_start = (uintptr_t)start;
     if (!bmm__os_commit(bits, 3 * bits_bytes) || !extend_table(own_count)) {
-        bmm__window.start = 0;
+        bmm__window_start = 0;
         bmm__os_release(start, bytes);
         return false;
     }
@@ -78,7 +79,7 @@ static bool make(void)
     for (size_t i = 0; i < own_count; i++)
         map->used[i / 64] |= 1ull << i % 64;
     bmm__store_release(&map->unit_count, (uint32_t)own_count);
-    bmm__store_release(&bmm__window.granule_count, own_count);
+    bmm__store_release(&bmm__window_count, own_count);
     return true;
 }
 
@@ -86,24 +87,24 @@ bool bmm__window_grow(size_t count)
 {
     if (bmm__load_relaxed(&has_failed))
         return false;
-    size_t before = bmm__load_acquire(&bmm__window.granule_count);
+    size_t before = bmm__load_acquire(&bmm__window_count);
     bmm__lock_take(&lock);
     bool is_done = true;
-    if (bmm__window.granule_count == 0 && !make()) {
+    if (bmm__window_count == 0 && !make()) {
         bmm__store_relaxed(&has_failed, true);
         is_done = false;
-    } else if (before == 0 || bmm__window.granule_count == before) { /* else another thread grew it: look again */
-        size_t now = bmm__window.granule_count, step = (now - own_count) / 8;
+    } else if (before == 0 || bmm__window_count == before) { /* else another thread grew it: look again */
+        size_t now = bmm__window_count, step = (now - own_count) / 8;
         step = step < STEP_MIN ? STEP_MIN : step > STEP_MAX ? STEP_MAX : step;
         step = step < count ? count : step;
         if (step > capacity - now)
             step = capacity - now;
         is_done = step >= count &&
-                  bmm__os_commit((void *)(bmm__window.start + (now << BMM__GRANULE_SHIFT)), /* NOLINT */
+                  bmm__os_commit((void *)(bmm__window_start + (now << BMM__GRANULE_SHIFT)), /* NOLINT */
                                  step << BMM__GRANULE_SHIFT) &&
                   extend_table(now + step);
         if (is_done) {
-            bmm__store_release(&bmm__window.granule_count, now + step);
+            bmm__store_release(&bmm__window_count, now + step);
             bmm__store_release(&bmm__window_map.unit_count, (uint32_t)(now + step));
         }
     }
