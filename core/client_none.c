@@ -1,6 +1,14 @@
-/* The entry of libbrainmm: no client. */
+/* The entry of libbrainmm: no client; and the census that it writes at the end if the program asked for a report. */
+#include "core/atomic.h"
+#include "core/census.h"
 #include "core/client.h"
-#include "core/os.h"
+
+#include <stdlib.h>
+
+static bool wants_census;
+
+/* Of libc; with no module's handle it runs after every module's destructors. */
+int __cxa_atexit(void (*function)(void *), void *argument, void *module) __attribute__((weak));
 
 const struct bmm__client *bmm__client_open(void)
 {
@@ -11,9 +19,27 @@ void bmm__client_start(void)
 {
 }
 
+static void at_exit(void *unused)
+{
+    (void)unused;
+    static struct bmm__census census;
+    if (!bmm__load_relaxed(&wants_census))
+        return;
+    bmm__core_visit_blocks(bmm__census_count, &census);
+    bmm__census_write(&census);
+}
+
+static void at_exit_plain(void)
+{
+    at_exit(NULL);
+}
+
 void bmm__client_report_leaks(bool on)
 {
-    static const char hint[] = "brainmm: leak reports are made by libbrainmm_debug\n";
-    if (on)
-        bmm__os_write_error(hint, sizeof hint - 1);
+    static bool is_registered;
+    bmm__store_relaxed(&wants_census, on);
+    if (!on || bmm__exchange_acq_rel(&is_registered, true))
+        return;
+    if (__cxa_atexit == NULL || __cxa_atexit(at_exit, NULL, NULL) != 0)
+        atexit(at_exit_plain);
 }

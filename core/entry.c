@@ -6,6 +6,7 @@
 #include "core/page_run.h"
 #include "core/process.h"
 #include "core/purge.h"
+#include "core/text.h"
 
 #include "brainmm/brainmm.h"
 #include "brainmm/snapshot.h"
@@ -33,11 +34,12 @@ void *bmm__alloc_slow(size_t size, size_t align, bool is_zeroed, unsigned kind)
 /* Stops the program: going on would hand its own memory, or nobody's, to the next allocation. */
 static _Noreturn void wrong_free(const void *p)
 {
-    char text[] = "brainmm: free or realloc of 0x0000000000000000, which is not the start of an allocated block\n";
-    uintptr_t rest = (uintptr_t)p;
-    for (char *digit = strchr(text, ',') - 1; rest != 0; rest >>= 4)
-        *digit-- = "0123456789abcdef"[rest & 15];
-    bmm__os_write_error(text, sizeof text - 1);
+    struct bmm__text text;
+    bmm__text_begin(&text);
+    bmm__text_put(&text, "free or realloc of ");
+    bmm__text_put_hex(&text, (uintptr_t)p);
+    bmm__text_put(&text, ", which is not the start of an allocated block");
+    bmm__text_send(&text);
     bmm__os_abort();
 }
 

@@ -118,7 +118,7 @@ int bmm__os_exec(const char *path, char *const arguments[], char *const environm
 int bmm__os_exec_file(int file, char *const arguments[], char *const environment[]);
 
 /* Starts `path` with arguments and the environment less LD_PRELOAD and BRAINMM_OPTIONS, waits for its end.
- * Returns its wait status, -1 when it could not be started. Signals are blocked for the duration, and the program's
+ * Returns its wait status (0 if the program has the system throw it away), -1 when it could not be started. Signals are blocked for the duration, and the program's
  * SIGCHLD disposition, children and descriptors are not disturbed. */
 int bmm__os_run_and_wait(const char *path, const char *const *arguments);
 

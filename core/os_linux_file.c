@@ -262,8 +262,12 @@ int bmm__os_run_and_wait(const char *path, const char *const *arguments)
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &before);
     int status = -1;
-    /* Not fork(): the program's atfork handlers have nothing to do with this. __WCLONE with exit signal 0: no SIGCHLD,
-     * and a wait of the program for any child does not find it. */
+    /* Not fork(): the program's atfork handlers have nothing to do with this. No exit signal; but exec makes it SIGCHLD
+     * again, so whoever waits must wait for children of all kinds, and take the signal away before it can be seen. */
+    sigset_t only_child, pending;
+    sigemptyset(&only_child);
+    sigaddset(&only_child, SIGCHLD);
+    sigpending(&pending);
     long child = syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
     if (child == 0) {
         struct sigaction by_default = { .sa_handler = SIG_DFL };
@@ -276,13 +280,16 @@ int bmm__os_run_and_wait(const char *path, const char *const *arguments)
         syscall(SYS_exit_group, 127);
     }
     if (child > 0) {
-        while (syscall(SYS_wait4, child, &status, __WCLONE, NULL) < 0)
-            if (errno != EINTR) {
-                status = -1;
-                break;
-            }
-        if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        long waited;
+        while ((waited = syscall(SYS_wait4, child, &status, __WALL, NULL)) < 0 && errno == EINTR)
+            ;
+        if (waited < 0) /* the program ignores SIGCHLD: the child is gone all the same, its status with it */
+            status = errno == ECHILD ? 0 : -1;
+        else if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
             status = -1;
+        static const struct timespec at_once = { 0, 0 };
+        if (sigismember(&pending, SIGCHLD) == 0)
+            sigtimedwait(&only_child, NULL, &at_once);
     }
     sigprocmask(SIG_SETMASK, &before, NULL);
     errno = saved_errno;

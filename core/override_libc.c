@@ -4,6 +4,7 @@
 #include "core/entry.h"
 #include "core/os.h"
 #include "core/process.h"
+#include "core/text.h"
 
 #include "brainmm/brainmm.h"
 #include "brainmm/snapshot.h"
@@ -146,43 +147,26 @@ EXPORT struct mallinfo mallinfo(void)
     return (struct mallinfo){ .arena = clipped, .uordblks = clipped };
 }
 
-/* One line of text for both: no stdio inside a malloc (its buffer would be a block of ours). */
-static size_t write_number(char *to, size_t value)
-{
-    char digits[24];
-    size_t count = 0, used = 0;
-    do
-        digits[count++] = (char)('0' + value % 10);
-    while ((value /= 10) != 0);
-    while (count != 0)
-        to[used++] = digits[--count];
-    return used;
-}
-
-static size_t describe(char *line, const char *before, const char *after)
-{
-    size_t used = strlen(before);
-    memcpy(line, before, used);
-    used += write_number(line + used, span_bytes_in_use());
-    memcpy(line + used, after, strlen(after));
-    return used + strlen(after);
-}
-
 EXPORT void malloc_stats(void)
 {
-    char line[128];
-    bmm__os_write_error(line, describe(line, "brainmm: ", " bytes in spans in use\n"));
+    struct bmm__text text;
+    bmm__text_begin(&text);
+    bmm__text_put_decimal(&text, span_bytes_in_use());
+    bmm__text_put(&text, " bytes in spans in use");
+    bmm__text_send(&text);
 }
 
 EXPORT int malloc_info(int options, FILE *stream)
 {
-    char line[160];
+    struct bmm__text text = { .used = 0 };
     if (options != 0) {
         errno = EINVAL;
         return -1;
     }
-    size_t bytes = describe(line, "<malloc version=\"brainmm-1\"><system type=\"current\" size=\"", "\"/></malloc>\n");
-    return fwrite(line, 1, bytes, stream) == bytes ? 0 : -1;
+    bmm__text_put(&text, "<malloc version=\"brainmm-1\"><system type=\"current\" size=\"");
+    bmm__text_put_decimal(&text, span_bytes_in_use());
+    bmm__text_put(&text, "\"/></malloc>\n");
+    return fwrite(text.data, 1, text.used, stream) == text.used ? 0 : -1;
 }
 
 EXPORT int mallopt(int parameter, int value)

@@ -2,9 +2,9 @@
 #include "error.h"
 
 #include "block.h"
+#include "core/text.h"
 #include "options.h"
 #include "process.h"
-#include "text.h"
 #include "thread.h"
 
 #include "core/atomic.h"

@@ -4,11 +4,11 @@
 #endif
 #include "exec.h"
 
+#include "core/text.h"
 #include "error.h"
 #include "options.h"
 #include "process.h"
 #include "target.h"
-#include "text.h"
 #include "unchecked.h"
 
 #include "core/os.h"

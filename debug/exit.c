@@ -5,10 +5,10 @@
 #include "exit.h"
 
 #include "check.h"
+#include "core/text.h"
 #include "error.h"
 #include "options.h"
 #include "process.h"
-#include "text.h"
 #include "thread.h"
 
 #include "core/os.h"

@@ -1,7 +1,7 @@
 /* See options.h. A table of keys, and one function per type of value. */
 #include "options.h"
 
-#include "text.h"
+#include "core/text.h"
 
 #include "core/os.h"
 

@@ -37,8 +37,8 @@ BMM_API void *bmm_malloc_aligned(size_t align, size_t size);
  * system. True if something was given back. */
 BMM_API bool bmm_thread_heap_minimize(void);
 
-/* Whether a report of blocks not freed is written to stderr when the program ends. Needs libbrainmm_debug in mode leak
- * or check; libbrainmm says so on stderr. */
+/* Whether a report of blocks not freed is written to stderr when the program ends. libbrainmm_debug in mode leak or check
+ * says who allocated them; libbrainmm writes a census of their sizes and addresses. */
 BMM_API void bmm_report_leaks_on_shutdown(bool on);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
 /* See text.h. Knows nothing of what is said. */
-#include "text.h"
+#include "core/text.h"
 
 #include "core/os.h"
 

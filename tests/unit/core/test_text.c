@@ -1,4 +1,4 @@
-#include "debug/text.h"
+#include "core/text.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
