@@ -4,6 +4,7 @@
 #include "report/ownership.h"
 #include "report/snapshot_read.h"
 #include "report/stack_build.h"
+#include "report/stack_same.h"
 #include "report/words.h"
 
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct groups {
     struct bmm__map map; /* (stack id, kind) → list */
     struct group *list;
     uint32_t count, capacity;
+    struct bmm__map leaks; /* hashes of the stack as it reads → place in the report's leaks, or in its runtime */
 };
 
 static void count_block(struct reading *r, struct groups *groups, struct bmm_snapshot_mirror record)
@@ -49,6 +51,31 @@ static void count_block(struct reading *r, struct groups *groups, struct bmm_sna
     group->blocks++;
 }
 
+/* A leak of its own, or more of one at the same place of the source. */
+static void add_group(struct reading *r, struct groups *groups, const struct group *group)
+{
+    struct bmm__report *report = r->report;
+    const struct bmm__stack *stack = bmm__stack_build_get(&r->stacks, group->stack);
+    bool is_runtime = bmm__stack_is_runtime(stack), is_new;
+    uint64_t seed = BMM__HASH_SEED + 2 * group->kind + is_runtime;
+    uint32_t index = bmm__map_put(&groups->leaks, bmm__stack_hash(stack, seed), bmm__stack_hash(stack, ~seed),
+                                  is_runtime ? report->runtime_count : report->leak_count, &is_new);
+    if (is_new) {
+        const char *kind = bmm__word_alloc_kind(group->kind);
+        char fingerprint[BMM__FINGERPRINT_BYTES];
+        bmm__fingerprint(fingerprint, kind, stack);
+        *bmm__report_add_leak(report, is_runtime) =
+            (struct bmm__leak){ .process = r->process,
+                                .class = bmm__intern(&report->strings, "unfreed"),
+                                .kind = bmm__intern(&report->strings, kind),
+                                .fingerprint = bmm__intern(&report->strings, fingerprint),
+                                .stack = stack };
+    }
+    struct bmm__leak *leak = is_runtime ? &report->runtime[index] : &report->leaks[index];
+    leak->bytes = bmm__saturating_add(leak->bytes, group->bytes);
+    leak->blocks = bmm__saturating_add(leak->blocks, group->blocks);
+}
+
 static void add_leaks(struct reading *r)
 {
     struct groups groups = { 0 };
@@ -62,22 +89,10 @@ static void add_leaks(struct reading *r)
                 count_block(r, &groups, record);
         }
     }
-    for (uint32_t i = 0; i < groups.count; i++) {
-        const struct group *group = &groups.list[i];
-        const struct bmm__stack *stack = bmm__stack_build_get(&r->stacks, group->stack);
-        const char *kind = bmm__word_alloc_kind(group->kind);
-        char fingerprint[BMM__FINGERPRINT_BYTES];
-        bmm__fingerprint(fingerprint, kind, stack);
-        struct bmm__leak *leak = bmm__report_add_leak(r->report, bmm__stack_is_runtime(stack));
-        *leak = (struct bmm__leak){ .process = r->process,
-                                    .class = bmm__intern(&r->report->strings, "unfreed"),
-                                    .kind = bmm__intern(&r->report->strings, kind),
-                                    .bytes = group->bytes,
-                                    .blocks = group->blocks,
-                                    .fingerprint = bmm__intern(&r->report->strings, fingerprint),
-                                    .stack = stack };
-    }
+    for (uint32_t i = 0; i < groups.count; i++)
+        add_group(r, &groups, &groups.list[i]);
     bmm__map_free(&groups.map);
+    bmm__map_free(&groups.leaks);
     free(groups.list);
 }
 

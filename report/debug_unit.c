@@ -126,15 +126,63 @@ static void index_inlines(struct bmm__debug_function *function)
     function->is_indexed = true;
 }
 
+/* The die of the function as its namespace or class has it, of an inlined or out-of-class one. */
+static Dwarf_Die declaration_of(const Dwarf_Die *die)
+{
+    Dwarf_Die at = *die;
+    Dwarf_Attribute attribute;
+    for (unsigned i = 0; i < 4; i++)
+        if (dwarf_formref_die(dwarf_attr(&at, DW_AT_abstract_origin, &attribute), &at) == NULL &&
+            dwarf_formref_die(dwarf_attr(&at, DW_AT_specification, &attribute), &at) == NULL)
+            break;
+    return at;
+}
+
+static bool is_cxx(const struct bmm__debug_unit *unit)
+{
+    Dwarf_Die tree = unit->tree;
+    switch (dwarf_srclang(&tree)) {
+    case DW_LANG_C_plus_plus:
+    case DW_LANG_C_plus_plus_03:
+    case DW_LANG_C_plus_plus_11:
+    case DW_LANG_C_plus_plus_14:
+    case 0x2a: /* C++17 and */
+    case 0x2b: /* C++20, which older headers do not name */
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* What only one file of C++ can see has no linkage name: its namespaces and classes stand around it. */
+static const char *qualified_name(struct bmm__debug_unit *unit, Dwarf_Die *die)
+{
+    const char *name = dwarf_diename(die);
+    if (name == NULL || !is_cxx(unit))
+        return name;
+    Dwarf_Die declaration = declaration_of(die), *scopes = NULL;
+    int count = dwarf_getscopes_die(&declaration, &scopes); /* 0: the function; the last: the unit */
+    for (int i = 1; i < count - 1; i++) {
+        const char *scope = dwarf_diename(&scopes[i]);
+        int tag = dwarf_tag(&scopes[i]);
+        if (scope == NULL && tag == DW_TAG_namespace)
+            scope = "(anonymous namespace)";
+        if (scope != NULL && tag != DW_TAG_lexical_block)
+            name = bmm__arena_printf(&unit->names, "%s::%s", scope, name);
+    }
+    free(scopes);
+    return name;
+}
+
 /* The linkage name where it is mangled and says more than the plain one; in C it is an alias at best. */
-static const char *function_name(Dwarf_Die *die)
+static const char *function_name(struct bmm__debug_unit *unit, Dwarf_Die *die)
 {
     Dwarf_Attribute attribute;
     const char *name = dwarf_formstring(dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute));
     if (name == NULL)
         name = dwarf_formstring(dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute));
     bool is_mangled = name != NULL && name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
-    return is_mangled ? name : dwarf_diename(die);
+    return is_mangled ? name : qualified_name(unit, die);
 }
 
 /* The line table's row for the address. Line 0 says "no line of the source": the row before it is the better answer. */
@@ -205,7 +253,7 @@ uint32_t bmm__debug_unit_frames(struct bmm__debug_unit *unit, uint64_t address, 
     for (uint32_t i = 0; i <= depth; i++) {
         struct bmm__source_frame *frame = &frames[i];
         *frame = place;
-        frame->function = function_name(i < depth ? &chain[depth - 1 - i]->die : &function->die);
+        frame->function = function_name(unit, i < depth ? &chain[depth - 1 - i]->die : &function->die);
         place = (struct bmm__source_frame){ 0 };
         if (i < depth)
             find_call(unit, &chain[depth - 1 - i]->die, &place);
@@ -218,6 +266,7 @@ void bmm__debug_unit_clear(struct bmm__debug_unit *unit)
     for (uint32_t i = 0; i < unit->function_count; i++)
         free(unit->functions[i].inlines);
     free(unit->functions);
+    bmm__arena_free(&unit->names);
     unit->functions = NULL;
     unit->function_count = unit->function_capacity = 0;
     unit->is_indexed = unit->is_indexed_deeply = false;

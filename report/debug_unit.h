@@ -3,6 +3,7 @@
 #ifndef BMM_REPORT_DEBUG_UNIT_H
 #define BMM_REPORT_DEBUG_UNIT_H
 
+#include "report/arena.h"
 #include "report/debug_info.h"
 
 struct bmm__inline_range {
@@ -28,6 +29,7 @@ struct bmm__debug_unit {
     size_t line_count;
     Dwarf_Files *files; /* that call_file counts in */
     size_t file_count;
+    struct bmm__arena names; /* of functions that have no name as a whole in the file; until clear */
     bool is_indexed, is_indexed_deeply;
 };
 

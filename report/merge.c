@@ -1,5 +1,7 @@
 #include "report/merge.h"
 
+#include "report/stack_same.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,16 +10,10 @@ static uint64_t add(uint64_t hash, uint64_t word)
     return bmm__hash(hash, &word, sizeof word);
 }
 
-/* Equal for equal stacks; texts are interned (P2), so their addresses stand for them. */
+/* Texts are interned (P2), so their addresses stand for them. */
 static uint64_t hash_of(const struct bmm__leak *leak, uint64_t seed)
 {
-    uint64_t hash = add(add(seed, (uintptr_t)leak->class), (uintptr_t)leak->kind);
-    for (uint32_t i = 0; i < leak->stack->count; i++) {
-        const struct bmm__frame *frame = leak->stack->frames[i];
-        hash = add(add(hash, (uintptr_t)frame->function), (uintptr_t)frame->file);
-        hash = add(add(add(hash, frame->line), (uintptr_t)frame->module), frame->offset);
-    }
-    return hash;
+    return add(add(bmm__stack_hash(leak->stack, seed), (uintptr_t)leak->class), (uintptr_t)leak->kind);
 }
 
 static int by_bytes(const void *left, const void *right)

@@ -17,7 +17,7 @@ struct bmm__merged_leaks {
     uint32_t count, capacity;
 };
 
-/* Same class, kind and stack, frame by frame. Freed by _free. */
+/* Same class, kind and stack, as it reads (stack_same.h). Freed by _free. */
 struct bmm__merged_leaks bmm__merge_leaks(const struct bmm__report *report);
 void bmm__merged_leaks_free(struct bmm__merged_leaks *merged);
 
