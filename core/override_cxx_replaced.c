@@ -15,7 +15,7 @@ OWN(_ZdaPvm);
 OWN(_ZdaPvSt11align_val_t);
 OWN(_ZdaPvmSt11align_val_t);
 
-#define IS_REPLACED(name) (name != bmm__own##name)
+#define IS_REPLACED(name) ((name) != bmm__own##name)
 
 void bmm__cxx_find_replaced(struct bmm__cxx_replaced *replaced)
 {

@@ -1,5 +1,5 @@
 // What the C++ operators promise when the program replaced none: alignment, bad_alloc, the new-handler, nothrow.
-#include "replaced.h"
+#include "replaced.hh"
 
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
 // The program replaces the aligned single forms only: aligned arrays and sized aligned deletes end in them.
-#include "replaced.h"
+#include "replaced.hh"
 
 void *operator new(std::size_t size, std::align_val_t align)
 {

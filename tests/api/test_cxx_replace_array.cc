@@ -1,5 +1,5 @@
 // The program replaces operator new[] and operator delete[] only: the single forms are not touched.
-#include "replaced.h"
+#include "replaced.hh"
 
 void *operator new[](std::size_t size)
 {

@@ -1,5 +1,5 @@
 // The program replaces operator new(size_t) and operator delete(void *) only: every other form ends in them.
-#include "replaced.h"
+#include "replaced.hh"
 
 static bool is_out_of_memory;
 

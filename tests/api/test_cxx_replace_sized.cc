@@ -1,5 +1,5 @@
 // The program replaces the sized deletes only, with free: a block of operator new may end there and is no mismatch.
-#include "replaced.h"
+#include "replaced.hh"
 
 void operator delete(void *p, std::size_t) noexcept
 {

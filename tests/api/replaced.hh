@@ -1,7 +1,7 @@
 /* What the programs that replace some C++ operators share: counters, and calls of every form that the compiler cannot
  * take away. */
-#ifndef REPLACED_H
-#define REPLACED_H
+#ifndef REPLACED_HH
+#define REPLACED_HH
 
 /* Half a set of operators, and pointers off the start, are what is tested. */
 #pragma GCC diagnostic ignored "-Wpragmas"
