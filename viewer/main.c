@@ -46,12 +46,12 @@ static int help_of(const char *name)
 }
 
 /* Files we open must not become the program's missing streams. What stands in for them is closed by exec, so that the
- * program finds them missing still. */
+ * program finds them missing still. It can be read only: what is written to a missing stream is lost, and that is said. */
 static void fill_streams(void)
 {
     int file;
     do
-        file = open("/dev/null", O_RDWR | O_CLOEXEC);
+        file = open("/dev/null", O_RDONLY | O_CLOEXEC);
     while (file >= 0 && file <= 2);
     if (file > 2)
         close(file);
