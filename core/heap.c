@@ -186,7 +186,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     if (span == NULL)
         return NULL;
     span->slot_bytes = slot_bytes;
-    span->slot_count = (uint32_t)(span->span_bytes / slot_bytes);
+    bmm__store_relaxed(&span->slot_count, (uint32_t)(span->span_bytes / slot_bytes));
     span->inverse = UINT64_MAX / slot_bytes + 1;
     span->class_index = (uint16_t)class_index;
     span->align_shift = (uint8_t)(BMM__ALIGN_SHIFT_MIN + class_index / BMM__CLASS_COUNT);
@@ -255,7 +255,8 @@ static void try_claim(struct bmm__span *span, uint64_t word)
 {
     uint32_t count = BMM__REMOTE_COUNT(word);
     if (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL) {
-        if (count == span->slot_count && bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED))
+        if (count == bmm__load_relaxed(&span->slot_count) &&
+            bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED))
             release(NULL, span);
     } else if (BMM__REMOTE_STATE(word) == BMM__REMOTE_OWNED && bmm__load_relaxed(&span->countdown) == count &&
                bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED)) {

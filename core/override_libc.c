@@ -176,7 +176,12 @@ EXPORT int mallopt(int parameter, int value)
     return 1; /* accepted and without effect, as programs that tune glibc expect to go on */
 }
 
-#define ALIAS(name) __attribute__((alias(#name), copy(name), visibility("default")))
+#if __has_attribute(copy) /* of gcc: the alias promises what the original does */
+#define COPY(name) __attribute__((copy(name)))
+#else
+#define COPY(name)
+#endif
+#define ALIAS(name) COPY(name) __attribute__((alias(#name), visibility("default")))
 void *__libc_malloc(size_t size) ALIAS(malloc);
 void *__libc_calloc(size_t count, size_t size) ALIAS(calloc);
 void *__libc_realloc(void *p, size_t size) ALIAS(realloc);

@@ -114,7 +114,7 @@ static struct bmm__page_area *open_area(void)
         return NULL;
     }
     uint32_t page_count = (uint32_t)(AREA_BYTES >> page_shift());
-    span->slot_count = page_count;
+    bmm__store_relaxed(&span->slot_count, page_count);
     bmm__store_release(&span->area, area);
     area->span = span;
     area->map.start = span->start;

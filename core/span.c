@@ -28,6 +28,25 @@ static void push_unused(struct bmm__span *span)
     } while (!bmm__cas_weak_acq_rel(&unused, &head, mine));
 }
 
+/* Field by field: others may still look at a descriptor that they have found before (P4), and follow all_next. */
+static void clean(struct bmm__span *span)
+{
+    span->epoch++;
+    bmm__store_relaxed(&span->remote, (uint64_t)span->epoch << 32);
+    bmm__store_relaxed(&span->owner, (uintptr_t)0);
+    bmm__store_relaxed(&span->countdown, 0u);
+    bmm__store_relaxed(&span->slot_count, 0u);
+    bmm__store_relaxed(&span->free, NULL);
+    bmm__store_relaxed(&span->side, NULL);
+    bmm__store_relaxed(&span->area, NULL);
+    span->slot_bytes = 0;
+    span->extended = 0;
+    span->inverse = 0;
+    span->align_shift = 0;
+    span->is_listed = 0;
+    span->is_moved = 0;
+}
+
 struct bmm__span *bmm__span_make(void)
 {
     for (;;) {
@@ -38,9 +57,7 @@ struct bmm__span *bmm__span_make(void)
         uint64_t rest = (uint64_t)(uintptr_t)bmm__load_relaxed(&span->next) | ((head >> 48) + 1) << 48;
         if (!bmm__cas_acq_rel(&unused, &head, rest))
             continue;
-        struct bmm__span *all_next = span->all_next;
-        uint32_t epoch = span->epoch + 1;
-        *span = (struct bmm__span){ .all_next = all_next, .epoch = epoch, .remote = (uint64_t)epoch << 32 };
+        clean(span);
         return span;
     }
     struct bmm__span *chunk = bmm__os_map(BMM__GRANULE, BMM__GRANULE);
@@ -73,7 +90,7 @@ static void describe(struct bmm__span *span, void *start, size_t bytes, enum bmm
 {
     span->start = (uintptr_t)start;
     span->span_bytes = bytes;
-    span->slot_count = 1;
+    bmm__store_relaxed(&span->slot_count, 1u);
     bmm__store_release(&span->kind, (uint8_t)kind);
 }
 
