@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,8 +39,10 @@ static void *next_of(struct door *door)
     next = dlsym(RTLD_NEXT, door->name); /* does not allocate, if it succeeds */
     Dl_info info = { 0 };
     const char *slash = dladdr(next, &info) != 0 ? strrchr(info.dli_fname, '/') : NULL;
-    atomic_store(&door->is_theirs, slash == NULL || strcmp(slash, "/libbrainmm.so") != 0);
-    usable_size = (size_t(*)(const void *))dlsym(RTLD_NEXT, "bmm_usable_size");
+    bool is_theirs = slash == NULL || strcmp(slash, "/libbrainmm.so") != 0;
+    if (!is_theirs) /* a name that is not found would allocate the message that says so */
+        usable_size = (size_t(*)(const void *))dlsym(RTLD_NEXT, "bmm_usable_size");
+    atomic_store(&door->is_theirs, is_theirs);
     atomic_store(&door->next, next);
     return next;
 }
