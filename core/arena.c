@@ -2,13 +2,15 @@
 
 #include "core/atomic.h"
 #include "core/os.h"
+#include "core/purge.h"
 #include "core/run_map.h"
 #include "core/window.h"
 
 #define ARENA_GRANULES_MAX 1024u
 #define WORDS (ARENA_GRANULES_MAX / 64)
 #define ARENAS_MAX 65536
-#define LIMIT_MIN ((size_t)32 << 20)
+#define KEPT_BYTES ((size_t)64 << 20)
+#define MOVED_MAX 4096u /* runs that something was moved to and that are left as they are: each may be a mapping */
 
 /* Outside the window. */
 struct arena {
@@ -17,7 +19,6 @@ struct arena {
 };
 
 size_t bmm__arena_used_bytes;
-size_t bmm__dirty_limit = LIMIT_MIN;
 
 static struct arena *arenas[ARENAS_MAX]; /* published with release, in order */
 static uint32_t arena_count;
@@ -116,6 +117,11 @@ static struct bmm__run_map *map_of(uintptr_t start)
     return NULL;
 }
 
+bool bmm__arena_may_keep(size_t bytes)
+{
+    return bmm__load_relaxed(&bmm__dirty_bytes) + bytes <= bmm__load_relaxed(&bmm__arena_used_bytes) + KEPT_BYTES;
+}
+
 bool bmm__arena_extend(void *start, size_t bytes, size_t more_bytes)
 {
     struct bmm__run_map *map = map_of((uintptr_t)start);
@@ -136,11 +142,13 @@ void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved)
     struct bmm__run_map *map = map_of((uintptr_t)start);
     uint32_t index = (uint32_t)(((uintptr_t)start - map->start) >> BMM__GRANULE_SHIFT);
     /* Purged before it is given: afterwards the memory may be another thread's. */
-    if (is_moved) {
+    static uint32_t moved_count;
+    if (is_moved && bmm__add_relaxed(&moved_count, 1) >= MOVED_MAX) {
         bmm__os_purge_moved(start, bytes);
         is_dirty = false;
-    } else if (is_dirty && bmm__load_relaxed(&bmm__dirty_bytes) + bytes > bmm__load_relaxed(&bmm__dirty_limit)) {
+    } else if (is_dirty && !bmm__arena_may_keep(bytes)) {
         bmm__os_purge(start, bytes);
+        bmm__purge_excess(bytes);
         is_dirty = false;
     }
     bmm__run_map_give(map, index, (uint32_t)(bytes >> BMM__GRANULE_SHIFT), is_dirty);

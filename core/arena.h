@@ -1,8 +1,9 @@
 /* Arenas: where spans get their granules. The window first; arenas of their own outside it when it is full or could not
  * be had.
  *
- * Invariants: A1 an arena is never taken away. A2 what is free holds at most bmm__dirty_limit bytes of the system's
- * memory: what comes back beyond that is purged at once; the rest when it was left alone for a while (purge.h).
+ * Invariants: A1 an arena is never taken away. A2 what is free holds no more of the system's memory than
+ * what is in use and 64 MiB more: what comes back beyond that is purged at once; the rest when it was left alone for a while
+ * (purge.h).
  */
 #ifndef BMM_ARENA_H
 #define BMM_ARENA_H
@@ -13,9 +14,10 @@
 #define BMM__ARENA_RUN_MAX ((size_t)32 << 20) /* bytes that are asked of an arena; more gets a mapping of its own */
 #define BMM__ARENA_ALIGN_MAX BMM__ARENA_RUN_MAX
 
-/* Bytes in use; limit of bmm__dirty_bytes, which bmm__purge_tick adjusts. */
 extern size_t bmm__arena_used_bytes;
-extern size_t bmm__dirty_limit;
+
+/* Whether bytes that come back may keep their memory for a while (A2). */
+bool bmm__arena_may_keep(size_t bytes);
 
 /* bytes a multiple of the granule, at most BMM__ARENA_RUN_MAX; align a power of two, at most BMM__ARENA_ALIGN_MAX.
  * *is_zero: it reads as zero. NULL: out of memory. */

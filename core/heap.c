@@ -143,22 +143,22 @@ static void extend(struct bmm__span *span)
 }
 
 /* True if the current span has a free slot again; false if it was let go as full. */
-static bool refill(struct bmm__heap *heap, struct bmm__span *span)
+static bool refill(struct bmm__span *span)
 {
-    bmm__store_relaxed(&span->countdown, HEARTBEAT);
     for (;;) {
+        bmm__store_relaxed(&span->countdown, HEARTBEAT);
         if (BMM__REMOTE_COUNT(bmm__load_relaxed(&span->remote)) != 0)
             splice(span, take_remote(span, BMM__REMOTE_CURRENT));
         if (span->free == NULL && span->extended < span->slot_count)
             extend(span);
         if (span->free != NULL)
             return true;
-        bmm__store_relaxed(&span->owner, (uintptr_t)0);
+        bmm__store_relaxed(&span->bias, span->slot_count - 1);
+        bmm__store_relaxed(&span->countdown, 1u); /* the next local free says that it is full no more */
         uint64_t word = empty_word(span, BMM__REMOTE_CURRENT);
-        /* release: the next owner sees our fields */
+        /* release: who claims sees countdown and bias */
         if (bmm__cas_acq_rel(&span->remote, &word, empty_word(span, BMM__REMOTE_FULL)))
             return false;
-        bmm__store_relaxed(&span->owner, heap->token);
     }
 }
 
@@ -197,9 +197,34 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     return span;
 }
 
+/* The live count goes from countdown + bias to countdown alone (P2). */
+static void set_live(struct bmm__span *span, uint32_t live)
+{
+    bmm__store_relaxed(&span->countdown, live);
+    bmm__store_release(&span->bias, 0u); /* release: who sees it sees countdown */
+}
+
+/* Lists what others freed into while it was full. */
+static void list_ready(struct bmm__heap *heap)
+{
+    if (bmm__load_relaxed(&heap->ready) == NULL)
+        return;
+    for (struct bmm__span *span = bmm__exchange_acq_rel(&heap->ready, NULL), *next; span != NULL; span = next) {
+        next = span->next;
+        if (BMM__REMOTE_STATE(bmm__load_acquire(&span->remote)) == BMM__REMOTE_CLAIMED) {
+            bmm__span_free(span);
+            continue;
+        }
+        if (span->bias != 0)
+            set_live(span, span->slot_count);
+        list_append(heap, span);
+    }
+}
+
 /* The oldest available span, or a new one; as current. */
 static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
 {
+    list_ready(heap);
     for (struct bmm__span *span; (span = heap->classes[class_index].first) != NULL;) {
         list_remove(heap, span);
         uint64_t word = take_remote(span, BMM__REMOTE_CURRENT);
@@ -219,7 +244,7 @@ void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
     struct bmm__heap_class *class = &heap->classes[class_index];
     struct bmm__span *span = class->current;
     begin(heap);
-    while (is_none(span) || (span->free == NULL && !refill(heap, span))) {
+    while (is_none(span) || (span->free == NULL && !refill(span))) {
         class->current = NULL;
         show(heap, class_index, &bmm__empty_span);
         span = next_span(heap, class_index);
@@ -239,29 +264,32 @@ void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
 void bmm__heap_countdown_over(struct bmm__span *span)
 {
     struct bmm__heap *heap = span->heap;
-    if (!span->is_listed) {
+    if (heap->classes[span->class_index].current == span) {
         bmm__store_relaxed(&span->countdown, HEARTBEAT);
         bmm__purge_tick();
         return;
     }
     begin(heap);
-    list_remove(heap, span);
-    release(heap, span);
+    if (span->is_listed) {
+        list_remove(heap, span);
+        release(heap, span);
+    } else { /* the first local free of a full span */
+        set_live(span, span->slot_count - 1);
+        uint64_t word = empty_word(span, BMM__REMOTE_FULL);
+        if (bmm__cas_acq_rel(&span->remote, &word, empty_word(span, BMM__REMOTE_OWNED)))
+            list_append(heap, span); /* else another thread was first: the ready stack has it, or will */
+    }
     end(heap);
 }
 
 /* P3: others freed every live slot of a span whose owner may sleep for ever. */
 static void try_claim(struct bmm__span *span, uint64_t word)
 {
-    uint32_t count = BMM__REMOTE_COUNT(word);
-    if (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL) {
-        if (count == bmm__load_relaxed(&span->slot_count) &&
-            bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED))
-            release(NULL, span);
-    } else if (BMM__REMOTE_STATE(word) == BMM__REMOTE_OWNED && bmm__load_relaxed(&span->countdown) == count &&
-               bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED)) {
+    uint32_t bias = bmm__load_acquire(&span->bias); /* before countdown: see set_live */
+    if (BMM__REMOTE_STATE(word) == BMM__REMOTE_OWNED &&
+        bmm__load_relaxed(&span->countdown) + bias == BMM__REMOTE_COUNT(word) &&
+        bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED))
         bmm__span_close(span, true);
-    }
 }
 
 bool bmm__heap_sweep(unsigned count)
@@ -277,49 +305,29 @@ bool bmm__heap_sweep(unsigned count)
     return span == NULL;
 }
 
-/* Takes a full span over and frees the slot in it. */
-static void adopt(struct bmm__heap *heap, struct bmm__span *span, uint64_t word, struct bmm__slot_link *slot)
-{
-    begin(heap);
-    span->epoch = BMM__REMOTE_EPOCH(word) + 1;
-    span->heap = heap;
-    bmm__store_relaxed(&span->owner, heap->token);
-    uint32_t freed = splice(span, word) + 1;
-    slot->next = span->free;
-    span->free = slot;
-    bmm__store_relaxed(&span->countdown, span->slot_count - freed);
-    if (freed == span->slot_count)
-        release(heap, span);
-    else
-        list_append(heap, span);
-    end(heap);
-}
-
-static void free_remote(struct bmm__heap *heap, struct bmm__span *span, struct bmm__slot_link *slot)
+static void free_remote(struct bmm__span *span, struct bmm__slot_link *slot)
 {
     uint32_t index = bmm__span_index(span, (uintptr_t)slot - span->start);
-    uint64_t word = bmm__load_relaxed(&span->remote);
-    for (;;) {
-        if (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL && heap != NULL) {
-            uint64_t mine = (uint64_t)(BMM__REMOTE_EPOCH(word) + 1) << 32 | BMM__REMOTE_OWNED;
-            if (!bmm__cas_weak_acq_rel(&span->remote, &word, mine))
-                continue;
-            adopt(heap, span, word, slot);
-            return;
-        }
+    uint64_t word = bmm__load_relaxed(&span->remote), pushed;
+    do {
         bmm__store_relaxed(&slot->next, (struct bmm__slot_link *)(uintptr_t)BMM__REMOTE_HEAD(word)); /* NOLINT */
-        uint64_t pushed = ((uint64_t)(index + 1) << 16) | ((word & ~0xffff0000ull) + 4);
-        if (bmm__cas_weak_acq_rel(&span->remote, &word, pushed)) { /* release: the collector sees the link */
-            try_claim(span, pushed);
-            return;
-        }
+        pushed = ((uint64_t)(index + 1) << 16) | ((word & ~0xffff0000ull) + 4);
+        if (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL)
+            pushed = (pushed & ~(uint64_t)3) | BMM__REMOTE_OWNED;
+    } while (!bmm__cas_weak_acq_rel(&span->remote, &word, pushed)); /* release: the collector sees the link */
+    if (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL) {
+        struct bmm__span *first = bmm__load_relaxed(&span->heap->ready);
+        do
+            span->next = first;
+        while (!bmm__cas_weak_acq_rel(&span->heap->ready, &first, span));
     }
+    try_claim(span, pushed);
 }
 
 void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot)
 {
     if (heap == NULL || bmm__load_relaxed(&span->owner) != heap->token) {
-        free_remote(heap, span, slot);
+        free_remote(span, slot);
         return;
     }
     struct bmm__slot_link *link = slot;
@@ -339,7 +347,7 @@ static void retire_current(struct bmm__heap *heap, unsigned class_index)
     uint32_t live = span->extended;
     for (struct bmm__slot_link *slot = span->free; slot != NULL; slot = slot->next)
         live--;
-    bmm__store_relaxed(&span->countdown, live); /* before the state: from then on others compare with it */
+    set_live(span, live); /* before the state: from then on others compare with it */
     uint64_t word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_acq_rel(&span->remote, &word, word & ~(uint64_t)3))
         ;
@@ -374,6 +382,7 @@ bool bmm__heap_minimize(struct bmm__heap *heap)
 {
     bool has_released = false;
     begin(heap);
+    list_ready(heap);
     for (unsigned index = 0; index < BMM__HEAP_CLASS_COUNT; index++) {
         if (index % BMM__CLASS_COUNT == 0 && (heap->align_sets >> index / BMM__CLASS_COUNT & 1) == 0) {
             index += BMM__CLASS_COUNT - 1;

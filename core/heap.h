@@ -1,5 +1,5 @@
 /* A heap: a thread's set of spans. Per class one *current* span, from which malloc takes, and a list of *available*
- * ones; spans without a free slot belong to nobody (span.h).
+ * ones; full spans are in neither, and come back by a free of their own thread or by the ready stack (span.h).
  *
  *   bmm__heap (TLS) ─► heap ─ direct[size/16] ─► span ─► free ─► slot ─► slot       sizes up to 1 KiB
  *                            └ shown[class] ────► span                              classes above
@@ -38,12 +38,13 @@ struct bmm__heap {
     struct bmm__span *shown[BMM__CLASS_COUNT - BMM__DIRECT_CLASS_COUNT];
     uintptr_t token;
     void *client_state;
-    uint64_t slow_ms;       /* the last slow allocation while memory waited to be purged */
-    uint8_t is_busy;        /* H3 */
-    uint8_t is_hidden;      /* nothing is in direct and shown: the next allocations pass by the clock */
-    uint8_t is_pooled;      /* no thread has it; under the pool's lock */
-    uint16_t align_sets;    /* bit i: classes of alignment 16 << i were used */
-    struct bmm__heap *next; /* in the pool */
+    uint64_t slow_ms;        /* the last slow allocation while memory waited to be purged */
+    uint8_t is_busy;         /* H3 */
+    uint8_t is_hidden;       /* nothing is in direct and shown: the next allocations pass by the clock */
+    uint8_t is_pooled;       /* no thread has it; under the pool's lock */
+    uint16_t align_sets;     /* bit i: classes of alignment 16 << i were used */
+    struct bmm__span *ready; /* full spans that others freed into, through next; pushed with acq_rel, taken whole */
+    struct bmm__heap *next;  /* in the pool */
     struct bmm__heap *all_next;
     struct bmm__heap_class classes[BMM__HEAP_CLASS_COUNT];
 };
@@ -55,7 +56,7 @@ extern struct bmm__heap bmm__dead_heap;
 void bmm__heap_init(struct bmm__heap *heap, bool has_client);
 /* A slot of the class from the heap; NULL: out of memory. The heap is the caller's (or the caller holds its lock). */
 void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index);
-/* Gives a slot of a span of slots back; heap may be NULL (a thread that never allocated). */
+/* Gives a slot of a span of slots back; heap may be NULL (a thread that has none). */
 void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot);
 /* A local free has brought countdown to zero. */
 void bmm__heap_countdown_over(struct bmm__span *span);

@@ -4,7 +4,9 @@
 #include "core/atomic.h"
 #include "core/client.h"
 #include "core/os.h"
+#include "core/purge.h"
 #include "core/run_map.h"
+#include "core/size_class.h"
 
 #include <string.h>
 
@@ -69,6 +71,13 @@ static void note_room(const struct bmm__page_area *area)
         bmm__store_relaxed(&roomy, area->index);
 }
 
+/* The arena counts a whole area as in use; what is meant are its runs. */
+static void count_used(const struct bmm__page_area *area, uint32_t taken, uint32_t given)
+{
+    bmm__add_relaxed(&bmm__arena_used_bytes,
+                     ((size_t)taken << area->map.unit_shift) - ((size_t)given << area->map.unit_shift));
+}
+
 /* ---- areas ---- */
 
 /* A closed area's tables, or new ones; marked open and all in use. */
@@ -120,6 +129,7 @@ static struct bmm__page_area *open_area(void)
     area->map.start = span->start;
     bmm__store_release(&area->map.unit_count, page_count);
     bmm__run_map_give(&area->map, 0, page_count, !is_zero);
+    count_used(area, 0, page_count);
     note_room(area);
     return area;
 }
@@ -134,13 +144,14 @@ static void *take(struct bmm__page_area *area, uint32_t count, size_t align, boo
         return NULL;
     }
     enter_run(area, page, count, (uint8_t)__builtin_ctzll(align));
+    count_used(area, count, 0);
     *is_zero = dirty_count == 0;
     return address_of(area, page);
 }
 
 void *bmm__page_run_alloc(size_t size, size_t align, bool *is_zero)
 {
-    uint32_t count = pages_for(size), pages_min = pages_for(32769);
+    uint32_t count = pages_for(size), pages_min = pages_for(BMM__SLOT_BYTES_MAX + 1);
     for (;;) {
         uint32_t total = bmm__load_acquire(&area_count);
         bool is_first = true;
@@ -205,10 +216,13 @@ static bool leave_run(struct bmm__page_area *area, uintptr_t start, uint32_t *pa
 static void give(struct bmm__page_area *area, uint32_t page, uint32_t count)
 {
     size_t bytes = (size_t)count << area->map.unit_shift;
-    bool is_dirty = bmm__load_relaxed(&bmm__dirty_bytes) + bytes <= bmm__load_relaxed(&bmm__dirty_limit);
-    if (!is_dirty)
+    bool is_dirty = bmm__arena_may_keep(bytes);
+    if (!is_dirty) {
         bmm__os_purge(address_of(area, page), bytes);
+        bmm__purge_excess(bytes);
+    }
     bmm__run_map_give(&area->map, page, count, is_dirty);
+    count_used(area, 0, count);
     note_room(area);
 }
 
@@ -231,6 +245,8 @@ bool bmm__page_run_resize(struct bmm__span *span, void *start, size_t size)
     if (wanted > count && !bmm__run_map_take_at(&area->map, page + count, wanted - count, &dirty_count))
         return false;
     bmm__store_relaxed(&area->length[page], (uint16_t)wanted);
+    if (wanted > count)
+        count_used(area, wanted - count, 0);
     if (wanted < count)
         give(area, page + wanted, count - wanted);
     return true;
@@ -258,6 +274,7 @@ void *bmm__page_run_slide(struct bmm__span *span, void *start, size_t size)
     void *moved = address_of(area, page - left);
     memmove(moved, start, (size_t)count << area->map.unit_shift);
     enter_run(area, page - left, wanted, align_shift);
+    count_used(area, wanted - count, 0);
     return moved;
 }
 
@@ -275,6 +292,7 @@ static void close_if_empty(struct bmm__page_area *area)
         return;
     struct bmm__span *span = area->span;
     bmm__store_relaxed(&longest[area->index], 0);
+    count_used(area, page_count, 0);
     bmm__span_close(span, false);
     bmm__span_free(span);
     bmm__store_release(&area->is_open, 0);

@@ -15,7 +15,6 @@
 #define STEP_BYTES ((size_t)2 << 20) /* between two looks at the clock */
 #define SWEEP_SPANS 4096u
 #define PENDING_BYTES_MIN ((size_t)256 << 10)
-#define LIMIT_MIN ((size_t)32 << 20)
 
 static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_PURGE);
 static uint64_t next_ms; /* relaxed: only when to look */
@@ -23,20 +22,10 @@ static uint64_t next_ms; /* relaxed: only when to look */
 /* The rest is under lock. */
 static enum { SWEEP, PAGE_RUNS, ARENAS } phase; /* page runs before arenas: areas that end go there */
 static uint64_t pass_ms;                        /* when the running pass began */
-static size_t peak_bytes;
 
 bool bmm__purge_is_pending(void)
 {
     return bmm__load_relaxed(&bmm__dirty_bytes) > PENDING_BYTES_MIN;
-}
-
-/* U2: the peak is forgotten by a quarter at each pass. */
-static void adjust_limit(void)
-{
-    size_t used = bmm__load_relaxed(&bmm__arena_used_bytes);
-    peak_bytes -= peak_bytes / 4;
-    peak_bytes = used > peak_bytes ? used : peak_bytes;
-    bmm__store_relaxed(&bmm__dirty_limit, peak_bytes / 8 > LIMIT_MIN ? peak_bytes / 8 : LIMIT_MIN);
 }
 
 /* One step; true if the pass is complete. */
@@ -62,10 +51,8 @@ void bmm__purge_tick(void)
     uint64_t now = bmm__os_clock_coarse_ms();
     if (now < bmm__load_relaxed(&next_ms) || !bmm__lock_try(&lock))
         return;
-    if (phase == SWEEP && pass_ms + PASS_MS <= now) {
+    if (phase == SWEEP && pass_ms + PASS_MS <= now)
         pass_ms = now;
-        adjust_limit();
-    }
     size_t purged = 0;
     bool is_complete;
     uint64_t start_ns = bmm__os_clock_mono_ns();
@@ -76,6 +63,16 @@ void bmm__purge_tick(void)
     if (is_complete && next < pass_ms + PASS_MS)
         next = pass_ms + PASS_MS;
     bmm__store_relaxed(&next_ms, next);
+    bmm__lock_release(&lock);
+}
+
+void bmm__purge_excess(size_t bytes)
+{
+    size_t purged = 0;
+    if (!bmm__lock_try(&lock)) /* someone is at it */
+        return;
+    if (bmm__page_run_age(true, bytes, &purged))
+        bmm__arena_age(true, bytes, &purged);
     bmm__lock_release(&lock);
 }
 

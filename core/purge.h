@@ -8,12 +8,13 @@
  * that gave memory back and then allocates seldom is kept on the slow path until everything is given back (heap.c).
  *
  * Invariants: U1 a slice gives back about SLICE_BYTES and spends about SLICE_NS. U2 dirty memory above
- * bmm__dirty_limit (an eighth of the recent peak, at least 32 MiB) does not wait: arena.h, A2.
+ * what is in use and 64 MiB does not wait: arena.h, A2.
  */
 #ifndef BMM_PURGE_H
 #define BMM_PURGE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* There is enough that something should be done about it. */
@@ -21,6 +22,10 @@ bool bmm__purge_is_pending(void);
 
 /* Looks at the clock, and does a slice if it is time. */
 void bmm__purge_tick(void);
+
+/* bytes were given back because too much was kept already: as much again of what is kept goes, too, so that it follows
+ * what is in use down (U2). */
+void bmm__purge_excess(size_t bytes);
 
 /* Gives everything back at once. True if there was something. */
 bool bmm__purge_all(void);

@@ -8,12 +8,15 @@
 #include "core/page_run.h"
 #include "core/process.h"
 
+#include <string.h>
+
 static size_t granules_up(size_t size)
 {
     return (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
 }
 
-static bool resize_granules(struct bmm__span *span, size_t size)
+/* is_dirty: what is given back may have memory behind it. */
+static bool resize_granules(struct bmm__span *span, size_t size, bool is_dirty)
 {
     size_t whole = granules_up(size), old_bytes = span->span_bytes;
     uintptr_t old_end = span->start + old_bytes;
@@ -25,7 +28,7 @@ static bool resize_granules(struct bmm__span *span, size_t size)
         bmm__page_map_enter(old_end, whole - old_bytes, span); /* in the window, or in a leaf that is there: M1 */
     } else if (whole < old_bytes) {
         bmm__page_map_enter(span->start + whole, old_bytes - whole, NULL);
-        bmm__arena_free((void *)(span->start + whole), old_bytes - whole, true, span->is_moved != 0); /* NOLINT */
+        bmm__arena_free((void *)(span->start + whole), old_bytes - whole, is_dirty, span->is_moved != 0); /* NOLINT */
     }
     span->span_bytes = whole;
     return true;
@@ -39,31 +42,46 @@ bool bmm__core_resize(void *slot_start, size_t size)
     if (span->kind == BMM__SPAN_RUNS)
         return bmm__page_run_resize(span, slot_start, size);
     if (span->kind == BMM__SPAN_BIG)
-        return resize_granules(span, size);
+        return resize_granules(span, size, true);
     return size <= span->span_bytes;
+}
+
+/* The lowest place, if it has memory from its last user already; else one where there is room to grow for a while: what
+ * is not needed of it is given back at once, but likely to be free still when it is. */
+static struct bmm__span *open_place(size_t whole, size_t align, bool *is_zero)
+{
+    struct bmm__span *span = bmm__span_open(whole, align, BMM__SPAN_BIG, is_zero);
+    if (span == NULL || !*is_zero || whole * 2 > BMM__ARENA_RUN_MAX)
+        return span;
+    struct bmm__span *roomy = bmm__span_open(whole * 2, align, BMM__SPAN_BIG, is_zero);
+    if (roomy == NULL)
+        return span;
+    bmm__span_close(span, false);
+    bmm__span_free(span);
+    resize_granules(roomy, whole, !*is_zero);
+    return roomy;
 }
 
 /* To another span, of granules or a mapping: the pages change their addresses. */
 static void *move_granules(struct bmm__span *span, size_t size)
 {
     size_t align = (size_t)1 << span->align_shift, kept = span->span_bytes;
-    bool is_zero;
+    bool is_zero = true;
     if (size < kept) /* who shrinks a block by changing its addresses? */
         return NULL;
-    struct bmm__span *to = bmm__span_open(granules_up(size), align, BMM__SPAN_BIG, &is_zero);
+    struct bmm__span *to = open_place(granules_up(size), align, &is_zero);
     if (to == NULL)
         to = bmm__span_open_large(size, align);
     if (to == NULL)
         return NULL;
-    if (!bmm__os_move((void *)span->start, kept, (void *)to->start)) { /* NOLINT */
-        bmm__span_close(to, true);
-        bmm__span_free(to);
-        return NULL;
-    }
+    /* What lies in the new place would be lost by a move and have to be faulted in again: then copying is cheaper. */
+    bool is_moved = is_zero && bmm__os_move((void *)span->start, kept, (void *)to->start); /* NOLINT */
+    if (!is_moved)
+        memcpy((void *)to->start, (void *)span->start, kept); /* NOLINT */
     to->align_shift = span->align_shift;
-    to->is_moved = to->kind == BMM__SPAN_BIG;
+    to->is_moved = is_moved && to->kind == BMM__SPAN_BIG;
     void *moved = (void *)to->start; /* NOLINT */
-    bmm__span_close(span, false);
+    bmm__span_close(span, !is_moved);
     bmm__span_free(span);
     return moved;
 }

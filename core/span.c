@@ -35,6 +35,7 @@ static void clean(struct bmm__span *span)
     bmm__store_relaxed(&span->remote, (uint64_t)span->epoch << 32);
     bmm__store_relaxed(&span->owner, (uintptr_t)0);
     bmm__store_relaxed(&span->countdown, 0u);
+    bmm__store_relaxed(&span->bias, 0u);
     bmm__store_relaxed(&span->slot_count, 0u);
     bmm__store_relaxed(&span->free, NULL);
     bmm__store_relaxed(&span->side, NULL);

@@ -5,18 +5,20 @@
  *
  *   remote word:  [ epoch : 32 ][ index + 1 of the first freed slot : 16 ][ count : 14 ][ state : 2 ]
  *
- *   CURRENT ──all slots handed out──► FULL (nobody's) ──first free──► OWNED by whoever freed
- *      ▲                                                               │   │
- *      └───────────── its owner allocates from it again ──────────────┘   └─others freed every live slot──► CLAIMED:
- *                                                 memory has gone back, the descriptor waits for its owner
+ *   CURRENT ──all slots handed out──► FULL ──first free, by anyone──► OWNED ──others freed every live slot──► CLAIMED:
+ *      ▲                                                               │     memory has gone back, the descriptor
+ *      └────────────── its owner allocates from it again ──────────────┘     waits for its owner
+ *
+ * A span keeps its owner for life, so that what a thread allocates comes back to it whoever frees it. Who frees first
+ * into a full span of another thread tells the owner, by putting it on the owner's heap's ready stack.
  *
  * Invariants
- *  P1  Only the owner touches free, countdown, extended and the list links; others touch remote only.
- *  P2  countdown of an OWNED span is its live count; of a CURRENT one the local frees until the owner looks at the
- *      clock.
- *  P3  Whoever moves remote from FULL to OWNED owns the span; whoever moves it to CLAIMED, or finds all slots of a
- *      FULL span freed, gives its memory back. A span whose last two live slots are freed by its owner and another
- *      thread at the same instant is noticed by neither, but by the next bmm__heap_sweep.
+ *  P1  Only the owner touches free, countdown, bias, extended and the list links (next also: whoever moves remote from
+ *      FULL to OWNED, until the ready stack has it); others touch remote only.
+ *  P2  countdown + bias of a FULL or OWNED span is its live count, or more while the owner changes them; countdown of a
+ *      CURRENT one is the local frees until the owner looks at the clock, of a FULL one 1.
+ *  P3  Whoever moves remote to CLAIMED gives the memory back. A span whose last two live slots are freed by its owner
+ *      and another thread at the same instant is noticed by neither, but by the next bmm__heap_sweep.
  *  P4  A descriptor's memory is never used for anything but descriptors, so a stale pointer to one can be read.
  *  P5  The epoch grows whenever the remote list is taken over and when a descriptor is used anew, so that a claim
  *      decided on an old word cannot succeed on a later one that looks alike.
@@ -40,7 +42,7 @@ struct bmm__page_area;
 
 struct bmm__span {
     /* The owner's line: all that malloc and free of the owner touch. */
-    uintptr_t owner;             /* token; written by the owner, read by all: relaxed, decides only "mine or not" */
+    uintptr_t owner;             /* token; constant while the span is open: decides "mine or not" */
     struct bmm__slot_link *free; /* local list */
     uint32_t countdown;          /* local frees until something must happen */
     uint32_t slot_bytes;         /* 0: no slots */
@@ -54,6 +56,7 @@ struct bmm__span {
     uint8_t is_listed;    /* in the owner's available list */
     uint8_t is_moved;     /* something was moved there by bmm__os_move */
     uint32_t epoch;       /* of remote; the owner's copy (P5) */
+    uint32_t bias;        /* of countdown (P2); release when it becomes 0, acquire by who claims */
 
     /* Everybody's line. */
     uint64_t remote __attribute__((aligned(64))); /* see above; release when pushed, acquire when taken */
