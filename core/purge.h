@@ -7,8 +7,8 @@
  * A thread comes by when it opens, empties or refills a span, and every 65 536th local free of a current span; and one
  * that gave memory back and then allocates seldom is kept on the slow path until everything is given back (heap.c).
  *
- * Invariants: U1 a slice gives back about SLICE_BYTES and spends about SLICE_NS. U2 dirty memory above
- * what is in use and 64 MiB does not wait: arena.h, A2.
+ * Invariants: U1 a slice gives back about SLICE_BYTES and spends about SLICE_NS. U2 dirty memory beyond
+ * as much as is in use and 64 MiB does not wait: arena.h, A2.
  */
 #ifndef BMM_PURGE_H
 #define BMM_PURGE_H
