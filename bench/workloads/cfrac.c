@@ -8,8 +8,8 @@
 
 enum { NUMBERS, BITS };
 static struct bench_parameter parameters[] = {
-    [NUMBERS] = { "numbers", 10, 1 },
-    [BITS] = { "bits", 40, 0 },
+    [NUMBERS] = { "numbers", 25, 1 },
+    [BITS] = { "bits", 36, 0 },
     { NULL, 0, 0 },
 };
 
