@@ -81,15 +81,27 @@ uint64_t bmm__os_process_birth(void)
 void bmm__os_write_error(const char *text, size_t bytes)
 {
     int saved_errno = errno;
+    /* stderr may be a file at its limit, or a pipe that nobody reads: the signal for that is taken away before the
+     * program can die of it. */
+    sigset_t refusals, before;
+    sigemptyset(&refusals);
+    sigaddset(&refusals, SIGXFSZ);
+    sigaddset(&refusals, SIGPIPE);
+    sigprocmask(SIG_BLOCK, &refusals, &before);
     while (bytes != 0) {
         long written = syscall(SYS_write, 2, text, bytes);
         if (written < 0 && errno == EINTR)
             continue;
+        if (written < 0 && (errno == EFBIG || errno == EPIPE)) {
+            static const struct timespec at_once = { 0, 0 };
+            sigtimedwait(&refusals, NULL, &at_once);
+        }
         if (written <= 0)
             break;
         text += written;
         bytes -= (size_t)written;
     }
+    sigprocmask(SIG_SETMASK, &before, NULL);
     errno = saved_errno;
 }
 

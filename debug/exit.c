@@ -9,6 +9,7 @@
 #include "error.h"
 #include "options.h"
 #include "process.h"
+#include "sandbox.h"
 #include "thread.h"
 
 #include "core/os.h"
@@ -72,6 +73,11 @@ static void report(void)
         return; /* the manager makes it; a child without one has said its errors at once */
     const char *path = bmm__recorder_path();
     bool is_wanted = bmm__options.wants_summary || bmm__options.report_count != 0;
+    if (bmm__sandbox_is_closed()) { /* no other process may be started, and no file touched */
+        if (is_wanted && path != NULL)
+            say_where(path);
+        return;
+    }
     bmm__os_error_restore();
     if (is_wanted && path == NULL)
         say_no_recorder();

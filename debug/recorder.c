@@ -1,6 +1,8 @@
 /* See recorder.h. Knows nothing of what is in a chunk. */
 #include "recorder_state.h"
 
+#include "sandbox.h"
+
 #include "core/assert.h"
 #include "core/client.h"
 #include "core/lock.h"
@@ -11,6 +13,7 @@
 
 #define STEP_BYTES_MIN ((uint64_t)128 << 10) /* a build has thousands of short processes, each with its file */
 #define STEP_BYTES_MAX ((uint64_t)32 << 20)
+#define ROOM_BYTES ((uint64_t)4 << 20) /* for all that comes after a seccomp filter */
 
 _Static_assert(sizeof(struct bmm_snapshot_header) <= BMM_SNAPSHOT_HEADER_BYTES, "the header has its own page");
 _Static_assert(BMM_SNAPSHOT_CHUNKS_OFFSET + BMM_SNAPSHOT_CHUNKS_MAX * sizeof(struct bmm_snapshot_chunk) <=
@@ -76,7 +79,7 @@ static int reopen(void)
 
 static bool grow_to(uint64_t end)
 {
-    if (end > bmm__recorder.reserved)
+    if (end > bmm__recorder.reserved || bmm__sandbox_is_closed())
         return false;
     uint64_t step = bmm__recorder.mapped / 4;
     step = step < STEP_BYTES_MIN ? STEP_BYTES_MIN : step > STEP_BYTES_MAX ? STEP_BYTES_MAX : step;
@@ -93,6 +96,17 @@ static bool grow_to(uint64_t end)
                                                      bmm__recorder.mapped); /* the last bytes of a full disk */
     bmm__os_file_close(file);
     return is_grown;
+}
+
+void bmm__recorder_make_room(void)
+{
+    int saved_errno = errno;
+    bmm__lock_take(&bmm__recorder.lock);
+    uint64_t wanted = bmm__recorder.used + ROOM_BYTES;
+    if (bmm__recorder.has_file && wanted > bmm__recorder.mapped)
+        grow_to(wanted < bmm__recorder.reserved ? wanted : bmm__recorder.reserved);
+    bmm__lock_release(&bmm__recorder.lock);
+    errno = saved_errno;
 }
 
 /* ---- chunks ---- */
