@@ -15,7 +15,8 @@
 #include <stdint.h>
 
 enum bmm__lock_rank {
-    BMM__RANK_CLIENT = 10, /* debug: above everything of core */
+    BMM__RANK_CLIENT = 10,  /* debug: above everything of core */
+    BMM__RANK_MODULES = 19, /* debug: modules and the stack depot, which call the recorder */
     BMM__RANK_RECORDER = 20,
     BMM__RANK_LATE_HEAP = 30, /* the shared heap of threads that have none */
     BMM__RANK_HEAP_POOL = 31,

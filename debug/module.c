@@ -29,7 +29,7 @@ static struct known known[KNOWN_MAX];
 static uintptr_t known_start[KNOWN_MAX]; /* again, densely: this is what is searched */
 static uint32_t known_count;             /* release after the entry (M1), acquire by who searches */
 static uint32_t load_count = 1;
-static struct bmm__lock log_lock = BMM__LOCK_INIT(BMM__MODULE_RANK);
+static struct bmm__lock log_lock = BMM__LOCK_INIT(BMM__RANK_MODULES);
 
 static uint8_t *log_at; /* the rest is under log_lock */
 static size_t log_left;

@@ -21,8 +21,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { BMM__MODULE_RANK = 19 }; /* of the locks of modules and depot: they call the recorder (BMM__RANK_RECORDER) */
-
 struct bmm__module {
     uintptr_t start, end;              /* address range [start, end) */
     uintptr_t bias;                    /* address in memory - address in the file */

@@ -38,7 +38,7 @@ static uint32_t next_id = 1;
 static uint32_t first_heads[1u << GENERATION_BITS(0)];
 static uint32_t *heads[GENERATIONS] = { first_heads };
 static uint32_t generation_count = 1; /* release after the heads */
-static struct bmm__lock lock = BMM__LOCK_INIT(BMM__MODULE_RANK);
+static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_MODULES);
 
 /* ---- where an id is ---- */
 

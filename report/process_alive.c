@@ -33,16 +33,27 @@ static int has_mapped(uint32_t pid, const char *name)
     return found;
 }
 
-bool bmm__snapshot_is_alive(const char *path)
+static bool read_header(const char *path, struct bmm_snapshot_header *header)
 {
-    struct bmm_snapshot_header header;
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0)
         return false;
-    ssize_t bytes = read(file, &header, sizeof header);
+    ssize_t bytes = read(file, header, sizeof *header);
     close(file);
-    if (bytes != (ssize_t)sizeof header || header.state != BMM_SNAPSHOT_RUNNING || header.pid == 0 ||
-        header.pid > INT32_MAX)
+    return bytes == (ssize_t)sizeof *header && header->pid != 0 && header->pid <= INT32_MAX;
+}
+
+bool bmm__snapshot_is_finished(const char *path)
+{
+    struct bmm_snapshot_header header;
+    return read_header(path, &header) && header.state == BMM_SNAPSHOT_EXITED && kill((pid_t)header.pid, 0) != 0 &&
+           errno == ESRCH;
+}
+
+bool bmm__snapshot_is_alive(const char *path)
+{
+    struct bmm_snapshot_header header;
+    if (!read_header(path, &header) || header.state != BMM_SNAPSHOT_RUNNING)
         return false;
     if (kill((pid_t)header.pid, 0) != 0 && errno != EPERM)
         return false;

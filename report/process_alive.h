@@ -8,4 +8,8 @@
  * header and is no zombie. A snapshot of another machine, or of a pid that was used again, is not alive. */
 bool bmm__snapshot_is_alive(const char *path);
 
+/* True if the process has run its exit hook and is gone: the snapshot does not change any more. Never true of one that
+ * was killed: in a pid namespace of its own it may live under another number than we see. */
+bool bmm__snapshot_is_finished(const char *path);
+
 #endif

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,6 +58,21 @@ static void restore(const struct dispositions *before)
     sigprocmask(SIG_SETMASK, &before->mask, NULL);
 }
 
+#define MEANWHILE_MS 50 /* 1000 processes a second, of two images each, are 100 recorders */
+
+/* Returns when the child has ended, or at once where its end cannot be seen without waiting for it. */
+static void watch(const struct bmm__child *child)
+{
+    int process = child->meanwhile != NULL ? (int)syscall(SYS_pidfd_open, child->pid, 0) : -1;
+    struct pollfd end = { .fd = process, .events = POLLIN };
+    int count;
+    while (process >= 0 && ((count = poll(&end, 1, MEANWHILE_MS)) == 0 || (count < 0 && errno == EINTR)))
+        if (count == 0)
+            child->meanwhile(child->context, child->pid);
+    if (process >= 0)
+        close(process);
+}
+
 bool bmm__child_run(struct bmm__child *child, const char *path, char **arguments, char **environment,
                     struct bmm__why *why)
 {
@@ -82,6 +99,8 @@ bool bmm__child_run(struct bmm__child *child, const char *path, char **arguments
         while ((bytes = read(channel[0], &reason, sizeof reason)) < 0 && errno == EINTR)
             ;
     close(channel[0]);
+    if (child->pid > 0 && bytes == 0)
+        watch(child);
     while (child->pid > 0 && waitpid(child->pid, &child->wait_status, 0) < 0 && errno == EINTR)
         ;
     child_pid = 0;

@@ -12,7 +12,9 @@
 
 struct bmm__child {
     pid_t pid;
-    int wait_status; /* of waitpid */
+    int wait_status;                             /* of waitpid */
+    void (*meanwhile)(void *context, pid_t pid); /* called some 20 times a second while it runs; NULL: nothing to do */
+    void *context;
 };
 
 /* Starts path with arguments (arguments[0] as the user wrote it) and environment, and waits for its end. False: it

@@ -97,20 +97,29 @@ static int verdict(const struct bmm__report *report, const struct request *reque
     bmm__child_end_like(child);
 }
 
+static void sweep(void *collector, pid_t main_pid)
+{
+    bmm__collector_sweep(collector, main_pid);
+}
+
 static int run_in(const struct request *request, const struct bmm__place *place, const char *path,
                   struct bmm__child *child)
 {
     struct bmm__why why;
+    struct bmm__collector *collector = bmm__collector_make(place->path);
+    child->meanwhile = sweep;
+    child->context = collector;
     if (!bmm__child_run(child, path, request->command, environ, &why)) {
         bmm__place_remove(place);
         return bmm__refuse("cannot check %s: %s", request->command[0], why.text);
     }
     signal(SIGPIPE, SIG_IGN); /* nobody may read our stderr any more; the reports are to be written all the same */
-    struct bmm__report *report = bmm__collect(&(struct bmm__collect){ .directory = place->path,
-                                                                      .main_pid = child->pid,
-                                                                      .main_wait_status = child->wait_status,
-                                                                      .mode = request->mode,
-                                                                      .command = request->command });
+    struct bmm__report *report =
+        bmm__collector_finish(collector, &(struct bmm__collect){ .directory = place->path,
+                                                                 .main_pid = child->pid,
+                                                                 .main_wait_status = child->wait_status,
+                                                                 .mode = request->mode,
+                                                                 .command = request->command });
     if (!request->is_quiet || report->error_count > 0 || !report->check.ran)
         bmm__summary(report, stderr, request->is_all, request->is_contents);
     if (!write_reports(report, request)) {
