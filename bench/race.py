@@ -137,7 +137,7 @@ FIGURES = ("wall_ns", "user_us", "system_us", "resident_kib", "faults", "faults_
 
 
 def run(workload, library, command=None, seconds=120, work=None, environment=None):
-    """Runs it once, by build/…/bench/measure. The figures are {"seconds", "cpu_seconds", "resident_kib", "faults",
+    """Runs it once, by the measure program. The figures are {"seconds", "cpu_seconds", "resident_kib", "faults",
     "switches", "switches_forced", "checksum", "values": {name: number}}, or {"failed": why}."""
     command = list(command or workload.command)
     if work and workload.is_ours:
