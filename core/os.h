@@ -54,6 +54,10 @@ bool bmm__os_move(void *from, size_t bytes, void *to);
 /* As purge, for pages that something was moved to: they become again what their neighbours are. */
 void bmm__os_purge_moved(void *start, size_t bytes);
 
+/* True if the bytes (1 to 8, within one aligned word) can be read. One system call, which changes nothing; callable
+ * in signal handlers and with any stack. */
+bool bmm__os_can_read(const void *start, size_t bytes);
+
 uint64_t bmm__os_memory_bytes(void); /* of the machine; 0: unknown */
 
 /* A committed OS page that reads as zero in a forked child. NULL where the system has no such thing. */

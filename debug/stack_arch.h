@@ -73,20 +73,6 @@ static inline void bmm__arch_read_context(uintptr_t sp, uintptr_t registers[BMM_
         registers[dwarf_number[i]] = saved[i];
 }
 
-/* rt_sigprocmask with a senseless `how` copies the set in first, and so says EFAULT for what cannot be read. Chosen
- * because every sandbox allows it, it touches no descriptor and changes nothing. */
-static inline long bmm__arch_probe(const void *address)
-{
-    long result;
-    register const void *old __asm__("rdx") = 0;
-    register long bytes __asm__("r10") = 8;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(14L), "D"(-1L), "S"(address), "r"(old), "r"(bytes)
-                     : "rcx", "r11", "memory");
-    return result;
-}
-
 #else
 #error "unwinding knows x86-64: add a section to stack_arch.h"
 #endif

@@ -5,11 +5,10 @@
 #include "stack_arch.h"
 
 #define GROW_PAGES_MAX 16384 /* one frame that is larger ends the walk; probing it page by page would be noticed */
-#define ERROR_FAULT 14       /* EFAULT, without errno.h's errno */
 
 bool bmm__range_is_readable(uintptr_t address)
 {
-    return bmm__arch_probe((const void *)(address & ~(uintptr_t)7)) != -ERROR_FAULT;
+    return bmm__os_can_read((const void *)(address & ~(uintptr_t)7), 8);
 }
 
 void bmm__range_begin(struct bmm__stack_range *range, uintptr_t sp)

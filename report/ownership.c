@@ -181,6 +181,14 @@ bool bmm__hands_over(const char *libc_function)
            NULL;
 }
 
+/* Inner functions of libc whose blocks it keeps, whoever called it how: setenv ends in a jump to the first, and so is in
+ * no stack; getaddrinfo fills the second's cache. Known by name only where libc's symbols are at hand. */
+static bool is_keeper(const struct bmm__frame *frame)
+{
+    return frame->role == BMM_ROLE_LIBC && frame->export == NULL && frame->function != NULL &&
+           (strcmp(frame->function, "__add_to_environ") == 0 || strcmp(frame->function, "__check_pf") == 0);
+}
+
 static bool is_start(const struct bmm__frame *frame)
 {
     return frame->function != NULL && strcmp(frame->function, "_start") == 0;
@@ -212,6 +220,8 @@ bool bmm__stack_is_runtime(const struct bmm__stack *stack)
         const struct bmm__frame *frame = stack->frames[end];
         /* A stream's buffer goes with the stream; those of stdin and stdout are never freed. */
         if (frame->export != NULL && strstr(frame->export, "_doallocate") != NULL)
+            return true;
+        if (is_keeper(frame))
             return true;
         is_loader_inside |= frame->role == BMM_ROLE_LOADER;
     }

@@ -134,7 +134,7 @@ struct bmm_snapshot_span {
     uint64_t slot_bytes;
     uint32_t slot_count;
     uint32_t kind;          /* enum bmm_span_kind */
-    uint64_t mirror_offset; /* of slot_count struct bmm_snapshot_mirror in the file */
+    uint64_t mirror_offset; /* of slot_count struct bmm_snapshot_mirror in the file; a multiple of 8 */
 };
 enum bmm_span_kind {
     BMM_SPAN_SLOTS = 1, /* slots of one size class */

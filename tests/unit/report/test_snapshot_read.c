@@ -134,6 +134,9 @@ Test(snapshot, what_is_wrong_is_named)
         ((struct bmm_snapshot_span *)(void *)(bytes + chunk_of(bytes, BMM_CHUNK_SPANS)->offset))->mirror_offset =
             count - 16,
         "lie outside the file (S2)");
+    EXPECT_REFUSED(
+        ((struct bmm_snapshot_span *)(void *)(bytes + chunk_of(bytes, BMM_CHUNK_SPANS)->offset))->mirror_offset += 4,
+        "(S2)");
     EXPECT_REFUSED(((struct bmm_snapshot_module *)(void *)(bytes + chunk_of(bytes, BMM_CHUNK_MODULES)->offset))->bytes =
                        4,
                    "record of 4 bytes");
