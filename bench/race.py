@@ -71,7 +71,7 @@ class Workload:
         words = shlex.split(head)
         self.name, self.line = words[0], line
         self.is_apart = self.is_inner = False
-        self.input = self.folder = self.time = self.rate = self.lacks = None
+        self.input = self.folder = self.time = self.rate = None
         self.scale, self.environment = 1.0, {}
         for option in words[1:]:
             key, _, value = option.partition("=")
@@ -89,7 +89,7 @@ class Workload:
                 self.environment[name] = text
             elif key == "scale":
                 self.scale = float(value)
-            elif key in ("time", "rate", "lacks"):
+            elif key in ("time", "rate"):
                 setattr(self, key, value)
             else:
                 stop(f"unknown option {option} of workload {self.name}")
