@@ -58,7 +58,7 @@ static void restore(const struct dispositions *before)
     sigprocmask(SIG_SETMASK, &before->mask, NULL);
 }
 
-#define MEANWHILE_MS 50 /* 1000 processes a second, of two images each, are 100 recorders */
+#define MEANWHILE_MS 50 /* how long the recorder of a process that has ended may stay */
 
 /* Returns when the child has ended, or at once where its end cannot be seen without waiting for it. */
 static void watch(const struct bmm__child *child)
