@@ -215,4 +215,7 @@ def machine():
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     release = os.uname()
     libc = os.confstr("CS_GNU_LIBC_VERSION")
-    return f"{cpu[1] if cpu else release.machine}, {os.cpu_count()} processors, {release.sysname} {release.release}, {libc}"
+    huge = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    pages = re.search(r"\[(\w+)\]", huge.read_text())[1] if huge.exists() else "unknown"
+    return (f"{cpu[1] if cpu else release.machine}, {os.cpu_count()} processors, {release.sysname} {release.release}, "
+            f"{libc}, transparent huge pages: {pages}")
