@@ -137,12 +137,12 @@ FIGURES = ("wall_ns", "user_us", "system_us", "resident_kib", "faults", "faults_
 
 
 def run(workload, library, command=None, seconds=120, work=None, environment=None):
-    """Runs it once, by build/…/bench/measure. The figures are {"seconds", "cpu_seconds", "resident_kib", "faults",
+    """Runs it once, by measure.c. The figures are {"seconds", "cpu_seconds", "resident_kib", "faults",
     "switches", "switches_forced", "checksum", "values": {name: number}}, or {"failed": why}."""
     command = list(command or workload.command)
     if work and workload.is_ours:
         command.append(f"work={work}")
-    result = OUT / "scratch/result"
+    result = OUT / f"scratch/result-{os.getpid()}"
     preload = str(library or "")
     variables = dict(os.environ, **workload.environment, **(environment or {}))
     if workload.is_inner:
@@ -152,6 +152,7 @@ def run(workload, library, command=None, seconds=120, work=None, environment=Non
                               stdin=source, capture_output=True, env=variables, cwd=workload.folder)
     out = done.stdout.decode(errors="replace")
     numbers = dict(zip(FIGURES, map(int, result.read_text().split())))
+    result.unlink()
     status = numbers["status"]
     if status:
         signal = status & 127
