@@ -65,13 +65,19 @@ def dots(rows, title, ours):
     """rows: name → {library: ratio to the best of the row}."""
     names = list(dict.fromkeys(name for of in rows.values() for name in of))
     colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-    left, top, step, width = 170, 60, 22, 900
+    left, step, width = 170, 22, 900
+    places, place, legend_y = {}, left, 20
+    for name in names:
+        if place + 20 + 7 * len(name) > width:
+            place, legend_y = left, legend_y + 20
+        places[name] = (place, legend_y)
+        place += 34 + 7 * len(name)
+    top = legend_y + 40
     height = top + step * len(rows) + 50
     x = Axis([1.0, 1.5, *(v for of in rows.values() for v in of.values())], left, width - 20)
-    parts, place = [], left
-    for name in names:
-        parts += [dot(place, 20, colour[name], name == ours, name), text(place + 10, 24, name)]
-        place += 34 + 7 * len(name)
+    parts = []
+    for name, (a, b) in places.items():
+        parts += [dot(a, b, colour[name], name == ours, name), text(a + 10, b + 4, name)]
     for tick in x.ticks:
         parts += [line(x.at(tick), top - 14, x.at(tick), height - 40), text(x.at(tick), height - 24, f"{tick:g}", "middle")]
     for i, (row, of) in enumerate(rows.items()):

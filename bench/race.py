@@ -137,12 +137,12 @@ FIGURES = ("wall_ns", "user_us", "system_us", "resident_kib", "faults", "faults_
 
 
 def run(workload, library, command=None, seconds=120, work=None, environment=None):
-    """Runs it once, by the measure program. The figures are {"seconds", "cpu_seconds", "resident_kib", "faults",
+    """Runs it once, by measure.c. The figures are {"seconds", "cpu_seconds", "resident_kib", "faults",
     "switches", "switches_forced", "checksum", "values": {name: number}}, or {"failed": why}."""
     command = list(command or workload.command)
     if work and workload.is_ours:
         command.append(f"work={work}")
-    result = OUT / "scratch/result"
+    result = OUT / f"scratch/result-{os.getpid()}"
     preload = str(library or "")
     variables = dict(os.environ, **workload.environment, **(environment or {}))
     if workload.is_inner:
@@ -152,6 +152,7 @@ def run(workload, library, command=None, seconds=120, work=None, environment=Non
                               stdin=source, capture_output=True, env=variables, cwd=workload.folder)
     out = done.stdout.decode(errors="replace")
     numbers = dict(zip(FIGURES, map(int, result.read_text().split())))
+    result.unlink()
     status = numbers["status"]
     if status:
         signal = status & 127
@@ -215,4 +216,7 @@ def machine():
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     release = os.uname()
     libc = os.confstr("CS_GNU_LIBC_VERSION")
-    return f"{cpu[1] if cpu else release.machine}, {os.cpu_count()} processors, {release.sysname} {release.release}, {libc}"
+    huge = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    pages = re.search(r"\[(\w+)\]", huge.read_text())[1] if huge.exists() else "unknown"
+    return (f"{cpu[1] if cpu else release.machine}, {os.cpu_count()} processors, {release.sysname} {release.release}, "
+            f"{libc}, transparent huge pages: {pages}")
