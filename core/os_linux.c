@@ -133,9 +133,9 @@ void bmm__os_purge_moved(void *start, size_t bytes)
  * because every sandbox allows it, it touches no descriptor and changes nothing. */
 bool bmm__os_can_read(const void *start, size_t bytes)
 {
-    (void)bytes; /* they share a page with the word that is asked for */
+    (void)bytes; /* they share a page with the word that is asked for, which is not NULL: that would mean no set */
     int saved_errno = errno;
-    const void *word = (const void *)((uintptr_t)start & ~(uintptr_t)7);
+    const void *word = (const void *)(((uintptr_t)start | 8) & ~(uintptr_t)7);
     bool is_readable = syscall(SYS_rt_sigprocmask, -1, word, NULL, 8) != -1 || errno != EFAULT;
     errno = saved_errno;
     return is_readable;
