@@ -1,12 +1,5 @@
-/* Every C++ operator new and delete but the nothrow ones (override_cxx_nothrow.c), by its mangled name. Weak, so that a
- * program linked with the static archive may bring its own.
- *
- * An operator that the program did not replace forwards to the one it did, as the standard says of the default ones:
- *
- *   new[] ──► new                sized delete[] ──► delete[] ──► delete ◄── sized delete      the same with alignment
- *
- * As soon as the program replaced any of them a kind says nothing any more, and all pass as malloc.
- */
+/* Every C++ operator new and delete but the nothrow forms of new, by its mangled name. See override_cxx.h. */
+#define _GNU_SOURCE
 #include "core/override_cxx.h"
 
 #include "core/entry.h"
@@ -14,157 +7,149 @@
 
 #include "brainmm/snapshot.h"
 
-#define OPERATOR __attribute__((visibility("default"), weak))
+#include <string.h>
 
-/* Of libstdc++, if it is there. */
+/* Of the C++ runtime, if it is there. */
 void (*_ZSt15get_new_handlerv(void))(void) __attribute__((weak));
 _Noreturn void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 
-static struct bmm__cxx_replaced replaced; /* set before the program's first constructor */
+/* ---- out of memory ---- */
 
-static void *failed(size_t size, size_t align, unsigned kind)
+typedef void (*new_handler)(void);
+
+static new_handler current_handler(const void *caller)
 {
-    for (;;) {
-        void (*handler)(void) = _ZSt15get_new_handlerv != NULL ? _ZSt15get_new_handlerv() : NULL;
-        if (handler == NULL)
-            break;
-        handler();
-        void *p = bmm__alloc_slow(size, align, false, kind);
-        if (p != NULL)
-            return p;
+    new_handler (*get)(void) = _ZSt15get_new_handlerv;
+    if (get == NULL) {
+        void *found = bmm__cxx_runtime("_ZSt15get_new_handlerv", caller);
+        memcpy(&get, &found, sizeof get);
     }
-    if (_ZSt17__throw_bad_allocv != NULL)
-        _ZSt17__throw_bad_allocv();
+    return get != NULL ? get() : NULL;
+}
+
+static _Noreturn void throw_bad_alloc(const void *caller)
+{
+    void (*throw)(void) = _ZSt17__throw_bad_allocv;
+    if (throw == NULL) {
+        void *found = bmm__cxx_runtime("_ZSt17__throw_bad_allocv", caller);
+        memcpy(&throw, &found, sizeof throw);
+    }
+    if (throw != NULL)
+        throw();
     bmm__os_abort();
 }
 
-static inline void *new_block(size_t size, unsigned kind)
+/* As the standard has it: the handler makes room, throws, or ends the program; without one, std::bad_alloc. */
+__attribute__((noinline, cold)) static void *bmm__new_retry(size_t size, size_t align, unsigned kind,
+                                                            const void *caller)
 {
-    if (BMM__UNLIKELY(replaced.has_any)) {
-        if (replaced.new_one != NULL && kind == BMM_KIND_NEW_ARRAY)
-            return replaced.new_one(size);
-        kind = BMM_KIND_MALLOC;
+    void *p = NULL;
+    while (p == NULL) {
+        new_handler handler = current_handler(caller);
+        if (handler == NULL)
+            throw_bad_alloc(caller);
+        handler();
+        p = bmm__alloc_slow(size, align, false, kind);
     }
+    return p;
+}
+
+/* ---- the operators ---- */
+
+/* Inside bmm__: a report knows the allocator's own frames by it, in a program linked with the archive, too. */
+
+static inline __attribute__((always_inline)) void *bmm__heap_new(size_t size, unsigned kind)
+{
     void *p = bmm__alloc(size, kind);
-    return BMM__LIKELY(p != NULL) ? p : failed(size, 16, kind);
+    return BMM__LIKELY(p != NULL) ? p : bmm__new_retry(size, 16, kind, __builtin_return_address(0));
 }
 
-static inline void *new_aligned(size_t size, size_t align, unsigned kind)
+static inline __attribute__((always_inline)) void *bmm__heap_new_aligned(size_t size, size_t align, unsigned kind)
 {
-    if (BMM__UNLIKELY(replaced.has_any)) {
-        if (replaced.new_aligned != NULL && kind == BMM_KIND_NEW_ARRAY_ALIGNED)
-            return replaced.new_aligned(size, align);
-        kind = BMM_KIND_MALLOC;
-    }
     void *p = bmm__alloc_slow(size, align, false, kind);
-    return p != NULL ? p : failed(size, align, kind);
+    return BMM__LIKELY(p != NULL) ? p : bmm__new_retry(size, align, kind, __builtin_return_address(0));
 }
 
-/* True if the default operator ends in one of the program's. */
-static bool forward_delete(void *p, size_t size, size_t align, unsigned kind)
+/* Behind the single operators of a family that is not whole: the heap, told no kind, no size and no alignment. */
+__attribute__((noinline)) static void *bmm__untold_new(size_t size)
 {
-    bool is_sized = size != SIZE_MAX, is_array = kind == BMM_KIND_NEW_ARRAY || kind == BMM_KIND_NEW_ARRAY_ALIGNED;
-    if (align == 0) {
-        void (*next)(void *) = is_array && is_sized ? replaced.delete_array : NULL;
-        if (next == NULL && (is_array || is_sized))
-            next = replaced.delete_one;
-        if (next != NULL)
-            next(p);
-        return next != NULL;
+    return bmm__heap_new(size, BMM_KIND_MALLOC);
+}
+
+__attribute__((noinline)) static void *bmm__untold_new_aligned(size_t size, size_t align)
+{
+    return bmm__heap_new_aligned(size, align, BMM_KIND_ALIGNED);
+}
+
+__attribute__((noinline)) static void bmm__untold_delete(void *p)
+{
+    bmm__free(p, SIZE_MAX, 0, BMM_KIND_MALLOC);
+}
+
+__attribute__((noinline)) static void bmm__untold_delete_aligned(void *p, size_t align)
+{
+    (void)align;
+    bmm__free(p, SIZE_MAX, 0, BMM_KIND_MALLOC);
+}
+
+/* An operator: what it does when its family is whole, and otherwise. The asking stands apart, so that it costs the
+ * fast path nothing but a test. */
+#define NEW(family, name, parameters, arguments, whole, otherwise) \
+    __attribute__((noinline, cold)) static void *bmm__ask##name parameters \
+    { \
+        return bmm__family_ask(family) ? (whole) : (otherwise); \
+    } \
+    BMM__OPERATOR void *name parameters \
+    { \
+        return bmm__family_is_whole(family) ? (whole) : bmm__ask##name arguments; \
     }
-    void (*next)(void *, size_t) = is_array && is_sized ? replaced.delete_array_aligned : NULL;
-    if (next == NULL && (is_array || is_sized))
-        next = replaced.delete_aligned;
-    if (next != NULL)
-        next(p, align);
-    return next != NULL;
-}
+#define DELETE(family, name, parameters, arguments, whole, otherwise) \
+    __attribute__((noinline, cold)) static void bmm__ask##name parameters \
+    { \
+        bmm__family_ask(family) ? (whole) : (otherwise); \
+    } \
+    BMM__OPERATOR void name parameters \
+    { \
+        bmm__family_is_whole(family) ? (whole) : bmm__ask##name arguments; \
+    }
 
-/* size SIZE_MAX, align 0: not given. */
-static inline void delete_block(void *p, size_t size, size_t align, unsigned kind)
-{
-    if (BMM__LIKELY(!replaced.has_any))
-        bmm__free(p, size, align, kind);
-    else if (!forward_delete(p, size, align, kind))
-        bmm__free(p, SIZE_MAX, 0, BMM_KIND_MALLOC);
-}
+/* All of one letter. next_…: what stands behind the plain ones: the heap for the single, the single for the arrays. */
+#define DEFINE_OPERATORS(n, d, KIND, KIND_ALIGNED, next_new, next_delete, next_new_aligned, next_delete_aligned) \
+    NEW(KIND, _Zn##n##m, (size_t size), (size), bmm__heap_new(size, KIND), next_new(size)) \
+    NEW(KIND_ALIGNED, _Zn##n##mSt11align_val_t, (size_t size, size_t align), (size, align), \
+        bmm__heap_new_aligned(size, align, KIND_ALIGNED), next_new_aligned(size, align)) \
+    DELETE(KIND, _Zd##d##Pv, (void *p), (p), bmm__free(p, SIZE_MAX, 0, KIND), next_delete(p)) \
+    DELETE(KIND, _Zd##d##Pvm, (void *p, size_t size), (p, size), bmm__free(p, size, 0, KIND), _Zd##d##Pv(p)) \
+    DELETE(KIND_ALIGNED, _Zd##d##PvSt11align_val_t, (void *p, size_t align), (p, align), \
+           bmm__free(p, SIZE_MAX, align, KIND_ALIGNED), next_delete_aligned(p, align)) \
+    DELETE(KIND_ALIGNED, _Zd##d##PvmSt11align_val_t, (void *p, size_t size, size_t align), (p, size, align), \
+           bmm__free(p, size, align, KIND_ALIGNED), _Zd##d##PvSt11align_val_t(p, align)) \
+    BMM__OPERATOR void _Zd##d##PvRKSt9nothrow_t(void *p, const void *tag) \
+    { \
+        (void)tag; \
+        _Zd##d##Pv(p); \
+    } \
+    BMM__OPERATOR void _Zd##d##PvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *tag) \
+    { \
+        (void)tag; \
+        _Zd##d##PvSt11align_val_t(p, align); \
+    }
 
-OPERATOR void *_Znwm(size_t size)
-{
-    return new_block(size, BMM_KIND_NEW);
-}
+DEFINE_OPERATORS(w, l, BMM_KIND_NEW, BMM_KIND_NEW_ALIGNED, bmm__untold_new, bmm__untold_delete, bmm__untold_new_aligned,
+                 bmm__untold_delete_aligned)
+DEFINE_OPERATORS(a, a, BMM_KIND_NEW_ARRAY, BMM_KIND_NEW_ARRAY_ALIGNED, _Znwm, _ZdlPv, _ZnwmSt11align_val_t,
+                 _ZdlPvSt11align_val_t)
 
-OPERATOR void *_Znam(size_t size)
-{
-    return new_block(size, BMM_KIND_NEW_ARRAY);
-}
-
-OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t align)
-{
-    return new_aligned(size, align, BMM_KIND_NEW_ALIGNED);
-}
-
-OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t align)
-{
-    return new_aligned(size, align, BMM_KIND_NEW_ARRAY_ALIGNED);
-}
-
-OPERATOR void _ZdlPv(void *p)
-{
-    delete_block(p, SIZE_MAX, 0, BMM_KIND_NEW);
-}
-
-OPERATOR void _ZdlPvm(void *p, size_t size)
-{
-    delete_block(p, size, 0, BMM_KIND_NEW);
-}
-
-OPERATOR void _ZdlPvSt11align_val_t(void *p, size_t align)
-{
-    delete_block(p, SIZE_MAX, align, BMM_KIND_NEW_ALIGNED);
-}
-
-OPERATOR void _ZdlPvmSt11align_val_t(void *p, size_t size, size_t align)
-{
-    delete_block(p, size, align, BMM_KIND_NEW_ALIGNED);
-}
-
-OPERATOR void _ZdaPv(void *p)
-{
-    delete_block(p, SIZE_MAX, 0, BMM_KIND_NEW_ARRAY);
-}
-
-OPERATOR void _ZdaPvm(void *p, size_t size)
-{
-    delete_block(p, size, 0, BMM_KIND_NEW_ARRAY);
-}
-
-OPERATOR void _ZdaPvSt11align_val_t(void *p, size_t align)
-{
-    delete_block(p, SIZE_MAX, align, BMM_KIND_NEW_ARRAY_ALIGNED);
-}
-
-OPERATOR void _ZdaPvmSt11align_val_t(void *p, size_t size, size_t align)
-{
-    delete_block(p, size, align, BMM_KIND_NEW_ARRAY_ALIGNED);
-}
-
-/* Our own by names that nobody can replace. */
-#define OWN(name) __typeof__(name) bmm__own##name __attribute__((alias(#name), visibility("hidden")))
-OWN(_Znwm);
-OWN(_Znam);
-OWN(_ZnwmSt11align_val_t);
-OWN(_ZnamSt11align_val_t);
-OWN(_ZdlPv);
-OWN(_ZdlPvm);
-OWN(_ZdlPvSt11align_val_t);
-OWN(_ZdlPvmSt11align_val_t);
-OWN(_ZdaPv);
-OWN(_ZdaPvm);
-OWN(_ZdaPvSt11align_val_t);
-OWN(_ZdaPvmSt11align_val_t);
-
-__attribute__((constructor(101))) static void look_for_replacements(void)
-{
-    bmm__cxx_find_replaced(&replaced);
-}
+/* Second names of the same, which stay ours when the first are the program's. */
+#define DEFINE_OWN(name) __typeof__(name) bmm__own##name __attribute__((alias(#name)))
+#define DEFINE_OWN_OPERATORS(n, d) \
+    DEFINE_OWN(_Zn##n##m); \
+    DEFINE_OWN(_Zn##n##mSt11align_val_t); \
+    DEFINE_OWN(_Zd##d##Pv); \
+    DEFINE_OWN(_Zd##d##Pvm); \
+    DEFINE_OWN(_Zd##d##PvRKSt9nothrow_t); \
+    DEFINE_OWN(_Zd##d##PvSt11align_val_t); \
+    DEFINE_OWN(_Zd##d##PvmSt11align_val_t); \
+    DEFINE_OWN(_Zd##d##PvSt11align_val_tRKSt9nothrow_t)
+DEFINE_OWN_OPERATORS(w, l);
+DEFINE_OWN_OPERATORS(a, a);

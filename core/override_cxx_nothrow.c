@@ -1,97 +1,62 @@
-/* The nothrow operators, in the shared libraries only. What may throw (a replaced operator new, a new-handler) can be
- * caught by C++ alone, so they go on to those of the C++ runtime behind us, which call operator new in a try block; the
- * static archive leaves them to the runtime altogether. A nothrow delete is the plain one. */
+/* The nothrow forms of operator new, for the shared libraries only. See override_cxx.h. */
 #define _GNU_SOURCE
-#include "core/atomic.h"
-#include "core/entry.h"
 #include "core/override_cxx.h"
 
-#include <dlfcn.h>
+#include "core/entry.h"
+
+#include "brainmm/snapshot.h"
+
 #include <string.h>
 
-#define OPERATOR __attribute__((visibility("default"), weak))
-
-void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag);
-void *_ZnamRKSt9nothrow_t(size_t size, const void *tag);
-void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag);
-void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag);
-void _ZdlPvRKSt9nothrow_t(void *p, const void *tag);
-void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *tag);
-void _ZdaPvRKSt9nothrow_t(void *p, const void *tag);
-void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *tag);
-
-/* The next definition of name behind this library, looked up once; NULL: there is no C++ runtime. */
-static void *behind(void **found, const char *name)
+/* The runtime's own calls the throwing operator by name, ours or the program's, and returns NULL for whatever that, or
+ * the new-handler, throws. Without a runtime nobody throws. */
+__attribute__((noinline, cold)) static void *bmm__new_catching(size_t size, const void *tag, const char *name,
+                                                               void *(*throwing)(size_t), bool is_whole,
+                                                               const void *caller)
 {
-    void *symbol = bmm__load_relaxed(found);
-    if (symbol == NULL) {
-        symbol = dlsym(RTLD_NEXT, name);
-        bmm__store_relaxed(found, symbol);
-    }
-    return symbol;
+    void *(*runtime)(size_t, const void *);
+    void *found = bmm__cxx_runtime(name, caller);
+    memcpy(&runtime, &found, sizeof runtime);
+    if (found != NULL)
+        return runtime(size, tag);
+    return is_whole ? NULL : throwing(size);
 }
 
-static void *new_nothrow(void **found, const char *name, void *(*otherwise)(size_t), size_t size, const void *tag)
+__attribute__((noinline, cold)) static void *bmm__new_catching_aligned(size_t size, size_t align, const void *tag,
+                                                                       const char *name,
+                                                                       void *(*throwing)(size_t, size_t), bool is_whole,
+                                                                       const void *caller)
 {
-    void *(*next)(size_t, const void *);
-    void *symbol = behind(found, name);
-    memcpy(&next, &symbol, sizeof next);
-    return next != NULL ? next(size, tag) : otherwise(size);
+    void *(*runtime)(size_t, size_t, const void *);
+    void *found = bmm__cxx_runtime(name, caller);
+    memcpy(&runtime, &found, sizeof runtime);
+    if (found != NULL)
+        return runtime(size, align, tag);
+    return is_whole ? NULL : throwing(size, align);
 }
 
-static void *new_aligned_nothrow(void **found, const char *name, void *(*otherwise)(size_t, size_t), size_t size,
-                                 size_t align, const void *tag)
-{
-    void *(*next)(size_t, size_t, const void *);
-    void *symbol = behind(found, name);
-    memcpy(&next, &symbol, sizeof next);
-    return next != NULL ? next(size, align, tag) : otherwise(size, align);
-}
+#define DEFINE_NOTHROW(n, KIND, KIND_ALIGNED) \
+    BMM__OPERATOR void *_Zn##n##mRKSt9nothrow_t(size_t size, const void *tag) \
+    { \
+        bool is_whole = bmm__family_ask(KIND); \
+        void *p = is_whole ? bmm__alloc(size, KIND) : NULL; \
+        return BMM__LIKELY(p != NULL) ? p \
+                                      : bmm__new_catching(size, tag, "_Zn" #n "mRKSt9nothrow_t", _Zn##n##m, is_whole, \
+                                                          __builtin_return_address(0)); \
+    } \
+    BMM__OPERATOR void *_Zn##n##mSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag) \
+    { \
+        bool is_whole = bmm__family_ask(KIND_ALIGNED); \
+        void *p = is_whole ? bmm__alloc_slow(size, align, false, KIND_ALIGNED) : NULL; \
+        return BMM__LIKELY(p != NULL) \
+                   ? p \
+                   : bmm__new_catching_aligned(size, align, tag, "_Zn" #n "mSt11align_val_tRKSt9nothrow_t", \
+                                               _Zn##n##mSt11align_val_t, is_whole, __builtin_return_address(0)); \
+    } \
+    __typeof__(_Zn##n##mRKSt9nothrow_t) bmm__own_Zn##n##mRKSt9nothrow_t \
+        __attribute__((alias("_Zn" #n "mRKSt9nothrow_t"))); \
+    __typeof__(_Zn##n##mSt11align_val_tRKSt9nothrow_t) bmm__own_Zn##n##mSt11align_val_tRKSt9nothrow_t \
+        __attribute__((alias("_Zn" #n "mSt11align_val_tRKSt9nothrow_t")))
 
-OPERATOR void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag)
-{
-    static void *found;
-    return new_nothrow(&found, "_ZnwmRKSt9nothrow_t", _Znwm, size, tag);
-}
-
-OPERATOR void *_ZnamRKSt9nothrow_t(size_t size, const void *tag)
-{
-    static void *found;
-    return new_nothrow(&found, "_ZnamRKSt9nothrow_t", _Znam, size, tag);
-}
-
-OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag)
-{
-    static void *found;
-    return new_aligned_nothrow(&found, "_ZnwmSt11align_val_tRKSt9nothrow_t", _ZnwmSt11align_val_t, size, align, tag);
-}
-
-OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag)
-{
-    static void *found;
-    return new_aligned_nothrow(&found, "_ZnamSt11align_val_tRKSt9nothrow_t", _ZnamSt11align_val_t, size, align, tag);
-}
-
-OPERATOR void _ZdlPvRKSt9nothrow_t(void *p, const void *tag)
-{
-    (void)tag;
-    _ZdlPv(p);
-}
-
-OPERATOR void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *tag)
-{
-    (void)tag;
-    _ZdlPvSt11align_val_t(p, align);
-}
-
-OPERATOR void _ZdaPvRKSt9nothrow_t(void *p, const void *tag)
-{
-    (void)tag;
-    _ZdaPv(p);
-}
-
-OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *tag)
-{
-    (void)tag;
-    _ZdaPvSt11align_val_t(p, align);
-}
+DEFINE_NOTHROW(w, BMM_KIND_NEW, BMM_KIND_NEW_ALIGNED);
+DEFINE_NOTHROW(a, BMM_KIND_NEW_ARRAY, BMM_KIND_NEW_ARRAY_ALIGNED);
