@@ -33,31 +33,31 @@ static int has_mapped(uint32_t pid, const char *name)
     return found;
 }
 
-static bool read_header(const char *path, struct bmm_snapshot_header *header)
-{
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file < 0)
-        return false;
-    ssize_t bytes = read(file, header, sizeof *header);
-    close(file);
-    return bytes == (ssize_t)sizeof *header && header->pid != 0 && header->pid <= INT32_MAX;
-}
-
-bool bmm__snapshot_is_finished(const char *path)
-{
-    struct bmm_snapshot_header header;
-    return read_header(path, &header) && header.state == BMM_SNAPSHOT_EXITED && kill((pid_t)header.pid, 0) != 0 &&
-           errno == ESRCH;
-}
-
 bool bmm__snapshot_is_alive(const char *path)
 {
     struct bmm_snapshot_header header;
-    if (!read_header(path, &header) || header.state != BMM_SNAPSHOT_RUNNING)
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0)
+        return false;
+    ssize_t bytes = read(file, &header, sizeof header);
+    close(file);
+    if (bytes != (ssize_t)sizeof header || header.state != BMM_SNAPSHOT_RUNNING || header.pid == 0 ||
+        header.pid > INT32_MAX)
         return false;
     if (kill((pid_t)header.pid, 0) != 0 && errno != EPERM)
         return false;
     const char *slash = strrchr(path, '/');
     int mapped = has_mapped(header.pid, slash != NULL ? slash : path);
     return mapped != 0;
+}
+
+bool bmm__snapshot_is_finished(const char *path)
+{
+    int file = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    if (file < 0)
+        return false;
+    /* A write lease is given to nobody but a file's only user, and a mapping is a use. */
+    bool is_finished = fcntl(file, F_SETLEASE, F_WRLCK) == 0;
+    close(file); /* and the lease with it */
+    return is_finished;
 }

@@ -8,8 +8,8 @@
  * header and is no zombie. A snapshot of another machine, or of a pid that was used again, is not alive. */
 bool bmm__snapshot_is_alive(const char *path);
 
-/* True if the process has run its exit hook and is gone: the snapshot does not change any more. Never true of one that
- * was killed: in a pid namespace of its own it may live under another number than we see. */
+/* True if nobody on this machine, in whatever namespace, has the file open or mapped, so that nothing is written to it
+ * any more. False also where the system cannot say. */
 bool bmm__snapshot_is_finished(const char *path);
 
 #endif

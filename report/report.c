@@ -1,5 +1,6 @@
 #include "report/report.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,6 +117,55 @@ static void sum(struct bmm__leak *leaks, uint32_t count, uint64_t *bytes, uint64
         *bytes = bmm__saturating_add(*bytes, leaks[i].bytes);
         *blocks = bmm__saturating_add(*blocks, leaks[i].blocks);
     }
+}
+
+/* Sorts items stably by the process that stands at the start of each; BMM__NO_PROCESS goes last. */
+static void sort_by_process(void *items, uint32_t count, size_t bytes, uint32_t process_count)
+{
+    if (count == 0)
+        return;
+    uint32_t *next = bmm__must_zero((size_t)process_count + 2, sizeof *next);
+    char *sorted = bmm__must_zero(count, bytes), *from = items;
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t process;
+            memcpy(&process, from + i * bytes, sizeof process);
+            process = process < process_count ? process : process_count;
+            if (pass == 0)
+                next[process + 1]++;
+            else
+                memcpy(sorted + next[process]++ * bytes, from + i * bytes, bytes);
+        }
+        for (uint32_t i = 0; pass == 0 && i <= process_count; i++)
+            next[i + 1] += next[i];
+    }
+    memcpy(items, sorted, count * bytes);
+    free(sorted);
+    free(next);
+}
+
+#define MOVE(items, count) \
+    do { \
+        for (uint32_t i_ = 0; i_ < (count); i_++) \
+            if ((items)[i_].process < report->process_count) /* and not BMM__NO_PROCESS */ \
+                (items)[i_].process = place[(items)[i_].process]; \
+        _Static_assert(offsetof(__typeof__(*(items)), process) == 0, "sort_by_process looks there"); \
+        sort_by_process((items), (count), sizeof *(items), report->process_count); \
+    } while (0)
+
+void bmm__report_reorder(struct bmm__report *report, const uint32_t *place)
+{
+    struct bmm__process *moved = bmm__must_zero(report->process_count, sizeof *moved);
+    for (uint32_t i = 0; i < report->process_count; i++)
+        moved[place[i]] = report->processes[i];
+    free(report->processes);
+    report->processes = moved;
+    report->process_capacity = report->process_count;
+    MOVE(report->leaks, report->leak_count);
+    MOVE(report->runtime, report->runtime_count);
+    MOVE(report->errors, report->error_count);
+    MOVE(report->unchecked, report->unchecked_count);
+    MOVE(report->notes, report->note_count);
 }
 
 void bmm__report_finish(struct bmm__report *report)

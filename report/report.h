@@ -128,6 +128,10 @@ extern const struct bmm__stack bmm__no_stack;
 /* Sums saturate: a damaged file may claim anything. */
 uint64_t bmm__saturating_add(uint64_t a, uint64_t b);
 
+/* Gives process i the index place[i] (a permutation): whoever adds processes as they end knows their order at the end
+ * only. What hangs on a process goes with it, in the order it was added. Before bmm__report_finish. */
+void bmm__report_reorder(struct bmm__report *report, const uint32_t *place);
+
 /* When everything was added: sorts, counts, and takes the top-level check from process 0, unless it was set. */
 void bmm__report_finish(struct bmm__report *report);
 

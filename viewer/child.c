@@ -3,13 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t child_pid; /* 0 before and after */
@@ -58,23 +57,24 @@ static void restore(const struct dispositions *before)
     sigprocmask(SIG_SETMASK, &before->mask, NULL);
 }
 
-#define MEANWHILE_MS 50 /* how long the recorder of a process that has ended may stay */
-
-/* Returns when the child has ended, or at once where its end cannot be seen without waiting for it. */
-static void watch(const struct bmm__child *child)
+/* SIGCHLD is blocked: it stays pending, and ends the sleep. */
+static void wait_for(struct bmm__child *child, const struct bmm__meanwhile *meanwhile)
 {
-    int process = child->meanwhile != NULL ? (int)syscall(SYS_pidfd_open, child->pid, 0) : -1;
-    struct pollfd end = { .fd = process, .events = POLLIN };
-    int count;
-    while (process >= 0 && ((count = poll(&end, 1, MEANWHILE_MS)) == 0 || (count < 0 && errno == EINTR)))
-        if (count == 0)
-            child->meanwhile(child->context, child->pid);
-    if (process >= 0)
-        close(process);
+    static const struct timespec pause = { 0, 50000000 }; /* a thousand processes a second leave a hundred snapshots */
+    sigset_t ended;
+    sigemptyset(&ended);
+    sigaddset(&ended, SIGCHLD);
+    for (;;) {
+        pid_t found = waitpid(child->pid, &child->wait_status, meanwhile != NULL ? WNOHANG : 0);
+        if (found > 0 || (found < 0 && errno != EINTR))
+            return;
+        if (found == 0 && sigtimedwait(&ended, NULL, &pause) < 0 && errno == EAGAIN)
+            meanwhile->work(meanwhile->context, child->pid);
+    }
 }
 
 bool bmm__child_run(struct bmm__child *child, const char *path, char **arguments, char **environment,
-                    struct bmm__why *why)
+                    const struct bmm__meanwhile *meanwhile, struct bmm__why *why)
 {
     int channel[2]; /* closed by a successful exec, else brings errno */
     if (pipe2(channel, O_CLOEXEC) != 0)
@@ -92,18 +92,19 @@ bool bmm__child_run(struct bmm__child *child, const char *path, char **arguments
     }
     int reason = child->pid < 0 ? errno : 0;
     child_pid = child->pid > 0 ? child->pid : 0;
-    sigprocmask(SIG_SETMASK, &before.mask, NULL);
+    sigset_t mask = before.mask;
+    sigaddset(&mask, SIGCHLD);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
     close(channel[1]);
     ssize_t bytes = 0;
     if (child->pid > 0)
         while ((bytes = read(channel[0], &reason, sizeof reason)) < 0 && errno == EINTR)
             ;
     close(channel[0]);
-    if (child->pid > 0 && bytes == 0)
-        watch(child);
-    while (child->pid > 0 && waitpid(child->pid, &child->wait_status, 0) < 0 && errno == EINTR)
-        ;
+    if (child->pid > 0)
+        wait_for(child, meanwhile);
     child_pid = 0;
+    sigprocmask(SIG_SETMASK, &before.mask, NULL);
     if (child->pid < 0 || bytes == (ssize_t)sizeof reason)
         return bmm__fail(why, "it cannot be started: %s", strerror(reason));
     return true;

@@ -12,15 +12,19 @@
 
 struct bmm__child {
     pid_t pid;
-    int wait_status;                             /* of waitpid */
-    void (*meanwhile)(void *context, pid_t pid); /* called some 20 times a second while it runs; NULL: nothing to do */
+    int wait_status; /* of waitpid */
+};
+
+/* What is to be done from time to time while the program runs. */
+struct bmm__meanwhile {
+    void (*work)(void *context, pid_t child);
     void *context;
 };
 
-/* Starts path with arguments (arguments[0] as the user wrote it) and environment, and waits for its end. False: it
- * could not be started; why is the reason alone. */
+/* Starts path with arguments (arguments[0] as the user wrote it) and environment, and waits for its end. meanwhile may
+ * be NULL. False: it could not be started; why is the reason alone. */
 bool bmm__child_run(struct bmm__child *child, const char *path, char **arguments, char **environment,
-                    struct bmm__why *why);
+                    const struct bmm__meanwhile *meanwhile, struct bmm__why *why);
 
 /* Ends this process as the program ended: by the same exit status or the same signal, without a core of ours. */
 _Noreturn void bmm__child_end_like(const struct bmm__child *child);

@@ -97,34 +97,46 @@ static int verdict(const struct bmm__report *report, const struct request *reque
     bmm__child_end_like(child);
 }
 
-static void sweep(void *collector, pid_t main_pid)
+static void thin(void *collection, pid_t child)
 {
-    bmm__collector_sweep(collector, main_pid);
+    bmm__collection_thin(collection, child, BMM__COLLECT_KEPT);
+}
+
+/* The reports could not be written; what can still be had? */
+static int keep(const struct bmm__report *report, const struct bmm__place *place, bool is_thinned, bool has_contents)
+{
+    char path[PATH_MAX];
+    struct bmm__why why;
+    if (!is_thinned)
+        return bmm__refuse("what was recorded is kept: brainmm show %s/*.bmm", place->path);
+    if (snprintf(path, sizeof path, "%s/report.json", place->path) < PATH_MAX &&
+        bmm__output_write(report, bmm__format_of_path(path), path, has_contents, &why))
+        return bmm__refuse("what was recorded is kept: brainmm show %s", path);
+    return bmm__refuse("what was recorded of the last processes is kept: brainmm show %s/*.bmm", place->path);
 }
 
 static int run_in(const struct request *request, const struct bmm__place *place, const char *path,
                   struct bmm__child *child)
 {
     struct bmm__why why;
-    struct bmm__collector *collector = bmm__collector_make(place->path);
-    child->meanwhile = sweep;
-    child->context = collector;
-    if (!bmm__child_run(child, path, request->command, environ, &why)) {
+    struct bmm__collection *collection = bmm__collection_make(place->path);
+    if (!bmm__child_run(child, path, request->command, environ, &(struct bmm__meanwhile){ thin, collection }, &why)) {
         bmm__place_remove(place);
         return bmm__refuse("cannot check %s: %s", request->command[0], why.text);
     }
     signal(SIGPIPE, SIG_IGN); /* nobody may read our stderr any more; the reports are to be written all the same */
+    bool is_thinned = bmm__collection_is_thinned(collection);
     struct bmm__report *report =
-        bmm__collector_finish(collector, &(struct bmm__collect){ .directory = place->path,
-                                                                 .main_pid = child->pid,
-                                                                 .main_wait_status = child->wait_status,
-                                                                 .mode = request->mode,
-                                                                 .command = request->command });
+        bmm__collection_finish(collection, &(struct bmm__run_facts){ .main_pid = child->pid,
+                                                                     .main_wait_status = child->wait_status,
+                                                                     .mode = request->mode,
+                                                                     .command = request->command });
     if (!request->is_quiet || report->error_count > 0 || !report->check.ran)
         bmm__summary(report, stderr, request->is_all, request->is_contents);
     if (!write_reports(report, request)) {
+        int status = keep(report, place, is_thinned, request->is_contents);
         bmm__report_free(report);
-        return bmm__refuse("what was recorded is kept: brainmm show %s/*.bmm", place->path);
+        return status;
     }
     bmm__place_remove(place);
     return verdict(report, request, child); /* the report is given back with the process */

@@ -15,24 +15,34 @@
 struct found {
     uint64_t pid, start;
     uint32_t count;
-    bool is_main; /* of the main pid; the last of them is the program that ended */
-    char path[PATH_MAX];
+    uint32_t process; /* in the report; BMM__NO_PROCESS: could not be read */
+    bool is_main;     /* of the main pid; the last of them is the program that ended */
 };
+
+struct bmm__collection {
+    const char *directory;
+    struct bmm__report *report;
+    struct bmm__symbolizer *symbolizer;
+    struct found *items; /* in the order of report->processes, but for what could not be read */
+    uint32_t count, capacity;
+    bool is_thinned;
+};
+
+static bool path_of(char path[PATH_MAX], const struct bmm__collection *c, const struct found *found)
+{
+    return snprintf(path, PATH_MAX, "%s/brainmm.%llu.%llu.%u.bmm", c->directory, (unsigned long long)found->pid,
+                    (unsigned long long)found->start, found->count) < PATH_MAX;
+}
 
 struct list {
     struct found *items;
     uint32_t count, capacity;
 };
 
-struct bmm__collector {
-    const char *directory;
-    struct bmm__report *report;
-    struct bmm__symbolizer *symbolizer;
-};
-
-static void find_snapshots(struct list *list, const char *place, pid_t main_pid)
+static struct list find_snapshots(const struct bmm__collection *c, pid_t main_pid)
 {
-    DIR *directory = opendir(place);
+    struct list list = { 0 };
+    DIR *directory = opendir(c->directory);
     const struct dirent *entry;
     while (directory != NULL && (entry = readdir(directory)) != NULL) {
         unsigned long long pid, start;
@@ -41,14 +51,13 @@ static void find_snapshots(struct list *list, const char *place, pid_t main_pid)
         if (sscanf(entry->d_name, "brainmm.%llu.%llu.%u.bmm%n", &pid, &start, &count, &end) != 3 || end == 0 ||
             entry->d_name[end] != 0)
             continue;
-        list->items = bmm__grow(list->items, &list->capacity, (size_t)list->count + 1, sizeof *list->items);
-        struct found *found = &list->items[list->count];
-        *found = (struct found){ .pid = pid, .start = start, .count = count, .is_main = pid == (uint64_t)main_pid };
-        if (snprintf(found->path, sizeof found->path, "%s/%s", place, entry->d_name) < PATH_MAX)
-            list->count++;
+        list.items = bmm__grow(list.items, &list.capacity, (size_t)list.count + 1, sizeof *list.items);
+        list.items[list.count++] =
+            (struct found){ .pid = pid, .start = start, .count = count, .is_main = pid == (uint64_t)main_pid };
     }
     if (directory != NULL)
         closedir(directory);
+    return list;
 }
 
 /* The main program first, its last image before those it came from; then the others by birth. */
@@ -64,66 +73,52 @@ static int by_rank(const void *left, const void *right)
     return (a->count < b->count) != a->is_main ? -1 : a->count != b->count;
 }
 
-/* ---- while the program runs ---- */
-
-void bmm__collector_sweep(struct bmm__collector *collector, pid_t main_pid)
+/* False: it could not be read. */
+static bool take(struct bmm__collection *c, struct found found, const struct bmm__process_facts *facts,
+                 struct bmm__why *why)
 {
-    struct list list = { 0 };
-    find_snapshots(&list, collector->directory, main_pid);
-    if (list.count > 0)
-        qsort(list.items, list.count, sizeof *list.items, by_rank);
-    for (uint32_t i = 0, end; i < list.count; i = end) {
-        for (end = i + 1; end < list.count && list.items[end].pid == list.items[i].pid &&
-                          list.items[end].start == list.items[i].start;
-             end++)
-            ;
-        if (list.items[i].is_main || !bmm__snapshot_is_finished(list.items[end - 1].path))
+    char path[PATH_MAX];
+    found.process = c->report->process_count;
+    bool is_read = path_of(path, c, &found) && bmm__report_add_snapshot(c->report, c->symbolizer, path, facts, why);
+    if (!is_read)
+        found.process = BMM__NO_PROCESS;
+    c->items = bmm__grow(c->items, &c->capacity, (size_t)c->count + 1, sizeof *c->items);
+    c->items[c->count++] = found;
+    return is_read;
+}
+
+struct bmm__collection *bmm__collection_make(const char *directory)
+{
+    struct bmm__collection *c = bmm__must_zero(1, sizeof *c);
+    c->directory = directory;
+    c->report = bmm__report_make();
+    c->symbolizer = bmm__symbolizer_make(&c->report->strings);
+    return c;
+}
+
+void bmm__collection_thin(struct bmm__collection *c, pid_t main_pid, uint32_t kept)
+{
+    struct list list = find_snapshots(c, main_pid);
+    for (uint32_t i = 0; list.count > kept && i < list.count; i++) {
+        char path[PATH_MAX];
+        struct bmm__why why;
+        if (list.items[i].is_main || !path_of(path, c, &list.items[i]) || !bmm__snapshot_is_finished(path))
             continue;
-        for (uint32_t k = i; k < end; k++) { /* the images of one process, the last of which exited */
-            struct bmm__why why;
-            struct bmm__process_facts facts = { 0 };
-            if (bmm__report_add_snapshot(collector->report, collector->symbolizer, list.items[k].path, &facts, &why))
-                unlink(list.items[k].path);
-        }
+        if (!take(c, list.items[i], &(struct bmm__process_facts){ 0 }, &why))
+            bmm__report_add_note(c->report, BMM__NO_PROCESS, why.text);
+        unlink(path);
+        c->is_thinned = true;
     }
     free(list.items);
 }
 
-/* ---- at its end ---- */
-
-struct order {
-    uint32_t early, count; /* of the processes, the first `early` were swept, and go behind the others */
-};
-
-static void put_behind(uint32_t *process, struct order order)
+bool bmm__collection_is_thinned(const struct bmm__collection *c)
 {
-    if (*process < order.count)
-        *process = *process < order.early ? *process + order.count - order.early : *process - order.early;
-}
-
-static void put_swept_behind(struct bmm__report *report, uint32_t early)
-{
-    struct order order = { early, report->process_count };
-    if (early == 0)
-        return;
-    struct bmm__process *processes = bmm__arena_alloc(&report->arena, early * sizeof *processes);
-    memcpy(processes, report->processes, early * sizeof *processes);
-    memmove(report->processes, report->processes + early, (order.count - early) * sizeof *processes);
-    memcpy(report->processes + order.count - early, processes, early * sizeof *processes);
-    for (uint32_t i = 0; i < report->leak_count; i++)
-        put_behind(&report->leaks[i].process, order);
-    for (uint32_t i = 0; i < report->runtime_count; i++)
-        put_behind(&report->runtime[i].process, order);
-    for (uint32_t i = 0; i < report->error_count; i++)
-        put_behind(&report->errors[i].process, order);
-    for (uint32_t i = 0; i < report->unchecked_count; i++)
-        put_behind(&report->unchecked[i].process, order);
-    for (uint32_t i = 0; i < report->note_count; i++)
-        put_behind(&report->notes[i].process, order);
+    return c->is_thinned;
 }
 
 /* A process that became another program, of which there is no snapshot, was not checked to its end. */
-static void note_lost_images(struct bmm__report *report, const struct list *list)
+static void note_lost_images(struct bmm__report *report, const struct bmm__collection *list)
 {
     for (uint32_t i = 0; i < report->process_count; i++) {
         const struct bmm__process *process = &report->processes[i];
@@ -132,9 +127,6 @@ static void note_lost_images(struct bmm__report *report, const struct list *list
         bool is_followed = false, is_known = false;
         for (uint32_t k = 0; k < list->count; k++)
             is_followed |= list->items[k].pid == process->pid && list->items[k].count > process->exec_count;
-        for (uint32_t k = 0; k < report->process_count; k++) /* those that were swept are not in the list */
-            is_followed |=
-                report->processes[k].pid == process->pid && report->processes[k].exec_count > process->exec_count;
         for (uint32_t k = 0; k < report->unchecked_count; k++)
             is_known |= report->unchecked[k].process == i && report->unchecked[k].pid == process->pid;
         if (!is_followed && !is_known)
@@ -145,7 +137,7 @@ static void note_lost_images(struct bmm__report *report, const struct list *list
 }
 
 /* Why the program that ended under the main pid was not checked; NULL: it was. */
-static const char *reason_of(const struct bmm__report *report, const struct bmm__collect *run)
+static const char *reason_of(const struct bmm__report *report, const struct bmm__run_facts *run)
 {
     if (strcmp(report->processes[0].state, "execed") == 0) {
         for (uint32_t i = 0; i < report->unchecked_count; i++)
@@ -157,7 +149,7 @@ static const char *reason_of(const struct bmm__report *report, const struct bmm_
     return report->processes[0].check.reason;
 }
 
-static void add_missing_main(struct bmm__report *report, const struct bmm__collect *run)
+static void add_missing_main(struct bmm__report *report, const struct bmm__run_facts *run)
 {
     struct bmm__process *process = bmm__report_add_process(report);
     process->pid = (uint32_t)run->main_pid;
@@ -170,63 +162,69 @@ static void add_missing_main(struct bmm__report *report, const struct bmm__colle
         process->command[i] = bmm__intern(&report->strings, run->command[i]);
 }
 
-struct bmm__collector *bmm__collector_make(const char *directory)
+/* Where each process of the report belongs: item 0 is the main program, made up or not. */
+static void put_in_order(struct bmm__collection *c)
 {
-    struct bmm__collector *collector = NULL;
-    uint32_t capacity = 0;
-    collector = bmm__grow(collector, &capacity, 1, sizeof *collector);
-    collector->directory = directory;
-    collector->report = bmm__report_make();
-    collector->symbolizer = bmm__symbolizer_make(&collector->report->strings);
-    return collector;
+    uint32_t *place = bmm__must_zero(c->report->process_count, sizeof *place), next = 0;
+    qsort(c->items, c->count, sizeof *c->items, by_rank);
+    for (uint32_t i = 0; i < c->count; i++)
+        if (c->items[i].process != BMM__NO_PROCESS)
+            place[c->items[i].process] = next++;
+    bmm__report_reorder(c->report, place);
+    free(place);
 }
 
-struct bmm__report *bmm__collect(const struct bmm__collect *run)
+/* Takes the snapshots of the list, whose first may be the main program's. Why process 0 was made up; NULL: it was not. */
+static const char *take_rest(struct bmm__collection *c, const struct list *list, const struct bmm__run_facts *run)
 {
-    return bmm__collector_finish(bmm__collector_make(run->directory), run);
-}
-
-struct bmm__report *bmm__collector_finish(struct bmm__collector *collector, const struct bmm__collect *run)
-{
-    struct bmm__report *report = collector->report;
-    struct bmm__symbolizer *symbolizer = collector->symbolizer;
-    uint32_t early = report->process_count;
-    struct list list = { 0 };
-    free(collector);
-    const char *missing = NULL; /* why process 0 was made up here */
-    find_snapshots(&list, run->directory, run->main_pid);
-    if (list.count > 0)
-        qsort(list.items, list.count, sizeof *list.items, by_rank);
-    if (list.count == 0 || !list.items[0].is_main) {
+    const char *missing = NULL;
+    if (list->count == 0 || !list->items[0].is_main)
         missing = "the program left no record: the debug library did not come into it";
-        add_missing_main(report, run);
-    }
-    for (uint32_t i = 0; i < list.count; i++) {
+    for (uint32_t i = 0; i < list->count; i++) {
+        char path[PATH_MAX];
         struct bmm__why why;
-        bool is_first = list.items[i].is_main && i == 0;
-        struct bmm__process_facts facts = { .is_running =
-                                                !list.items[i].is_main && bmm__snapshot_is_alive(list.items[i].path),
+        bool is_first = list->items[i].is_main && i == 0;
+        struct bmm__process_facts facts = { .is_running = !list->items[i].is_main &&
+                                                          path_of(path, c, &list->items[i]) &&
+                                                          bmm__snapshot_is_alive(path),
                                             .has_wait = is_first,
                                             .wait_status = run->main_wait_status };
-        if (bmm__report_add_snapshot(report, symbolizer, list.items[i].path, &facts, &why))
+        if (take(c, list->items[i], &facts, &why))
             continue;
-        if (is_first) {
-            missing = bmm__intern(&report->strings, why.text);
-            add_missing_main(report, run);
-        } else {
-            bmm__report_add_note(report, BMM__NO_PROCESS, why.text);
-        }
+        if (is_first)
+            missing = bmm__intern(&c->report->strings, why.text);
+        else
+            bmm__report_add_note(c->report, BMM__NO_PROCESS, why.text);
     }
-    put_swept_behind(report, early);
-    note_lost_images(report, &list);
+    if (missing != NULL) {
+        c->items = bmm__grow(c->items, &c->capacity, (size_t)c->count + 1, sizeof *c->items);
+        c->items[c->count++] = (struct found){
+            .pid = (uint64_t)run->main_pid, .start = UINT64_MAX, .is_main = true, .process = c->report->process_count
+        };
+        add_missing_main(c->report, run);
+    }
+    return missing;
+}
+
+struct bmm__report *bmm__collection_finish(struct bmm__collection *c, const struct bmm__run_facts *run)
+{
+    struct bmm__report *report = c->report;
+    struct list list = find_snapshots(c, run->main_pid);
+    if (list.count > 0)
+        qsort(list.items, list.count, sizeof *list.items, by_rank);
+    const char *missing = take_rest(c, &list, run);
+    put_in_order(c);
+    note_lost_images(report, c);
     report->check.mode = bmm__intern(&report->strings, run->mode);
     report->check.reason = bmm__intern(&report->strings, missing != NULL ? missing : reason_of(report, run));
     report->check.ran = report->check.reason == NULL;
     if (!report->check.ran)
         report->processes[0].check = report->check;
     bmm__report_finish(report);
-    bmm__report_add_symbol_notes(report, symbolizer);
-    bmm__symbolizer_free(symbolizer);
+    bmm__report_add_symbol_notes(report, c->symbolizer);
+    bmm__symbolizer_free(c->symbolizer);
     free(list.items);
+    free(c->items);
+    free(c);
     return report;
 }

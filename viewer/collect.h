@@ -1,30 +1,37 @@
-/* After a run: the snapshots of its processes become one report. */
+/* The snapshots of a run's processes become one report: most at its end; where there are many, those of processes that
+ * are gone already meanwhile, so that the directory does not fill. */
 #ifndef BMM_VIEWER_COLLECT_H
 #define BMM_VIEWER_COLLECT_H
 
 #include "report/report.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
-struct bmm__collect {
-    const char *directory; /* of the snapshots */
+struct bmm__collection;
+
+#define BMM__COLLECT_KEPT 64 /* snapshots that may wait for the end */
+
+struct bmm__run_facts {
     pid_t main_pid;
     int main_wait_status;
     const char *mode; /* asked for */
     char **command;   /* of the main program, NULL-terminated */
 };
 
-struct bmm__collector;
+/* Of the snapshots in this directory. Never NULL. */
+struct bmm__collection *bmm__collection_make(const char *directory);
 
-/* Never NULL. While the program runs, `sweep` reads and removes the snapshots of processes that have exited, so that a
- * build of thousands of processes does not fill the directory; `finish` reads what is left and frees the collector. */
-struct bmm__collector *bmm__collector_make(const char *directory);
-void bmm__collector_sweep(struct bmm__collector *collector, pid_t main_pid);
-struct bmm__report *bmm__collector_finish(struct bmm__collector *collector, const struct bmm__collect *run);
+/* Takes over and removes the snapshots that nobody writes to any more, if more than `kept` lie there; those of
+ * main_pid stay. */
+void bmm__collection_thin(struct bmm__collection *collection, pid_t main_pid, uint32_t kept);
 
-/* Of one that was never swept. Never NULL. Process 0 is the program that ended last under main_pid; where it left no
- * snapshot, the report says that the check did not run, and why. */
-struct bmm__report *bmm__collect(const struct bmm__collect *run);
+/* True if a snapshot was removed: the report is all there is of it. */
+bool bmm__collection_is_thinned(const struct bmm__collection *collection);
+
+/* Takes the rest, which stays where it is, and frees the collection. Never NULL. Process 0 is the program that ended
+ * last under main_pid; where it left no snapshot, the report says that the check did not run, and why. */
+struct bmm__report *bmm__collection_finish(struct bmm__collection *collection, const struct bmm__run_facts *run);
 
 #endif

@@ -16,7 +16,7 @@ static struct bmm__why why;
 static int run(const char *script)
 {
     char *arguments[] = { (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t)script, NULL };
-    cr_assert(bmm__child_run(&child, "/bin/sh", arguments, environ, &why), "%s", why.text);
+    cr_assert(bmm__child_run(&child, "/bin/sh", arguments, environ, NULL, &why), "%s", why.text);
     return child.wait_status;
 }
 
@@ -29,7 +29,7 @@ Test(child, status_and_signal)
 Test(child, what_cannot_be_started_is_told)
 {
     char *arguments[] = { (char *)(uintptr_t) "x", NULL };
-    cr_expect_not(bmm__child_run(&child, "/nowhere/x", arguments, environ, &why));
+    cr_expect_not(bmm__child_run(&child, "/nowhere/x", arguments, environ, NULL, &why));
     cr_expect_not_null(strstr(why.text, "it cannot be started"));
 }
 

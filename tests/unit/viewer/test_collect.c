@@ -5,6 +5,8 @@
 #include "viewer/place.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <sys/mman.h>
 
 static struct bmm__place place;
 static char *command[] = { (char *)(uintptr_t) "program", NULL };
@@ -41,13 +43,16 @@ static void put(uint32_t pid, uint32_t exec_count, uint32_t state, const char *n
     made_write(&made, path);
 }
 
+static struct bmm__report *finish(struct bmm__collection *collection)
+{
+    return bmm__collection_finish(
+        collection, &(struct bmm__run_facts){
+                        .main_pid = 4000000, .main_wait_status = 5 << 8, .mode = "check", .command = command });
+}
+
 static struct bmm__report *collect(void)
 {
-    return bmm__collect(&(struct bmm__collect){ .directory = place.path,
-                                                .main_pid = 4000000,
-                                                .main_wait_status = 5 << 8,
-                                                .mode = "check",
-                                                .command = command });
+    return finish(bmm__collection_make(place.path));
 }
 
 Test(collect, main_program_is_first_and_has_the_status)
@@ -122,4 +127,61 @@ Test(collect, other_files_are_not_read)
     cr_expect_eq(report->process_count, 1);
     cr_expect_eq(report->note_count, 0);
     bmm__report_free(report);
+}
+
+static uint32_t files_left(void)
+{
+    uint32_t count = 0;
+    char path[PATH_MAX + 64];
+    for (uint32_t pid = 3999990; pid < 4000010; pid++) {
+        snprintf(path, sizeof path, "%s/brainmm.%u.%u.0.bmm", place.path, pid, pid);
+        count += access(path, F_OK) == 0;
+    }
+    return count;
+}
+
+Test(collect, finished_children_are_taken_meanwhile_and_stand_where_they_would)
+{
+    put(3999998, 0, BMM_SNAPSHOT_EXITED, "leaky", 3999998, false);
+    put(3999999, 0, BMM_SNAPSHOT_EXECED, "starter", 3999999, false);
+    put(4000000, 0, BMM_SNAPSHOT_EXITED, "program", 4000000, false);
+    put(4000001, 0, BMM_SNAPSHOT_EXITED, "late", 4000001, true);
+    struct bmm__collection *collection = bmm__collection_make(place.path);
+    bmm__collection_thin(collection, 4000000, 4);
+    cr_expect_eq(files_left(), 4, "few files wait");
+    cr_expect_not(bmm__collection_is_thinned(collection));
+    bmm__collection_thin(collection, 4000000, 1);
+    cr_expect_eq(files_left(), 1, "the main program's stays");
+    cr_expect(bmm__collection_is_thinned(collection));
+    put(3999997, 0, BMM_SNAPSHOT_EXITED, "leaky", 3999997, false);
+    struct bmm__report *report = finish(collection);
+    cr_assert_eq(report->process_count, 4);
+    cr_expect_str_eq(report->processes[0].command[0], "program");
+    for (uint32_t i = 1; i < 4; i++)
+        cr_expect_eq(report->processes[i].pid, 3999996 + i);
+    cr_assert_eq(report->leak_count, 2);
+    cr_expect_eq(report->leaks[0].process, 1);
+    cr_expect_eq(report->leaks[1].process, 2);
+    cr_assert_eq(report->unchecked_count, 1);
+    cr_expect_eq(report->unchecked[0].process, 3);
+    cr_expect_eq(report->note_count, 1, "one could not be read");
+    bmm__report_free(report);
+}
+
+Test(collect, what_is_still_mapped_stays)
+{
+    char path[PATH_MAX + 64];
+    put(4000001, 0, BMM_SNAPSHOT_EXITED, "child", 4000001, false);
+    snprintf(path, sizeof path, "%s/brainmm.4000001.4000001.0.bmm", place.path);
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    void *mapped = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    cr_assert(mapped != MAP_FAILED);
+    close(file);
+    struct bmm__collection *collection = bmm__collection_make(place.path);
+    bmm__collection_thin(collection, 4000000, 0);
+    cr_expect_eq(files_left(), 1);
+    munmap(mapped, 4096);
+    bmm__collection_thin(collection, 4000000, 0);
+    cr_expect_eq(files_left(), 0);
+    bmm__report_free(finish(collection));
 }
