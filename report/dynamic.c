@@ -1,6 +1,7 @@
 #include "report/dynamic.h"
 
 #include "report/arena.h"
+#include "report/tail_call.h"
 
 #include <gelf.h>
 #include <stdlib.h>
@@ -59,6 +60,8 @@ void bmm__dynamic_open(struct bmm__dynamic *dynamic, Elf *elf)
             add_exports(dynamic, section, &header);
         else if (header.sh_type == SHT_RELA && is_x86_64)
             add_slots(dynamic, section, &header);
+        else if (is_x86_64)
+            bmm__tail_starts(dynamic, section, &header);
     }
     bmm__symbol_table_sort(&dynamic->exports);
 }
@@ -68,6 +71,7 @@ void bmm__dynamic_close(struct bmm__dynamic *dynamic)
     bmm__symbol_table_free(&dynamic->exports);
     bmm__map_free(&dynamic->slots);
     free(dynamic->names);
+    free(dynamic->starts);
     *dynamic = (struct bmm__dynamic){ 0 };
 }
 
@@ -76,11 +80,9 @@ const char *bmm__dynamic_export(const struct bmm__dynamic *dynamic, uint64_t add
     return bmm__symbol_table_find(&dynamic->exports, address);
 }
 
-/* Copies code at address; what lies outside one section of code reads as zero. A file of debug information alone has
- * such sections, but nothing in them. */
-static void read_code(const struct bmm__dynamic *dynamic, uint64_t address, unsigned char *bytes, size_t count)
+/* A file of debug information alone has sections of code, but nothing in them. */
+const unsigned char *bmm__dynamic_code(const struct bmm__dynamic *dynamic, uint64_t address, uint64_t *left)
 {
-    memset(bytes, 0, count);
     size_t file_bytes;
     const char *file = elf_rawfile(dynamic->elf, &file_bytes);
     Elf_Scn *section = NULL;
@@ -90,45 +92,55 @@ static void read_code(const struct bmm__dynamic *dynamic, uint64_t address, unsi
             !(header.sh_flags & SHF_EXECINSTR) || address < header.sh_addr ||
             address - header.sh_addr >= header.sh_size)
             continue;
-        uint64_t inside = address - header.sh_addr, left = header.sh_size - inside;
-        uint64_t offset = header.sh_offset + inside;
-        if (left > count)
-            left = count;
-        if (offset >= header.sh_offset && offset < file_bytes && left <= file_bytes - offset)
-            memcpy(bytes, file + offset, left);
-        return;
+        uint64_t inside = address - header.sh_addr, offset = header.sh_offset + inside;
+        *left = header.sh_size - inside;
+        if (offset < header.sh_offset || offset >= file_bytes || *left > file_bytes - offset)
+            return NULL;
+        return (const unsigned char *)file + offset;
     }
+    return NULL;
 }
 
-static uint64_t displaced(uint64_t address, const unsigned char *field)
+uint64_t bmm__displaced(uint64_t from, const unsigned char *field)
 {
     int32_t distance;
     memcpy(&distance, field, sizeof distance);
-    return address + (uint64_t)(int64_t)distance;
+    return from + (uint64_t)(int64_t)distance;
 }
 
-static const char *name_of_slot(struct bmm__dynamic *dynamic, uint64_t slot)
+const char *bmm__dynamic_slot(struct bmm__dynamic *dynamic, uint64_t slot)
 {
     bool is_new;
     uint32_t index = bmm__map_put(&dynamic->slots, slot, 0, UINT32_MAX, &is_new);
     return index < dynamic->name_count ? dynamic->names[index] : NULL;
 }
 
-const char *bmm__dynamic_callee(struct bmm__dynamic *dynamic, uint64_t return_address)
+const char *bmm__dynamic_stub(struct bmm__dynamic *dynamic, uint64_t address)
 {
-    if (dynamic->name_count == 0 || return_address < 6)
+    uint64_t left;
+    const unsigned char *stub = bmm__dynamic_code(dynamic, address, &left);
+    if (stub == NULL || left < 12)
         return NULL;
-    unsigned char call[6], stub[16];
-    read_code(dynamic, return_address - 6, call, sizeof call);
-    if (call[0] == 0xff && call[1] == 0x15) /* call *slot(%rip) */
-        return name_of_slot(dynamic, displaced(return_address, call + 2));
-    if (call[1] != 0xe8) /* call stub */
-        return NULL;
-    uint64_t at = displaced(return_address, call + 2);
-    read_code(dynamic, at, stub, sizeof stub);
     size_t skipped = memcmp(stub, "\xf3\x0f\x1e\xfa", 4) == 0 ? 4 : 0; /* endbr64 */
     skipped += stub[skipped] == 0xf2;                                  /* bnd */
     if (stub[skipped] != 0xff || stub[skipped + 1] != 0x25)            /* jmp *slot(%rip) */
         return NULL;
-    return name_of_slot(dynamic, displaced(at + skipped + 6, stub + skipped + 2));
+    return bmm__dynamic_slot(dynamic, bmm__displaced(address + skipped + 6, stub + skipped + 2));
+}
+
+const char *bmm__dynamic_callee(struct bmm__dynamic *dynamic, uint64_t return_address)
+{
+    uint64_t left;
+    const unsigned char *call = NULL;
+    if (dynamic->name_count > 0 && return_address >= 6)
+        call = bmm__dynamic_code(dynamic, return_address - 6, &left);
+    if (call == NULL || left < 6)
+        return NULL;
+    if (call[0] == 0xff && call[1] == 0x15) /* call *slot(%rip) */
+        return bmm__dynamic_slot(dynamic, bmm__displaced(return_address, call + 2));
+    if (call[1] != 0xe8) /* call */
+        return NULL;
+    uint64_t target = bmm__displaced(return_address, call + 2);
+    const char *name = bmm__dynamic_stub(dynamic, target);
+    return name != NULL ? name : bmm__tail_callee(dynamic, target);
 }

@@ -25,6 +25,8 @@ struct bmm__dynamic {
     struct bmm__map slots; /* (address of the slot, 0) → names */
     const char **names;
     uint32_t name_count, name_capacity;
+    uint64_t *starts; /* of functions, ascending, from the table that unwinding uses */
+    uint32_t start_count;
 };
 
 void bmm__dynamic_open(struct bmm__dynamic *dynamic, Elf *elf);
@@ -33,7 +35,18 @@ void bmm__dynamic_close(struct bmm__dynamic *dynamic);
 /* The exported function that address lies in; NULL: none. */
 const char *bmm__dynamic_export(const struct bmm__dynamic *dynamic, uint64_t address);
 
-/* The function that the call instruction before return_address calls through a slot; NULL: not known. */
+/* The function that the call instruction before return_address calls through a slot, at once or because what it calls
+ * ends in a jump there (tail_call.h); NULL: not known. */
 const char *bmm__dynamic_callee(struct bmm__dynamic *dynamic, uint64_t return_address);
+
+/* ---- for tail_call.c ---- */
+
+/* The code from address to the end of its section, *left bytes of it; NULL: none. */
+const unsigned char *bmm__dynamic_code(const struct bmm__dynamic *dynamic, uint64_t address, uint64_t *left);
+/* The name that goes with a slot, and with a stub that jumps through one; NULL: it is neither. */
+const char *bmm__dynamic_slot(struct bmm__dynamic *dynamic, uint64_t slot);
+const char *bmm__dynamic_stub(struct bmm__dynamic *dynamic, uint64_t address);
+/* The address that a field of 4 bytes names, relative to `from`. */
+uint64_t bmm__displaced(uint64_t from, const unsigned char *field);
 
 #endif

@@ -181,14 +181,6 @@ bool bmm__hands_over(const char *libc_function)
            NULL;
 }
 
-/* Inner functions of libc whose blocks it keeps, whoever called it how: setenv ends in a jump to the first, and so is in
- * no stack; getaddrinfo fills the second's cache. Known by name only where libc's symbols are at hand. */
-static bool is_keeper(const struct bmm__frame *frame)
-{
-    return frame->role == BMM_ROLE_LIBC && frame->export == NULL && frame->function != NULL &&
-           (strcmp(frame->function, "__add_to_environ") == 0 || strcmp(frame->function, "__check_pf") == 0);
-}
-
 static bool is_start(const struct bmm__frame *frame)
 {
     return frame->function != NULL && strcmp(frame->function, "_start") == 0;
@@ -203,6 +195,51 @@ static bool is_without_program(const struct bmm__stack *stack, uint32_t top)
     return true;
 }
 
+/* Inner functions of libc whose blocks it keeps, whoever called it how: what setenv and putenv make, and what getaddrinfo
+ * and its like build on the way to their answer: the configuration of the name service and of the resolver, the
+ * network's interfaces. Of most the name is known only where libc's symbols are at hand. */
+static bool is_kept_inside(const struct bmm__frame *frame)
+{
+    static const char *const keepers[] = { "__add_to_environ", "__check_pf", "__nss_", "nss_", "__resolv_" };
+    const char *name = frame->export != NULL ? frame->export : frame->function;
+    for (size_t i = 0; name != NULL && i < sizeof keepers / sizeof *keepers; i++)
+        if (frame->role == BMM_ROLE_LIBC && strncmp(name, keepers[i], strlen(keepers[i])) == 0)
+            return true;
+    return false;
+}
+
+/* getaddrinfo makes its answer itself, or one or two functions further in; what is made deeper down is kept. */
+static bool is_deep_in_getaddrinfo(const struct bmm__stack *stack, uint32_t top, uint32_t end)
+{
+    const char *entry = bmm__stack_entry(stack, end);
+    uint32_t depth = 0;
+    for (uint32_t i = top; i < end; i++)
+        depth += !stack->frames[i]->is_inlined;
+    return entry != NULL && strcmp(entry, "getaddrinfo") == 0 && depth > 4;
+}
+
+/* What libstdc++ makes once, at a first use, and keeps: locales with their facets, what facets remember of a locale, the
+ * buffers of the standard streams. A locale that the program forgot is a block of the program's own besides. */
+static bool is_kept_by_cxx(const struct bmm__stack *stack, uint32_t top)
+{
+    static const char *const keepers[] = {
+        "std::locale::locale(",    "std::locale::global(",   "std::locale::_Impl::",
+        "std::locale::_S_",        "std::locale::classic(",  "std::ios_base::sync_with_stdio(",
+        "std::ios_base::Init::",   "std::__numpunct_cache<", "std::__moneypunct_cache<",
+        "std::__timepunct_cache<", "std::num_put<",          "std::num_get<",
+        "std::money_put<",         "std::money_get<",
+    };
+    for (uint32_t i = top; i < stack->count; i++) {
+        const struct bmm__frame *frame = stack->frames[i];
+        if (frame->role != BMM_ROLE_RUNTIME && !bmm__frame_is_system(frame))
+            return false;
+        for (size_t k = 0; frame->function != NULL && k < sizeof keepers / sizeof *keepers; k++)
+            if (frame->role == BMM_ROLE_RUNTIME && strstr(frame->function, keepers[k]) != NULL)
+                return true;
+    }
+    return false;
+}
+
 bool bmm__stack_is_runtime(const struct bmm__stack *stack)
 {
     uint32_t top = bmm__stack_top(stack);
@@ -213,6 +250,9 @@ bool bmm__stack_is_runtime(const struct bmm__stack *stack)
     if (is_without_program(stack, top) && !is_cut)
         return true;
 
+    if (is_kept_by_cxx(stack, top))
+        return true;
+
     /* The run of libc and loader frames on top. */
     bool is_loader_inside = false;
     uint32_t end = top;
@@ -221,14 +261,14 @@ bool bmm__stack_is_runtime(const struct bmm__stack *stack)
         /* A stream's buffer goes with the stream; those of stdin and stdout are never freed. */
         if (frame->export != NULL && strstr(frame->export, "_doallocate") != NULL)
             return true;
-        if (is_keeper(frame))
+        if (is_kept_inside(frame))
             return true;
         is_loader_inside |= frame->role == BMM_ROLE_LOADER;
     }
     if (end == top)
         return false;
     /* Modules that getaddrinfo or iconv_open load stay, like all that the loader keeps. */
-    if (is_loader_inside)
+    if (is_loader_inside || is_deep_in_getaddrinfo(stack, top, end))
         return true;
     const char *entry = bmm__stack_entry(stack, end);
     return entry != NULL && !bmm__hands_over(entry);
