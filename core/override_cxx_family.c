@@ -61,9 +61,12 @@ static bool is_of_runtime(any_function *function)
 
 static bool is_replaced(const struct answer *answer)
 {
-    if (answer->own == NULL)
+    any_function *own = answer->own;
+    __asm__(""
+            : "+r"(own)); /* two names may be one function; the compiler would take it for granted that they are not */
+    if (own == NULL)
         return answer->found != NULL && !is_of_runtime(answer->found);
-    return answer->found != answer->own;
+    return answer->found != own;
 }
 
 static bool is_whole(const struct family *family)
