@@ -93,7 +93,8 @@ __attribute__((noinline)) static void bmm__untold_delete_aligned(void *p, size_t
 }
 
 /* An operator: what it does when its family is whole, and otherwise. The asking stands apart, so that it costs the
- * fast path nothing but a test. */
+ * fast path nothing but a test. (It is jumped to; unoptimised, a family's first call comes from here, and of runtimes
+ * only a global one is found for it.) */
 #define NEW(family, name, parameters, arguments, whole, otherwise) \
     __attribute__((noinline, cold)) static void *bmm__ask##name parameters \
     { \

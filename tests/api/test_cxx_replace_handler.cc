@@ -37,21 +37,31 @@ static void gives_up()
         std::set_new_handler(nullptr);
 }
 
+static bool is_called_thrice(void *p)
+{
+    bool is_good = p != nullptr && handler_calls == 3;
+    handler_calls = rooms = 0;
+    return is_good;
+}
+
 PLAIN_TEST(the_handler_makes_room_for_every_form)
 {
     forget();
-    rooms = 0;
-    for (int form = 0; form < 4; form++) {
-        handler_calls = 0;
-        std::set_new_handler(makes_room);
-        void *p = form == 0   ? ::operator new(40)
-                  : form == 1 ? ::operator new(40, std::nothrow)
-                  : form == 2 ? ::operator new[](40)
-                              : ::operator new[](40, std::nothrow);
-        PLAIN_CHECK(p != nullptr && handler_calls == 3);
-        form < 2 ? ::operator delete(p) : ::operator delete[](p);
-    }
+    handler_calls = rooms = 0;
+    std::set_new_handler(makes_room);
+    void *one = ::operator new(40);
+    PLAIN_CHECK(is_called_thrice(one));
+    void *quiet = ::operator new(40, std::nothrow);
+    PLAIN_CHECK(is_called_thrice(quiet));
+    void *many = ::operator new[](40);
+    PLAIN_CHECK(is_called_thrice(many));
+    void *quiet_many = ::operator new[](40, std::nothrow);
+    PLAIN_CHECK(is_called_thrice(quiet_many));
     std::set_new_handler(nullptr);
+    ::operator delete(one);
+    ::operator delete(quiet);
+    ::operator delete[](many);
+    ::operator delete[](quiet_many);
     PLAIN_CHECK(news == 4 && deletes == 4);
 }
 
