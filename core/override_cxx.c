@@ -100,7 +100,7 @@ __attribute__((noinline)) static void bmm__untold_delete_aligned(void *p, size_t
     { \
         return bmm__family_ask(family) ? (whole) : (otherwise); \
     } \
-    BMM__OPERATOR void *name parameters \
+    BMM__OPERATOR void *name parameters /* NOLINT: a declaration, no product */ \
     { \
         return bmm__family_is_whole(family) ? (whole) : bmm__ask##name arguments; \
     }

@@ -68,7 +68,8 @@ static void wait_for(struct bmm__child *child, const struct bmm__meanwhile *mean
         pid_t found = waitpid(child->pid, &child->wait_status, meanwhile != NULL ? WNOHANG : 0);
         if (found > 0 || (found < 0 && errno != EINTR))
             return;
-        if (found == 0 && sigtimedwait(&ended, NULL, &pause) < 0 && errno == EAGAIN)
+        bool is_running = meanwhile != NULL && found == 0;
+        if (is_running && sigtimedwait(&ended, NULL, &pause) < 0 && errno == EAGAIN)
             meanwhile->work(meanwhile->context, child->pid);
     }
 }
