@@ -106,7 +106,7 @@ bool bmm__core_free(void *start)
         bmm__span_close(span, true);
         bmm__span_free(span);
     }
-    bmm__purge_tick();
+    bmm__heap_gave_back(bmm__thread_heap_if_any());
     return true;
 }
 
@@ -141,15 +141,15 @@ bool bmm__core_find(uintptr_t address, struct bmm__slot *slot)
     if (span->kind != BMM__SPAN_SLOTS)
         return true;
     slot->index = bmm__span_index(span, address - span->start);
-    slot->bytes = span->slot_bytes;
-    slot->start = span->start + (uintptr_t)slot->index * span->slot_bytes;
+    slot->bytes = span->list.slot_bytes;
+    slot->start = span->start + (uintptr_t)slot->index * span->list.slot_bytes;
     return slot->index < span->slot_count;
 }
 
 struct bmm__span_view bmm__core_span_view(const struct bmm__span *span)
 {
     if (span->kind == BMM__SPAN_SLOTS)
-        return (struct bmm__span_view){ span->start, span->slot_bytes, span->slot_count, BMM_SPAN_SLOTS };
+        return (struct bmm__span_view){ span->start, span->list.slot_bytes, span->slot_count, BMM_SPAN_SLOTS };
     if (span->kind == BMM__SPAN_RUNS)
         return (struct bmm__span_view){ span->start, bmm__os_page_bytes(), span->slot_count, BMM_SPAN_RUNS };
     return (struct bmm__span_view){ span->start, span->span_bytes, 1, BMM_SPAN_LARGE };

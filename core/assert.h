@@ -24,6 +24,14 @@ _Noreturn void bmm__assert_failed(const char *what, const char *file, int line);
  * only). */
 #define BMM__HIDDEN __attribute__((visibility("hidden")))
 
+/* From here on the compiler knows nothing of the variable's value, and does not keep it where results are returned. No
+ * instruction. */
+#if defined(__x86_64__)
+#define BMM__FORGET(variable) __asm__("" : "+c"(variable))
+#else
+#define BMM__FORGET(variable) __asm__("" : "+r"(variable))
+#endif
+
 #define BMM__LIKELY(x) __builtin_expect(!!(x), 1)
 #define BMM__UNLIKELY(x) __builtin_expect(!!(x), 0)
 

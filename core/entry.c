@@ -31,6 +31,17 @@ void *bmm__alloc_slow(size_t size, size_t align, bool is_zeroed, unsigned kind)
     return p;
 }
 
+void *bmm__alloc_refill(size_t size, unsigned kind)
+{
+    struct bmm__heap *heap = bmm__heap;
+    if (size <= BMM__SLOT_BYTES_MAX && heap->token == (uintptr_t)heap) { /* no client, and neither fresh nor dead */
+        void *slot = bmm__heap_alloc(heap, bmm__size_class(size == 0 ? 1 : size));
+        if (BMM__LIKELY(slot != NULL))
+            return slot;
+    }
+    return bmm__alloc_slow(size, 16, false, kind);
+}
+
 /* Stops the program: going on would hand its own memory, or nobody's, to the next allocation. */
 static _Noreturn void wrong_free(const void *p)
 {
@@ -88,7 +99,7 @@ static size_t with_room_to_grow(size_t size, size_t old_bytes)
 
 static void *realloc_slot(const struct bmm__span *span, void *p, size_t size, unsigned kind)
 {
-    size_t old_bytes = span->slot_bytes;
+    size_t old_bytes = span->list.slot_bytes;
     if (size <= old_bytes && size >= old_bytes / 2)
         return p;
     return realloc_copy(p, old_bytes, with_room_to_grow(size, old_bytes), span->align_shift, kind);
@@ -135,31 +146,31 @@ static void *realloc_slow(void *p, size_t size, unsigned kind)
     return span->kind == BMM__SPAN_SLOTS ? realloc_slot(span, p, size, kind) : realloc_run(span, p, size, kind);
 }
 
-static __attribute__((noinline)) void *realloc_elsewhere(const struct bmm__span *span, void *p, size_t size,
-                                                         unsigned kind)
+/* p is in a slot of the caller's own. */
+static __attribute__((noinline)) void *realloc_elsewhere(struct bmm__list *list, void *p, size_t size, unsigned kind)
 {
-    if (bmm__load_operand(&span->owner) != (uintptr_t)bmm__heap || size == 0 ||
-        span->align_shift != BMM__ALIGN_SHIFT_MIN || !bmm__span_is_at_slot(span, (uintptr_t)p - span->start))
+    const struct bmm__span *span = bmm__page_map_find((uintptr_t)p);
+    if (size == 0 || span->align_shift != BMM__ALIGN_SHIFT_MIN ||
+        !bmm__span_is_at_slot(span, (uintptr_t)p - span->start))
         return realloc_slow(p, size, kind);
-    size_t old_bytes = span->slot_bytes;
+    size_t old_bytes = list->slot_bytes;
     void *moved = bmm__alloc(with_room_to_grow(size, old_bytes), kind);
     if (BMM__UNLIKELY(moved == NULL))
         return size <= old_bytes ? p : NULL;
     memcpy(moved, p, size < old_bytes ? size : old_bytes);
-    bmm__free(p, SIZE_MAX, 0, kind);
+    bmm__free(p, SIZE_MAX, 0, kind); /* not to list: the allocation may have let the span go as full */
     return moved;
 }
 
-/* A slot of the caller's own span that is long enough, first: no client, nothing to look up. */
+/* A slot of the caller's own that is long enough, first: no client, nothing to look up. */
 void *bmm__realloc_any(void *p, size_t size, unsigned kind)
 {
-    struct bmm__span *span;
-    if (BMM__UNLIKELY(!bmm__page_map_look((uintptr_t)p, &span)))
+    struct bmm__list *list;
+    if (BMM__UNLIKELY(!bmm__page_map_look((uintptr_t)p, &list)) || !bmm__list_is_mine(list))
         return realloc_slow(p, size, kind);
-    if (BMM__LIKELY(bmm__load_operand(&span->owner) == (uintptr_t)bmm__heap && size <= span->slot_bytes &&
-                    size >= span->slot_bytes / 2 && bmm__span_is_at_slot(span, (uintptr_t)p - span->start)))
+    if (BMM__LIKELY(size <= list->slot_bytes && size >= list->slot_bytes / 2))
         return p;
-    return realloc_elsewhere(span, p, size, kind);
+    return realloc_elsewhere(list, p, size, kind);
 }
 
 void *bmm_malloc(size_t size)

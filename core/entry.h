@@ -9,77 +9,101 @@
 
 /* NULL with ENOMEM, or with EINVAL for an align that is no power of two. */
 void *bmm__alloc_slow(size_t size, size_t align, bool is_zeroed, unsigned kind);
+/* What bmm__alloc does when there is no slot at hand. */
+void *bmm__alloc_refill(size_t size, unsigned kind);
 void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kind);
 void *bmm__realloc_any(void *p, size_t size, unsigned kind);
 size_t bmm__usable_size(const void *p);
 
-/* A slot of the span, NULL if none is free. */
-static inline void *bmm__span_pop(struct bmm__span *span)
+static inline struct bmm__list *bmm__list_behind(struct bmm__heap *heap, size_t distance)
 {
-    struct bmm__slot_link *slot = span->free;
-    if (BMM__LIKELY(slot != NULL))
-        span->free = slot->next;
+    return (struct bmm__list *)(void *)((char *)heap + distance);
+}
+
+/* A slot of the list that lies so far behind the heap's start, NULL if none is free. */
+static inline void *bmm__list_pop(struct bmm__heap *heap, size_t distance)
+{
+    struct bmm__slot_link *slot = bmm__list_behind(heap, distance)->free;
+    if (BMM__LIKELY(slot != NULL)) {
+        BMM__FORGET(distance); /* lest their sum be kept in a register: addressing adds them for nothing */
+        bmm__list_behind(heap, distance)->free = slot->next;
+    }
     return slot;
 }
 
 static inline void *bmm__alloc(size_t size, unsigned kind)
 {
-    if (BMM__LIKELY(size <= BMM__DIRECT_BYTES_MAX)) {
-        void *slot = bmm__span_pop(bmm__heap->direct[(size + 15) / 16]);
+    struct bmm__heap *heap = bmm__heap;
+    if (BMM__LIKELY(size <= BMM__SMALL_BYTES_MAX)) {
+        void *slot = bmm__list_pop(heap, heap->small_bin[size]);
         if (BMM__LIKELY(slot != NULL))
             return slot;
     } else if (size <= BMM__SLOT_BYTES_MAX) {
-        void *slot = bmm__span_pop(bmm__heap->shown[bmm__medium_class(size) - BMM__DIRECT_CLASS_COUNT]);
+        void *slot = bmm__list_pop(heap, heap->medium_bin[(size - 1) / BMM__MEDIUM_BYTES_STEP]);
         if (BMM__LIKELY(slot != NULL))
             return slot;
     }
-    return bmm__alloc_slow(size, 16, false, kind);
+    return bmm__alloc_refill(size, kind);
 }
 
 typedef long long bmm__vector __attribute__((vector_size(16), may_alias));
 
-/* Zeroes count vectors, 1 … 64: in overlapping halves while that is few stores; quicker than libc's memset can choose. */
-static inline void bmm__zero(void *start, size_t count)
+/* Zeroes vectors as far as the one that begins at last (a multiple of 16, less than BMM__SMALL_BYTES_MAX): in overlapping
+ * halves while that is few stores; quicker than libc's memset can choose. */
+static inline void bmm__zero(void *start, size_t last)
 {
     const bmm__vector zero = { 0, 0 };
-    bmm__vector *first = start, *end = first + count;
-    if (count <= 4) {
-        first[0] = end[-1] = zero;
-        if (count > 2)
-            first[1] = end[-2] = zero;
+    bmm__vector *first = start, *end = (bmm__vector *)(void *)((char *)start + last);
+    if (last <= 48) {
+        first[0] = end[0] = zero;
+        if (last > 16)
+            first[1] = end[-1] = zero;
         return;
     }
     first[0] = first[1] = first[2] = first[3] = zero;
-    for (first += 4; end - first > 4; first += 4) {
-        first[0] = first[1] = first[2] = first[3] = zero;
-        __asm__("" : : : "memory"); /* lest the loop become a call of memset */
+    if (BMM__UNLIKELY(last > 112)) {
+        for (first += 4; end - first > 3; first += 4) {
+            first[0] = first[1] = first[2] = first[3] = zero;
+            __asm__("" : : : "memory"); /* lest the loop become a call of memset */
+        }
     }
-    end[-1] = end[-2] = end[-3] = end[-4] = zero;
+    end[0] = end[-1] = end[-2] = end[-3] = zero;
 }
 
 static inline void *bmm__calloc(size_t size, unsigned kind)
 {
-    if (BMM__LIKELY(size <= BMM__DIRECT_BYTES_MAX)) {
-        size_t index = (size + 15) / 16;
-        void *slot = bmm__span_pop(bmm__heap->direct[index]);
+    struct bmm__heap *heap = bmm__heap;
+    size_t last = size - 1;
+    if (BMM__LIKELY(last < BMM__SMALL_BYTES_MAX)) { /* and size not 0 */
+        void *slot = bmm__list_pop(heap, heap->small_bin[last + 1]);
         if (BMM__LIKELY(slot != NULL)) {
-            bmm__zero(slot, index | (index == 0));
+            bmm__zero(slot, last & ~(size_t)15);
             return slot;
         }
     }
     return bmm__alloc_slow(size, 16, true, kind);
 }
 
+/* Gives a slot back to the list of the span that it lies in, which is the caller's. */
+static inline void bmm__list_push(struct bmm__list *list, void *slot)
+{
+    struct bmm__slot_link *link = slot;
+    link->next = list->free;
+    list->free = link;
+    if (BMM__UNLIKELY(bmm__single_writer_decrement(&list->countdown)))
+        bmm__heap_countdown_over(list);
+}
+
+static inline bool bmm__list_is_mine(const struct bmm__list *list)
+{
+    return BMM__LIKELY(bmm__load_operand(&list->owner) == (uintptr_t)bmm__heap);
+}
+
 static inline void bmm__free(void *p, size_t given_size, size_t given_align, unsigned kind)
 {
-    struct bmm__span *span;
-    if (BMM__LIKELY(bmm__page_map_look((uintptr_t)p, &span)) &&
-        BMM__LIKELY(bmm__load_operand(&span->owner) == (uintptr_t)bmm__heap)) {
-        struct bmm__slot_link *link = p;
-        link->next = span->free;
-        span->free = link;
-        if (BMM__UNLIKELY(bmm__single_writer_decrement(&span->countdown)))
-            bmm__heap_countdown_over(span);
+    struct bmm__list *list;
+    if (BMM__LIKELY(bmm__page_map_look((uintptr_t)p, &list)) && bmm__list_is_mine(list)) {
+        bmm__list_push(list, p);
         return;
     }
     bmm__free_slow(p, given_size, given_align, kind);

@@ -3,63 +3,83 @@
 #include "core/assert.h"
 #include "core/atomic.h"
 #include "core/os.h"
+#include "core/page_map.h"
 #include "core/purge.h"
 
 #define EXTEND_BYTES 4096u
 #define HEARTBEAT 65536u /* local frees of a current span between two looks at the clock */
 #define SELDOM_MS 10u
+#define LOOKS_EVERY 15u
+
+static uint16_t distance_of(const struct bmm__heap *heap, unsigned class_index)
+{
+    return (uint16_t)((uintptr_t)&heap->bins[class_index] - (uintptr_t)heap);
+}
 
 void bmm__heap_init(struct bmm__heap *heap, bool has_client)
 {
-    for (size_t i = 0; i < BMM__DIRECT_COUNT; i++)
-        heap->direct[i] = &bmm__empty_span;
-    for (size_t i = 0; i < BMM__CLASS_COUNT - BMM__DIRECT_CLASS_COUNT; i++)
-        heap->shown[i] = &bmm__empty_span;
     heap->token = (uintptr_t)heap | has_client;
-}
-
-static bool is_none(const struct bmm__span *span)
-{
-    return span == NULL || span == &bmm__empty_span;
-}
-
-/* Lets the fast path see the span for its class (H1). */
-static void show(struct bmm__heap *heap, unsigned class_index, struct bmm__span *span)
-{
-    if ((heap->token & 1) != 0 || class_index >= BMM__CLASS_COUNT)
+    for (size_t i = 0; i < BMM__CLASS_COUNT; i++)
+        heap->bins[i].list.owner = heap->token;
+    if (has_client)
         return;
-    if (class_index >= BMM__DIRECT_CLASS_COUNT) {
-        heap->shown[class_index - BMM__DIRECT_CLASS_COUNT] = span;
-        return;
-    }
-    size_t last = bmm__class_bytes(class_index) / 16;
-    size_t first = class_index == 0 ? 0 : bmm__class_bytes(class_index - 1) / 16 + 1;
-    if (heap->direct[last] != span)
-        for (size_t i = first; i <= last; i++)
-            heap->direct[i] = span;
+    for (size_t size = 0; size <= BMM__SMALL_BYTES_MAX; size++)
+        heap->small_bin[size] = distance_of(heap, bmm__size_class(size == 0 ? 1 : size));
+    for (size_t i = 0; i < BMM__SLOT_BYTES_MAX / BMM__MEDIUM_BYTES_STEP; i++)
+        heap->medium_bin[i] = distance_of(heap, bmm__size_class((i + 1) * BMM__MEDIUM_BYTES_STEP));
 }
 
-/* From now on the first allocation of each class is a slow one. */
-static void hide_all(struct bmm__heap *heap)
+/* Lets the fast path see the span (H1). */
+static void show(struct bmm__heap *heap, struct bmm__span *span)
 {
-    for (size_t i = 0; i < BMM__DIRECT_COUNT; i++)
-        heap->direct[i] = &bmm__empty_span;
-    for (size_t i = 0; i < BMM__CLASS_COUNT - BMM__DIRECT_CLASS_COUNT; i++)
-        heap->shown[i] = &bmm__empty_span;
+    if (span->is_shown || (heap->token & 1) != 0 || span->class_index >= BMM__CLASS_COUNT)
+        return;
+    struct bmm__list *list = &heap->bins[span->class_index].list;
+    list->countdown = span->list.countdown;
+    list->slot_bytes = span->list.slot_bytes;
+    bmm__store_relaxed(&list->free, span->list.free);
+    bmm__store_relaxed(&span->is_shown, 1);
+    bmm__page_map_list(span->start, span->span_bytes, list);
+}
+
+static void hide(struct bmm__span *span)
+{
+    if (!span->is_shown)
+        return;
+    struct bmm__list *list = bmm__span_list(span);
+    bmm__store_relaxed(&span->list.countdown, list->countdown);
+    bmm__store_relaxed(&span->list.free, list->free);
+    bmm__store_relaxed(&span->is_shown, 0);
+    bmm__store_relaxed(&list->free, NULL);
+    bmm__page_map_list(span->start, span->span_bytes, &span->list);
+}
+
+void bmm__heap_gave_back(struct bmm__heap *heap)
+{
+    if (!bmm__purge_is_pending())
+        return;
+    bmm__purge_tick();
+    if (heap == NULL || heap->is_hidden)
+        return;
+    for (size_t i = 0; i < BMM__CLASS_COUNT; i++)
+        if (heap->bins[i].current != NULL)
+            hide(heap->bins[i].current);
     heap->is_hidden = 1;
 }
 
-/* While memory waits to be purged, a thread that allocates seldom does so slowly, so that it passes by the clock. */
-static void show_or_wait(struct bmm__heap *heap, unsigned class_index, struct bmm__span *span)
+/* While memory waits to be purged, a thread that gave some back and allocates seldom does so slowly, so that it passes by
+ * the clock; others look at it now and then. */
+static void show_or_wait(struct bmm__heap *heap, struct bmm__span *span)
 {
-    if (BMM__UNLIKELY(bmm__purge_is_pending())) {
+    if (BMM__UNLIKELY(bmm__purge_is_pending()) && (heap->is_hidden || heap->looks-- == 0)) {
         uint64_t now = bmm__os_clock_coarse_ms(), before = heap->slow_ms;
         heap->slow_ms = now;
+        heap->looks = LOOKS_EVERY;
         bmm__purge_tick();
         if (now - before >= SELDOM_MS)
             return;
     }
-    show(heap, class_index, span);
+    show(heap, span);
     heap->is_hidden = 0;
 }
 
@@ -77,26 +97,26 @@ static void end(struct bmm__heap *heap)
 
 static void list_append(struct bmm__heap *heap, struct bmm__span *span)
 {
-    struct bmm__heap_class *class = &heap->classes[span->class_index];
+    struct bmm__bin *bin = &heap->bins[span->class_index];
     span->next = NULL;
-    span->prev = class->last;
-    *(class->last != NULL ? &class->last->next : &class->first) = span;
-    class->last = span;
+    span->prev = bin->last;
+    *(bin->last != NULL ? &bin->last->next : &bin->first) = span;
+    bin->last = span;
     span->is_listed = 1;
     heap->align_sets |= (uint16_t)(1u << span->class_index / BMM__CLASS_COUNT);
 }
 
 static void list_remove(struct bmm__heap *heap, struct bmm__span *span)
 {
-    struct bmm__heap_class *class = &heap->classes[span->class_index];
-    *(span->prev != NULL ? &span->prev->next : &class->first) = span->next;
-    *(span->next != NULL ? &span->next->prev : &class->last) = span->prev;
+    struct bmm__bin *bin = &heap->bins[span->class_index];
+    *(span->prev != NULL ? &span->prev->next : &bin->first) = span->next;
+    *(span->next != NULL ? &span->next->prev : &bin->last) = span->prev;
     span->is_listed = 0;
 }
 
 static struct bmm__slot_link *slot_at(const struct bmm__span *span, uint32_t index)
 {
-    return (struct bmm__slot_link *)(span->start + (uintptr_t)index * span->slot_bytes); /* NOLINT */
+    return (struct bmm__slot_link *)(span->start + (uintptr_t)index * span->list.slot_bytes); /* NOLINT */
 }
 
 /* The remote word of a span with nothing on its list. */
@@ -113,48 +133,51 @@ static uint64_t take_remote(struct bmm__span *span, unsigned state)
 }
 
 /* Takes the remote list over: each freed slot holds the index + 1 of the next in its first word. Returns its length. */
-static uint32_t splice(struct bmm__span *span, uint64_t word)
+static uint32_t splice(const struct bmm__span *span, struct bmm__list *list, uint64_t word)
 {
     uint32_t count = 0;
     for (uint32_t head = BMM__REMOTE_HEAD(word); head != 0; count++) {
         struct bmm__slot_link *slot = slot_at(span, head - 1);
         head = (uint32_t)(uintptr_t)bmm__load_relaxed(&slot->next);
-        slot->next = span->free;
-        span->free = slot;
+        slot->next = list->free;
+        list->free = slot;
     }
     return count;
 }
 
 /* Puts slots that were never used on the free list: about an OS page of them, so that memory is touched in order. */
-static void extend(struct bmm__span *span)
+static void extend(struct bmm__span *span, struct bmm__list *list)
 {
-    uint32_t count = EXTEND_BYTES / span->slot_bytes;
+    uint32_t count = EXTEND_BYTES / span->list.slot_bytes;
     uint32_t room = span->slot_count - span->extended;
     count = count == 0 ? 1 : count;
     count = count > room ? room : count;
-    struct bmm__slot_link *next = span->free;
+    struct bmm__slot_link *next = list->free;
     for (uint32_t i = span->extended + count; i-- > span->extended;) {
         struct bmm__slot_link *slot = slot_at(span, i);
         slot->next = next;
         next = slot;
     }
-    span->free = next;
+    list->free = next;
     span->extended += count;
 }
 
-/* True if the current span has a free slot again; false if it was let go as full. */
-static bool refill(struct bmm__span *span)
+/* True if the current span, whose list this is, has a free slot again; false if it was let go as full. */
+static bool refill(struct bmm__span *span, struct bmm__list *list)
 {
     for (;;) {
-        bmm__store_relaxed(&span->countdown, HEARTBEAT);
+        bmm__store_relaxed(&list->countdown, HEARTBEAT);
         if (BMM__REMOTE_COUNT(bmm__load_relaxed(&span->remote)) != 0)
-            splice(span, take_remote(span, BMM__REMOTE_CURRENT));
-        if (span->free == NULL && span->extended < span->slot_count)
-            extend(span);
-        if (span->free != NULL)
+            splice(span, list, take_remote(span, BMM__REMOTE_CURRENT));
+        if (list->free == NULL && span->extended < span->slot_count)
+            extend(span, list);
+        if (list->free != NULL)
             return true;
-        bmm__store_relaxed(&span->bias, span->slot_count - 1);
-        bmm__store_relaxed(&span->countdown, 1u); /* the next local free says that it is full no more */
+        hide(span);
+        list = &span->list;
+        uint32_t enough = bmm__span_enough(span->slot_count);
+        bmm__store_relaxed(&span->bias, span->slot_count - enough);
+        bmm__store_relaxed(&list->countdown, enough);
         uint64_t word = empty_word(span, BMM__REMOTE_CURRENT);
         /* release: who claims sees countdown and bias */
         if (bmm__cas_acq_rel(&span->remote, &word, empty_word(span, BMM__REMOTE_FULL)))
@@ -166,11 +189,7 @@ static void release(struct bmm__heap *heap, struct bmm__span *span)
 {
     bmm__span_close(span, true);
     bmm__span_free(span);
-    if (bmm__purge_is_pending()) {
-        bmm__purge_tick();
-        if (heap != NULL && !heap->is_hidden)
-            hide_all(heap);
-    }
+    bmm__heap_gave_back(heap);
 }
 
 static size_t span_bytes(size_t slot_bytes)
@@ -185,7 +204,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     struct bmm__span *span = bmm__span_open(span_bytes(slot_bytes), BMM__GRANULE, BMM__SPAN_SLOTS, &is_zero);
     if (span == NULL)
         return NULL;
-    span->slot_bytes = slot_bytes;
+    span->list.slot_bytes = slot_bytes;
     bmm__store_relaxed(&span->slot_count, (uint32_t)(span->span_bytes / slot_bytes));
     span->inverse = UINT64_MAX / slot_bytes + 1;
     span->class_index = (uint16_t)class_index;
@@ -193,14 +212,16 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     span->heap = heap;
     heap->align_sets |= (uint16_t)(1u << class_index / BMM__CLASS_COUNT);
     bmm__store_relaxed(&span->remote, empty_word(span, BMM__REMOTE_CURRENT));
-    bmm__store_relaxed(&span->owner, heap->token);
+    span->list.countdown = HEARTBEAT;
+    bmm__store_relaxed(&span->list.owner, heap->token);
+    bmm__page_map_list(span->start, span->span_bytes, &span->list);
     return span;
 }
 
 /* The live count goes from countdown + bias to countdown alone (P2). */
 static void set_live(struct bmm__span *span, uint32_t live)
 {
-    bmm__store_relaxed(&span->countdown, live);
+    bmm__store_relaxed(&span->list.countdown, live);
     bmm__store_release(&span->bias, 0u); /* release: who sees it sees countdown */
 }
 
@@ -216,7 +237,7 @@ static void list_ready(struct bmm__heap *heap)
             continue;
         }
         if (span->bias != 0)
-            set_live(span, span->slot_count);
+            set_live(span, span->list.countdown + span->bias);
         list_append(heap, span);
     }
 }
@@ -225,15 +246,15 @@ static void list_ready(struct bmm__heap *heap)
 static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
 {
     list_ready(heap);
-    for (struct bmm__span *span; (span = heap->classes[class_index].first) != NULL;) {
+    for (struct bmm__span *span; (span = heap->bins[class_index].first) != NULL;) {
         list_remove(heap, span);
         uint64_t word = take_remote(span, BMM__REMOTE_CURRENT);
         if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED) {
             bmm__span_free(span);
             continue;
         }
-        bmm__store_relaxed(&span->countdown, HEARTBEAT);
-        splice(span, word);
+        bmm__store_relaxed(&span->list.countdown, HEARTBEAT);
+        splice(span, &span->list, word);
         return span;
     }
     return open_span(heap, class_index);
@@ -241,31 +262,45 @@ static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
 
 void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
 {
-    struct bmm__heap_class *class = &heap->classes[class_index];
-    struct bmm__span *span = class->current;
+    struct bmm__bin *bin = &heap->bins[class_index];
+    struct bmm__span *span = bin->current;
+    struct bmm__list *list = span != NULL && span->is_shown ? &bin->list : &span->list;
     begin(heap);
-    while (is_none(span) || (span->free == NULL && !refill(span))) {
-        class->current = NULL;
-        show(heap, class_index, &bmm__empty_span);
-        span = next_span(heap, class_index);
+    while (span == NULL || (list->free == NULL && !refill(span, list))) {
+        span = bin->current = next_span(heap, class_index);
         if (span == NULL) {
             end(heap);
             return NULL;
         }
-        class->current = span;
+        list = &span->list;
     }
-    show_or_wait(heap, class_index, span);
-    struct bmm__slot_link *slot = span->free;
-    span->free = slot->next;
+    show_or_wait(heap, span);
+    list = span->is_shown ? &bin->list : &span->list;
+    struct bmm__slot_link *slot = list->free;
+    bmm__store_relaxed(&list->free, slot->next);
     end(heap);
     return slot;
 }
 
-void bmm__heap_countdown_over(struct bmm__span *span)
+/* Enough slots of a full span were freed by its owner. */
+static void become_available(struct bmm__heap *heap, struct bmm__span *span)
 {
-    struct bmm__heap *heap = span->heap;
-    if (heap->classes[span->class_index].current == span) {
-        bmm__store_relaxed(&span->countdown, HEARTBEAT);
+    set_live(span, span->slot_count - bmm__span_enough(span->slot_count));
+    uint64_t word = bmm__load_relaxed(&span->remote);
+    while (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL) /* else others were first: the ready stack has it, or will */
+        if (bmm__cas_weak_acq_rel(&span->remote, &word, (word & ~(uint64_t)3) | BMM__REMOTE_OWNED)) {
+            list_append(heap, span);
+            return;
+        }
+}
+
+void bmm__heap_countdown_over(struct bmm__list *list)
+{
+    struct bmm__heap *heap = (struct bmm__heap *)(list->owner & ~(uintptr_t)1); /* NOLINT */
+    struct bmm__span *span = (struct bmm__span *)(void *)list;                  /* it begins with its list */
+    bool is_bin = (uintptr_t)list - (uintptr_t)heap < sizeof *heap;
+    if (is_bin || heap->bins[span->class_index].current == span) {
+        bmm__store_relaxed(&list->countdown, HEARTBEAT);
         bmm__purge_tick();
         return;
     }
@@ -273,11 +308,8 @@ void bmm__heap_countdown_over(struct bmm__span *span)
     if (span->is_listed) {
         list_remove(heap, span);
         release(heap, span);
-    } else { /* the first local free of a full span */
-        set_live(span, span->slot_count - 1);
-        uint64_t word = empty_word(span, BMM__REMOTE_FULL);
-        if (bmm__cas_acq_rel(&span->remote, &word, empty_word(span, BMM__REMOTE_OWNED)))
-            list_append(heap, span); /* else another thread was first: the ready stack has it, or will */
+    } else {
+        become_available(heap, span);
     }
     end(heap);
 }
@@ -287,7 +319,7 @@ static void try_claim(struct bmm__span *span, uint64_t word)
 {
     uint32_t bias = bmm__load_acquire(&span->bias); /* before countdown: see set_live */
     if (BMM__REMOTE_STATE(word) == BMM__REMOTE_OWNED &&
-        bmm__load_relaxed(&span->countdown) + bias == BMM__REMOTE_COUNT(word) &&
+        bmm__load_relaxed(&span->list.countdown) + bias == BMM__REMOTE_COUNT(word) &&
         bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED))
         bmm__span_close(span, true);
 }
@@ -308,14 +340,17 @@ bool bmm__heap_sweep(unsigned count)
 static void free_remote(struct bmm__span *span, struct bmm__slot_link *slot)
 {
     uint32_t index = bmm__span_index(span, (uintptr_t)slot - span->start);
+    uint32_t enough = bmm__span_enough(bmm__load_relaxed(&span->slot_count));
     uint64_t word = bmm__load_relaxed(&span->remote), pushed;
+    bool becomes_available;
     do {
         bmm__store_relaxed(&slot->next, (struct bmm__slot_link *)(uintptr_t)BMM__REMOTE_HEAD(word)); /* NOLINT */
         pushed = ((uint64_t)(index + 1) << 16) | ((word & ~0xffff0000ull) + 4);
-        if (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL)
+        becomes_available = BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL && BMM__REMOTE_COUNT(pushed) >= enough;
+        if (becomes_available)
             pushed = (pushed & ~(uint64_t)3) | BMM__REMOTE_OWNED;
     } while (!bmm__cas_weak_acq_rel(&span->remote, &word, pushed)); /* release: the collector sees the link */
-    if (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL) {
+    if (becomes_available) {
         struct bmm__span *first = bmm__load_relaxed(&span->heap->ready);
         do
             span->next = first;
@@ -326,26 +361,27 @@ static void free_remote(struct bmm__span *span, struct bmm__slot_link *slot)
 
 void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot)
 {
-    if (heap == NULL || bmm__load_relaxed(&span->owner) != heap->token) {
+    if (heap == NULL || bmm__load_relaxed(&span->list.owner) != heap->token) {
         free_remote(span, slot);
         return;
     }
+    struct bmm__list *list = bmm__span_list(span);
     struct bmm__slot_link *link = slot;
-    link->next = span->free;
-    span->free = link;
-    if (bmm__single_writer_decrement(&span->countdown))
-        bmm__heap_countdown_over(span);
+    link->next = list->free;
+    list->free = link;
+    if (bmm__single_writer_decrement(&list->countdown))
+        bmm__heap_countdown_over(list);
 }
 
 /* The current span goes to the available list, with its live count found by counting. */
 static void retire_current(struct bmm__heap *heap, unsigned class_index)
 {
-    struct bmm__span *span = heap->classes[class_index].current;
-    heap->classes[class_index].current = NULL;
-    show(heap, class_index, &bmm__empty_span);
-    splice(span, take_remote(span, BMM__REMOTE_CURRENT));
+    struct bmm__span *span = heap->bins[class_index].current;
+    heap->bins[class_index].current = NULL;
+    hide(span);
+    splice(span, &span->list, take_remote(span, BMM__REMOTE_CURRENT));
     uint32_t live = span->extended;
-    for (struct bmm__slot_link *slot = span->free; slot != NULL; slot = slot->next)
+    for (struct bmm__slot_link *slot = span->list.free; slot != NULL; slot = slot->next)
         live--;
     set_live(span, live); /* before the state: from then on others compare with it */
     uint64_t word = bmm__load_relaxed(&span->remote);
@@ -357,20 +393,20 @@ static void retire_current(struct bmm__heap *heap, unsigned class_index)
 /* Collects from one available span; true if it was given back. */
 static bool collect(struct bmm__heap *heap, struct bmm__span *span)
 {
-    uint32_t live = span->countdown;
+    uint32_t live = span->list.countdown;
     uint64_t word = take_remote(span, BMM__REMOTE_CURRENT); /* nobody claims while we look */
     if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED) {
         list_remove(heap, span);
         bmm__span_free(span);
         return true;
     }
-    live -= splice(span, word);
+    live -= splice(span, &span->list, word);
     if (live == 0) {
         list_remove(heap, span);
         release(heap, span);
         return true;
     }
-    bmm__store_relaxed(&span->countdown, live);
+    bmm__store_relaxed(&span->list.countdown, live);
     word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_acq_rel(&span->remote, &word, word & ~(uint64_t)3))
         ;
@@ -388,9 +424,9 @@ bool bmm__heap_minimize(struct bmm__heap *heap)
             index += BMM__CLASS_COUNT - 1;
             continue;
         }
-        if (!is_none(heap->classes[index].current))
+        if (heap->bins[index].current != NULL)
             retire_current(heap, index);
-        for (struct bmm__span *span = heap->classes[index].first, *next; span != NULL; span = next) {
+        for (struct bmm__span *span = heap->bins[index].first, *next; span != NULL; span = next) {
             next = span->next;
             has_released = collect(heap, span) || has_released;
         }

@@ -24,6 +24,15 @@ size_t bmm__os_page_bytes(void);
  * Nothing behind it yet: an access faults. NULL: none to be had (ENOMEM is not set here). */
 void *bmm__os_reserve(size_t bytes, size_t align);
 
+/* The same at exactly that place, a multiple of the granule; behind a reservation made so, it becomes one with it: from
+ * then on ranges may span both, and they are released together. False: not to be had there. Optional: a system may
+ * always say false. */
+bool bmm__os_reserve_at(void *start, size_t bytes);
+
+/* A place, a multiple of `align`, with much unused address space behind it, where neither the system nor programs are
+ * likely to put anything; another at each call. NULL: this system knows none. Nothing is reserved. */
+void *bmm__os_quiet_place(size_t align);
+
 /* Makes reserved pages readable and writable; pages never touched or decommitted read as zero. False: out of memory. */
 bool bmm__os_commit(void *start, size_t bytes);
 

@@ -52,6 +52,34 @@ void *bmm__os_reserve(size_t bytes, size_t align)
     return map_aligned(bytes, align, PROT_NONE);
 }
 
+bool bmm__os_reserve_at(void *start, size_t bytes)
+{
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+    int saved_errno = errno;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+    void *found = mmap(start, bytes, PROT_NONE, flags, -1, 0);
+    if (found != MAP_FAILED && found != start) /* kernels before 4.17 take the place for a wish */
+        munmap(found, bytes);
+    errno = saved_errno;
+    return found == start;
+}
+
+/* Linux puts mappings just below the stack, and programs and their heaps two thirds up: what lies between 1 and 15 TiB
+ * is used by Go (from three quarters of each TiB on) and by sanitizers, whose shadows it must not meet. */
+void *bmm__os_quiet_place(size_t align)
+{
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || UINTPTR_MAX < UINT64_MAX
+    (void)align;
+    return NULL;
+#else
+    uint64_t random = bmm__os_random();
+    uint64_t terabyte = 1 + random % 14, offset = (random >> 32) % ((uint64_t)1 << 39);
+    return (void *)((terabyte << 40 | offset) & ~(uint64_t)(align - 1)); /* NOLINT */
+#endif
+}
+
 void *bmm__os_map(size_t bytes, size_t align)
 {
     return map_aligned(bytes, align, PROT_READ | PROT_WRITE);

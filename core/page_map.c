@@ -32,14 +32,25 @@ struct bmm__span *bmm__page_map_find_outside(uintptr_t address)
     return bmm__load_relaxed(entry);
 }
 
+void bmm__page_map_list(uintptr_t start, size_t bytes, struct bmm__list *list)
+{
+    uintptr_t index = (start - bmm__window_start) >> BMM__GRANULE_SHIFT;
+    if (index >= bmm__load_acquire(&bmm__window_count))
+        return;
+    struct bmm__list **table = (struct bmm__list **)bmm__window_start; /* NOLINT */
+    for (uintptr_t i = 0; i < bytes >> BMM__GRANULE_SHIFT; i++)
+        bmm__store_relaxed(&table[index + i], list);
+}
+
 bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span)
 {
     uintptr_t end = start + bytes;
     uintptr_t index = (start - bmm__window_start) >> BMM__GRANULE_SHIFT;
     if (index < bmm__load_acquire(&bmm__window_count)) {
-        struct bmm__span **table = (struct bmm__span **)bmm__window_start; /* NOLINT */
+        if (span == NULL)
+            bmm__page_map_list(start, bytes, &bmm__empty_list);
         for (uintptr_t i = 0; i < bytes >> BMM__GRANULE_SHIFT; i++)
-            bmm__store_release(&table[index + i], span == NULL ? &bmm__empty_span : span);
+            bmm__store_release(&bmm__window_spans[index + i], span);
         return true;
     }
     if (end >> BMM__LEAF_SHIFT >= BMM__ROOT_COUNT)

@@ -29,28 +29,33 @@ extern struct bmm__span *bmm__page_map_zero_leaf[BMM__LEAF_COUNT];
 /* Looks in the tree only; NULL: nothing there. */
 struct bmm__span *bmm__page_map_find_outside(uintptr_t address);
 
-/* True if the address is in the window; *span is then the descriptor that owns it, or &bmm__empty_span. */
-static inline bool bmm__page_map_look(uintptr_t address, struct bmm__span **span)
+/* The list that a block at the address goes to if its owner frees it; owned by nobody where that is not so simple. False:
+ * the address is not in the window. */
+static inline bool bmm__page_map_look(uintptr_t address, struct bmm__list **list)
 {
     uintptr_t start = bmm__window_start; /* once: the table is there, too */
     uintptr_t index = (address - start) >> BMM__GRANULE_SHIFT;
     /* acquire, so that the entries of a wild address are seen to be filled (W1) */
     if (__builtin_expect(index >= bmm__load_operand(&bmm__window_count), 0))
         return false;
-    *span = bmm__load_relaxed((struct bmm__span **)start + index); /* NOLINT */
+    *list = bmm__load_relaxed((struct bmm__list **)start + index); /* NOLINT */
     return true;
 }
 
 /* The descriptor that owns address, NULL if none does. */
 static inline struct bmm__span *bmm__page_map_find(uintptr_t address)
 {
-    struct bmm__span *span;
-    if (!bmm__page_map_look(address, &span))
+    uintptr_t index = (address - bmm__window_start) >> BMM__GRANULE_SHIFT;
+    if (index >= bmm__load_acquire(&bmm__window_count))
         return bmm__page_map_find_outside(address);
-    return span == &bmm__empty_span ? NULL : span;
+    return bmm__load_relaxed(&bmm__window_spans[index]);
 }
 
 /* Enters span (or NULL) for the granules of [start, start + bytes). False: no memory for a leaf, nothing entered. */
 bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span);
+
+/* Which list is found for them from now on, if they lie in the window; by the span's owner. Until first said, and from
+ * bmm__page_map_enter(NULL) on, it is the empty one. */
+void bmm__page_map_list(uintptr_t start, size_t bytes, struct bmm__list *list);
 
 #endif

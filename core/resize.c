@@ -38,7 +38,7 @@ bool bmm__core_resize(void *slot_start, size_t size)
 {
     struct bmm__span *span = bmm__page_map_find((uintptr_t)slot_start);
     if (span->kind == BMM__SPAN_SLOTS)
-        return size <= span->slot_bytes;
+        return size <= span->list.slot_bytes;
     if (span->kind == BMM__SPAN_RUNS)
         return bmm__page_run_resize(span, slot_start, size);
     if (span->kind == BMM__SPAN_BIG)

@@ -7,8 +7,10 @@
 
 #define BMM__SLOT_BYTES_MAX ((size_t)32768)
 #define BMM__CLASS_COUNT 72
-#define BMM__DIRECT_BYTES_MAX ((size_t)1024) /* sizes that find their span by a table of 16-byte steps */
-#define BMM__DIRECT_CLASS_COUNT 32           /* their classes */
+/* Tables lead from a size to its bin (heap.h): up to here by the size itself, above by steps, of which every class above
+ * is a multiple. */
+#define BMM__SMALL_BYTES_MAX ((size_t)1024)
+#define BMM__MEDIUM_BYTES_STEP ((size_t)128)
 
 /* 128 < size ≤ BMM__SLOT_BYTES_MAX */
 static inline unsigned bmm__medium_class(size_t size)

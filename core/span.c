@@ -7,7 +7,7 @@
 #include "core/process.h"
 #include "core/purge.h"
 
-struct bmm__span bmm__empty_span = { .kind = BMM__SPAN_UNUSED };
+struct bmm__list bmm__empty_list;
 
 /* Unused descriptors: a stack whose head carries a tag in its upper 16 bits against the ABA problem (P4 makes reading
  * next of a descriptor that was popped meanwhile harmless). */
@@ -33,14 +33,15 @@ static void clean(struct bmm__span *span)
 {
     span->epoch++;
     bmm__store_relaxed(&span->remote, (uint64_t)span->epoch << 32);
-    bmm__store_relaxed(&span->owner, (uintptr_t)0);
-    bmm__store_relaxed(&span->countdown, 0u);
+    bmm__store_relaxed(&span->list.owner, (uintptr_t)0);
+    bmm__store_relaxed(&span->list.countdown, 0u);
     bmm__store_relaxed(&span->bias, 0u);
     bmm__store_relaxed(&span->slot_count, 0u);
-    bmm__store_relaxed(&span->free, NULL);
+    bmm__store_relaxed(&span->list.free, NULL);
+    bmm__store_relaxed(&span->is_shown, 0);
     bmm__store_relaxed(&span->side, NULL);
     bmm__store_relaxed(&span->area, NULL);
-    span->slot_bytes = 0;
+    span->list.slot_bytes = 0;
     span->extended = 0;
     span->inverse = 0;
     span->align_shift = 0;

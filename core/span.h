@@ -5,18 +5,19 @@
  *
  *   remote word:  [ epoch : 32 ][ index + 1 of the first freed slot : 16 ][ count : 14 ][ state : 2 ]
  *
- *   CURRENT ──all slots handed out──► FULL ──first free, by anyone──► OWNED ──others freed every live slot──► CLAIMED:
+ *   CURRENT ──all slots handed out──► FULL ──enough are free again──► OWNED ──others freed every live slot──► CLAIMED:
  *      ▲                                                               │     memory has gone back, the descriptor
  *      └────────────── its owner allocates from it again ──────────────┘     waits for its owner
  *
- * A span keeps its owner for life, so that what a thread allocates comes back to it whoever frees it. Who frees first
- * into a full span of another thread tells the owner, by putting it on the owner's heap's ready stack.
+ * A span keeps its owner for life, so that what a thread allocates comes back to it whoever frees it. *Enough* is
+ * bmm__span_enough() slots, by the owner or by others (the two are not added up): with fewer, the owner would soon be
+ * looking for the next span. Others who bring enough tell the owner, by putting the span on its heap's ready stack.
  *
  * Invariants
  *  P1  Only the owner touches free, countdown, bias, extended and the list links (next also: whoever moves remote from
  *      FULL to OWNED, until the ready stack has it); others touch remote only.
  *  P2  countdown + bias of a FULL or OWNED span is its live count, or more while the owner changes them; countdown of a
- *      CURRENT one is the local frees until the owner looks at the clock, of a FULL one 1.
+ *      CURRENT one is the local frees until the owner looks at the clock, of a FULL one those until enough are free.
  *  P3  Whoever moves remote to CLAIMED gives the memory back. A span whose last two live slots are freed by its owner
  *      and another thread at the same instant is noticed by neither, but by the next bmm__heap_sweep.
  *  P4  A descriptor's memory is never used for anything but descriptors, so a stale pointer to one can be read.
@@ -38,14 +39,20 @@ struct bmm__slot_link {
     struct bmm__slot_link *next; /* the first word of a free slot */
 };
 
+/* What malloc and free see of a span: its own, or, while the heap allocates from it, one in the heap (heap.h, H1), so
+ * that malloc has one load less. */
+struct bmm__list {
+    uintptr_t owner;             /* the heap's token: decides "mine or not" */
+    struct bmm__slot_link *free; /* of the owner alone */
+    uint32_t countdown;          /* local frees until something must happen */
+    uint32_t slot_bytes;
+};
+
 struct bmm__page_area;
 
 struct bmm__span {
-    /* The owner's line: all that malloc and free of the owner touch. */
-    uintptr_t owner;             /* token; constant while the span is open: decides "mine or not" */
-    struct bmm__slot_link *free; /* local list */
-    uint32_t countdown;          /* local frees until something must happen */
-    uint32_t slot_bytes;         /* 0: no slots */
+    /* The owner's line. */
+    struct bmm__list list; /* owner: constant while the span is open; 0: nobody. slot_bytes 0: no slots */
     uintptr_t start;
     uint32_t slot_count;
     uint32_t extended;    /* slots that were ever on a free list */
@@ -54,6 +61,7 @@ struct bmm__span {
     uint8_t kind;         /* enum bmm__span_is */
     uint8_t align_shift;  /* log2 of the alignment asked for */
     uint8_t is_listed;    /* in the owner's available list */
+    uint8_t is_shown;     /* the list in the heap stands for list, whose free and countdown mean nothing then */
     uint8_t is_moved;     /* something was moved there by bmm__os_move */
     uint32_t epoch;       /* of remote; the owner's copy (P5) */
     uint32_t bias;        /* of countdown (P2); release when it becomes 0, acquire by who claims */
@@ -78,9 +86,8 @@ enum { BMM__REMOTE_OWNED = 0, BMM__REMOTE_FULL = 1, BMM__REMOTE_CLAIMED = 2, BMM
 #define BMM__REMOTE_HEAD(w) ((uint32_t)((w) >> 16 & 0xffffu))
 #define BMM__REMOTE_EPOCH(w) ((uint32_t)((w) >> 32))
 
-/* The span of no memory: no slot is free in it, and no heap owns it. What malloc finds where a class has no span, and
- * free where an address has none. */
-extern struct bmm__span bmm__empty_span BMM__HIDDEN;
+/* Owned by nobody: what free finds where an address has no list. */
+extern struct bmm__list bmm__empty_list BMM__HIDDEN;
 
 /* Of a span of slots: the slot that lies offset bytes from the start, by one multiplication; and whether it begins just
  * there, by another. Exact for every 32-bit offset: Lemire, Kaser, Kurz, "Faster remainder by direct computation". */
@@ -92,6 +99,13 @@ static inline uint32_t bmm__span_index(const struct bmm__span *span, uintptr_t o
 static inline bool bmm__span_is_at_slot(const struct bmm__span *span, uintptr_t offset)
 {
     return span->inverse * offset < span->inverse;
+}
+
+/* How many slots of a full span must be free before it is allocated from again. At most half of them (P3: others who
+ * free all that is live have always brought enough). */
+static inline uint32_t bmm__span_enough(uint32_t slot_count)
+{
+    return slot_count < 16 ? 1 : slot_count / 8;
 }
 
 /* A descriptor, all zero but all_next. NULL: out of memory. */

@@ -10,20 +10,9 @@
 #include <errno.h>
 #include <pthread.h>
 
-#define EIGHT(x) x, x, x, x, x, x, x, x
-#define NOTHING_FREE \
-    { \
-        .direct = { EIGHT(EIGHT(&bmm__empty_span)), &bmm__empty_span }, .shown = { \
-            EIGHT(&bmm__empty_span), \
-            EIGHT(&bmm__empty_span), \
-            EIGHT(&bmm__empty_span), \
-            EIGHT(&bmm__empty_span), \
-            EIGHT(&bmm__empty_span) \
-        } \
-    }
-_Static_assert(BMM__DIRECT_COUNT == 65 && BMM__CLASS_COUNT - BMM__DIRECT_CLASS_COUNT == 40, "as many as above");
-static struct bmm__heap empty_heap = NOTHING_FREE;
-struct bmm__heap bmm__dead_heap = NOTHING_FREE;
+/* All zero: see heap.h. */
+static struct bmm__heap empty_heap;
+struct bmm__heap bmm__dead_heap;
 __thread struct bmm__heap *bmm__heap __attribute__((tls_model("initial-exec"))) = &empty_heap;
 
 struct bmm__process bmm__process;

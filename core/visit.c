@@ -1,6 +1,7 @@
 /* The walk over every block in use, from the spans alone: what is not on a free list was handed out. */
 #include "core/atomic.h"
 #include "core/client.h"
+#include "core/heap.h"
 #include "core/os.h"
 #include "core/page_run.h"
 #include "core/span.h"
@@ -21,9 +22,9 @@ static void mark(const struct bmm__span *span, uintptr_t slot, uint64_t *is_free
 }
 
 /* Lists that others change while they are walked lead anywhere: every step is checked, and counted. */
-static void mark_local(const struct bmm__span *span, uint64_t *is_free)
+static void mark_local(struct bmm__span *span, uint64_t *is_free)
 {
-    const struct bmm__slot_link *slot = bmm__load_relaxed(&span->free);
+    const struct bmm__slot_link *slot = bmm__load_relaxed(&bmm__span_list(span)->free);
     for (uint32_t i = 0; i < span->slot_count && slot != NULL; i++) {
         if ((uintptr_t)slot - span->start >= span->span_bytes ||
             !bmm__span_is_at_slot(span, (uintptr_t)slot - span->start))
@@ -37,13 +38,13 @@ static void mark_remote(const struct bmm__span *span, uint64_t word, uint64_t *i
 {
     uint32_t head = BMM__REMOTE_HEAD(word);
     for (uint32_t i = 0; i < BMM__REMOTE_COUNT(word) && head != 0 && head <= span->slot_count; i++) {
-        uintptr_t slot = span->start + (uintptr_t)(head - 1) * span->slot_bytes;
+        uintptr_t slot = span->start + (uintptr_t)(head - 1) * span->list.slot_bytes;
         mark(span, slot, is_free);
         head = (uint32_t)(uintptr_t)bmm__load_relaxed(&((const struct bmm__slot_link *)slot)->next); /* NOLINT */
     }
 }
 
-static bool visit_slots(const struct bmm__span *span, const struct visit *to)
+static bool visit_slots(struct bmm__span *span, const struct visit *to)
 {
     uint64_t is_free[SLOTS_MAX / 64] = { 0 }, word = bmm__load_acquire(&span->remote);
     if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED)
@@ -53,7 +54,7 @@ static bool visit_slots(const struct bmm__span *span, const struct visit *to)
     uint32_t count = span->extended < span->slot_count ? span->extended : span->slot_count;
     for (uint32_t i = 0; i < count; i++)
         if ((is_free[i / 64] >> i % 64 & 1) == 0 &&
-            !to->visit(span->start + (uintptr_t)i * span->slot_bytes, span->slot_bytes, to->context))
+            !to->visit(span->start + (uintptr_t)i * span->list.slot_bytes, span->list.slot_bytes, to->context))
             return false;
     return true;
 }
@@ -75,7 +76,7 @@ void bmm__core_visit_blocks(bool (*visit)(uintptr_t start, size_t bytes, void *c
 {
     struct visit to = { visit, context };
     bool goes_on = true;
-    for (const struct bmm__span *span = bmm__span_first(); span != NULL && goes_on; span = span->all_next) {
+    for (struct bmm__span *span = bmm__span_first(); span != NULL && goes_on; span = span->all_next) {
         uint8_t kind = bmm__load_acquire(&span->kind);
         if (kind == BMM__SPAN_SLOTS && span->inverse != 0)
             goes_on = visit_slots(span, &to);

@@ -11,12 +11,14 @@
 
 uintptr_t bmm__window_start;
 size_t bmm__window_count;
+struct bmm__span **bmm__window_spans;
 struct bmm__run_map bmm__window_map = { .unit_shift = BMM__GRANULE_SHIFT };
 
 static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_ARENA);
 static size_t capacity;    /* granules */
-static size_t own_count;   /* granules of the table and the bits */
-static size_t table_bytes; /* of the table that are committed */
+static size_t reserved;    /* granules */
+static size_t own_count;   /* granules of the tables and the bits */
+static size_t table_bytes; /* of each table that are committed */
 static bool has_failed;    /* no window is to be had */
 
 static size_t granules_for(size_t bytes)
@@ -36,39 +38,54 @@ static size_t wanted_bytes(void)
     return bytes;
 }
 
-/* Commits the table up to granule count and fills the new part (W1). */
-static bool extend_table(size_t count)
+/* Commits the tables up to granule count and fills the new part (W1). */
+static bool extend_tables(size_t count)
 {
-    struct bmm__span **table = (struct bmm__span **)bmm__window_start; /* NOLINT */
-    size_t bytes = (count * sizeof *table + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
+    struct bmm__list **lists = (struct bmm__list **)bmm__window_start; /* NOLINT */
+    size_t bytes = (count * sizeof *lists + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
     if (bytes > table_bytes) {
-        if (!bmm__os_commit((char *)table + table_bytes, bytes - table_bytes))
+        size_t more = bytes - table_bytes;
+        if (!bmm__os_commit((char *)lists + table_bytes, more) ||
+            !bmm__os_commit((char *)bmm__window_spans + table_bytes, more))
             return false;
         table_bytes = bytes;
     }
     for (size_t i = bmm__window_count; i < count; i++)
-        table[i] = &bmm__empty_span;
+        lists[i] = &bmm__empty_list;
     return true;
 }
 
-static bool make(void)
+/* own_count granules at a place of our choice with nothing behind it for long, else capacity granules anywhere. NULL:
+ * neither; capacity may have become smaller. */
+static void *reserve(void)
 {
-    void *start = NULL;
-    size_t bytes = wanted_bytes();
-    for (; bytes >= BYTES_MIN && start == NULL; bytes /= 4)
-        start = bmm__os_reserve(bytes, BMM__WINDOW_ALIGN);
+    reserved = own_count;
+    for (unsigned attempt = 0; attempt < 4; attempt++) {
+        void *place = bmm__os_quiet_place(BMM__WINDOW_ALIGN);
+        if (place == NULL)
+            break;
+        if (bmm__os_reserve_at(place, own_count << BMM__GRANULE_SHIFT))
+            return place;
+    }
+    reserved = capacity;
+    return bmm__os_reserve(capacity << BMM__GRANULE_SHIFT, BMM__WINDOW_ALIGN);
+}
+
+static bool make(size_t bytes)
+{
+    capacity = bytes >> BMM__GRANULE_SHIFT;
+    size_t table_granules = granules_for(capacity * sizeof(struct bmm__list *));
+    size_t bits_bytes = (capacity / 8 + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
+    own_count = 2 * table_granules + 3 * (bits_bytes >> BMM__GRANULE_SHIFT);
+    char *start = reserve();
     if (start == NULL)
         return false;
-    bytes *= 4;
-    capacity = bytes >> BMM__GRANULE_SHIFT;
-    size_t table_granules = granules_for(capacity * sizeof(struct bmm__span *));
-    size_t bits_bytes = (capacity / 8 + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
-    own_count = table_granules + 3 * (bits_bytes >> BMM__GRANULE_SHIFT);
-    char *bits = (char *)start + (table_granules << BMM__GRANULE_SHIFT);
+    char *bits = start + (2 * table_granules << BMM__GRANULE_SHIFT);
     bmm__window_start = (uintptr_t)start;
-    if (!bmm__os_commit(bits, 3 * bits_bytes) || !extend_table(own_count)) {
+    bmm__window_spans = (struct bmm__span **)(void *)(start + (table_granules << BMM__GRANULE_SHIFT));
+    if (!bmm__os_commit(bits, 3 * bits_bytes) || !extend_tables(own_count)) {
         bmm__window_start = 0;
-        bmm__os_release(start, bytes);
+        bmm__os_release(start, reserved << BMM__GRANULE_SHIFT);
         return false;
     }
     struct bmm__run_map *map = &bmm__window_map;
@@ -83,6 +100,34 @@ static bool make(void)
     return true;
 }
 
+/* The ladder: a small window is better than none. */
+static bool make_any(void)
+{
+    for (size_t bytes = wanted_bytes(); bytes >= BYTES_MIN; bytes /= 4)
+        if (make(bytes))
+            return true;
+    return false;
+}
+
+/* Under lock: step more granules, which are reserved if need be. */
+static bool extend(size_t step)
+{
+    size_t now = bmm__window_count;
+    char *end = (char *)bmm__window_start + (now << BMM__GRANULE_SHIFT); /* NOLINT */
+    if (now + step > reserved) {
+        size_t more = now + step - reserved;
+        if (!bmm__os_reserve_at((char *)bmm__window_start + (reserved << BMM__GRANULE_SHIFT), /* NOLINT */
+                                more << BMM__GRANULE_SHIFT))
+            return false;
+        reserved += more;
+    }
+    if (!bmm__os_commit(end, step << BMM__GRANULE_SHIFT) || !extend_tables(now + step))
+        return false;
+    bmm__store_release(&bmm__window_count, now + step);
+    bmm__store_release(&bmm__window_map.unit_count, (uint32_t)(now + step));
+    return true;
+}
+
 bool bmm__window_grow(size_t count)
 {
     if (bmm__load_relaxed(&has_failed))
@@ -90,7 +135,7 @@ bool bmm__window_grow(size_t count)
     size_t before = bmm__load_acquire(&bmm__window_count);
     bmm__lock_take(&lock);
     bool is_done = true;
-    if (bmm__window_count == 0 && !make()) {
+    if (bmm__window_count == 0 && !make_any()) {
         bmm__store_relaxed(&has_failed, true);
         is_done = false;
     } else if (before == 0 || bmm__window_count == before) { /* else another thread grew it: look again */
@@ -99,14 +144,7 @@ bool bmm__window_grow(size_t count)
         step = step < count ? count : step;
         if (step > capacity - now)
             step = capacity - now;
-        is_done = step >= count &&
-                  bmm__os_commit((void *)(bmm__window_start + (now << BMM__GRANULE_SHIFT)), /* NOLINT */
-                                 step << BMM__GRANULE_SHIFT) &&
-                  extend_table(now + step);
-        if (is_done) {
-            bmm__store_release(&bmm__window_count, now + step);
-            bmm__store_release(&bmm__window_map.unit_count, (uint32_t)(now + step));
-        }
+        is_done = step >= count && (extend(step) || (step > count && extend(count)));
     }
     bmm__lock_release(&lock);
     return is_done;

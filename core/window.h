@@ -1,12 +1,17 @@
-/* The window: one long reservation in which spans live, so that free finds a descriptor by one subtraction, one
- * comparison and one load.
+/* The window: one long piece of address space in which spans live, so that free finds what it needs by one subtraction,
+ * one comparison and one load.
  *
- *   start                                                                        start + capacity granules
- *   │ table: one descriptor per granule │ run map bits │ granule │ granule │ … │ not committed yet …     │
- *     committed as far as window_count                    └───────── window_count counts from start ───┘
+ *   start                                                                             start + capacity granules
+ *   │ lists: one per granule │ descriptors: one per granule │ run map bits │ granule │ granule │ … │ not ours yet │
+ *     both committed as far as window_count                                  └─ window_count counts from start ─┘
+ *
+ * It begins far from where the system puts mappings, and is reserved as it grows, so that the process looks no larger
+ * than it is and keeps within limits that are set when it runs already. Where the system gives no place of choice, all
+ * of it is reserved at the start.
  *
  * Invariants
- *  W1  Every table entry below bmm__window_count is a descriptor; &bmm__empty_span where no span is.
+ *  W1  Every list entry below bmm__window_count is a list, &bmm__empty_list where no span of slots is; every descriptor
+ *      entry is a descriptor or NULL.
  *  W2  start and bmm__window_count are 0 until the window exists: then every address is outside.
  *  W3  The window is never taken away and never moves; where none can be had (a tight limit on address space), spans
  *      live in arenas outside and are found by page_map.h alone, a little slower.
@@ -23,6 +28,7 @@ struct bmm__span;
 /* Two words and no struct, hidden: the fast path then names each in one instruction. */
 extern uintptr_t bmm__window_start BMM__HIDDEN;
 extern size_t bmm__window_count BMM__HIDDEN; /* granules; release when it grows */
+extern struct bmm__span **bmm__window_spans BMM__HIDDEN;
 
 /* The window's granules; unit 0 is its first, which holds the table. */
 extern struct bmm__run_map bmm__window_map;
