@@ -28,8 +28,7 @@ static void *alloc_slot(unsigned class_index)
     return slot;
 }
 
-/* The class of the smallest slots that are all multiples of align; BMM__HEAP_CLASS_COUNT: none. */
-static unsigned aligned_class(size_t size, size_t align)
+unsigned bmm__slot_class(size_t size, size_t align)
 {
     unsigned align_index = (unsigned)__builtin_ctzll(align) - BMM__ALIGN_SHIFT_MIN;
     if (size > BMM__SLOT_BYTES_MAX || align_index >= BMM__ALIGN_COUNT)
@@ -64,7 +63,7 @@ void *bmm__core_alloc(size_t size, size_t align, bool is_zeroed)
     size = size == 0 ? 1 : size;
     if (size > PTRDIFF_MAX)
         return NULL;
-    unsigned class_index = aligned_class(size, align);
+    unsigned class_index = bmm__slot_class(size, align);
     bool is_zero = false;
     void *start = NULL;
     if (class_index < BMM__HEAP_CLASS_COUNT) {

@@ -144,12 +144,10 @@ void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved)
     /* Purged before it is given: afterwards the memory may be another thread's. */
     static uint32_t moved_count;
     if (is_moved && bmm__add_relaxed(&moved_count, 1) >= MOVED_MAX) {
-        bmm__os_purge_moved(start, bytes);
-        is_dirty = false;
+        is_dirty = !bmm__os_purge_moved(start, bytes);
     } else if (is_dirty && !bmm__arena_may_keep(bytes)) {
-        bmm__os_purge(start, bytes);
+        is_dirty = !bmm__os_purge(start, bytes);
         bmm__purge_excess(bytes);
-        is_dirty = false;
     }
     bmm__run_map_give(map, index, (uint32_t)(bytes >> BMM__GRANULE_SHIFT), is_dirty);
     bmm__sub_relaxed(&bmm__arena_used_bytes, bytes);

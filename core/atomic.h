@@ -41,7 +41,8 @@ static inline bool bmm__single_writer_decrement(uint32_t *counter)
 {
 #if (defined(__x86_64__) || defined(__i386__)) && !defined(__SANITIZE_THREAD__)
     bool is_zero;
-    __asm__("subl $1, %0" : "+m"(*counter), "=@ccz"(is_zero));
+    /* memory: stores before it stay before it, as others may count on */
+    __asm__("subl $1, %0" : "+m"(*counter), "=@ccz"(is_zero) : : "memory");
     return is_zero;
 #else
     uint32_t value = bmm__load_relaxed(counter) - 1;

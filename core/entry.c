@@ -100,7 +100,8 @@ static size_t with_room_to_grow(size_t size, size_t old_bytes)
 static void *realloc_slot(const struct bmm__span *span, void *p, size_t size, unsigned kind)
 {
     size_t old_bytes = span->list.slot_bytes;
-    if (size <= old_bytes && size >= old_bytes / 2)
+    if (size <= old_bytes &&
+        (size >= old_bytes / 2 || bmm__slot_class(size, (size_t)1 << span->align_shift) == span->class_index))
         return p;
     return realloc_copy(p, old_bytes, with_room_to_grow(size, old_bytes), span->align_shift, kind);
 }
@@ -133,6 +134,10 @@ static void *realloc_slow(void *p, size_t size, unsigned kind)
         bmm__free(p, SIZE_MAX, 0, kind);
         return NULL;
     }
+    if (size > PTRDIFF_MAX) { /* what is rounded up below would come around to 0 */
+        errno = ENOMEM;
+        return NULL;
+    }
     const struct bmm__client *client = bmm__process.client;
     if (client != NULL) {
         void *moved = client->realloc(p, size, kind);
@@ -150,9 +155,11 @@ static void *realloc_slow(void *p, size_t size, unsigned kind)
 static __attribute__((noinline)) void *realloc_elsewhere(struct bmm__list *list, void *p, size_t size, unsigned kind)
 {
     const struct bmm__span *span = bmm__page_map_find((uintptr_t)p);
-    if (size == 0 || span->align_shift != BMM__ALIGN_SHIFT_MIN ||
+    if (size == 0 || size > BMM__SLOT_BYTES_MAX || span->align_shift != BMM__ALIGN_SHIFT_MIN ||
         !bmm__span_is_at_slot(span, (uintptr_t)p - span->start))
         return realloc_slow(p, size, kind);
+    if (bmm__size_class(size) == span->class_index)
+        return p;
     size_t old_bytes = list->slot_bytes;
     void *moved = bmm__alloc(with_room_to_grow(size, old_bytes), kind);
     if (BMM__UNLIKELY(moved == NULL))

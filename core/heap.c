@@ -218,6 +218,16 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     return span;
 }
 
+/* The owner took the remote word of a span that it will not meet again; true if another thread had claimed it. */
+static bool is_claimed(struct bmm__span *span, uint64_t taken)
+{
+    if (BMM__REMOTE_STATE(taken) != BMM__REMOTE_CLAIMED)
+        return false;
+    if ((taken & BMM__REMOTE_DONE) != 0)
+        bmm__span_free(span); /* else the claimer does */
+    return true;
+}
+
 /* The live count goes from countdown + bias to countdown alone (P2). */
 static void set_live(struct bmm__span *span, uint32_t live)
 {
@@ -232,10 +242,9 @@ static void list_ready(struct bmm__heap *heap)
         return;
     for (struct bmm__span *span = bmm__exchange_acq_rel(&heap->ready, NULL), *next; span != NULL; span = next) {
         next = span->next;
-        if (BMM__REMOTE_STATE(bmm__load_acquire(&span->remote)) == BMM__REMOTE_CLAIMED) {
-            bmm__span_free(span);
+        if (BMM__REMOTE_STATE(bmm__load_acquire(&span->remote)) == BMM__REMOTE_CLAIMED &&
+            is_claimed(span, take_remote(span, BMM__REMOTE_CURRENT)))
             continue;
-        }
         if (span->bias != 0)
             set_live(span, span->list.countdown + span->bias);
         list_append(heap, span);
@@ -249,10 +258,8 @@ static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
     for (struct bmm__span *span; (span = heap->bins[class_index].first) != NULL;) {
         list_remove(heap, span);
         uint64_t word = take_remote(span, BMM__REMOTE_CURRENT);
-        if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED) {
-            bmm__span_free(span);
+        if (is_claimed(span, word))
             continue;
-        }
         bmm__store_relaxed(&span->list.countdown, HEARTBEAT);
         splice(span, &span->list, word);
         return span;
@@ -318,10 +325,14 @@ void bmm__heap_countdown_over(struct bmm__list *list)
 static void try_claim(struct bmm__span *span, uint64_t word)
 {
     uint32_t bias = bmm__load_acquire(&span->bias); /* before countdown: see set_live */
-    if (BMM__REMOTE_STATE(word) == BMM__REMOTE_OWNED &&
-        bmm__load_relaxed(&span->list.countdown) + bias == BMM__REMOTE_COUNT(word) &&
-        bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED))
-        bmm__span_close(span, true);
+    if (BMM__REMOTE_STATE(word) != BMM__REMOTE_OWNED ||
+        bmm__load_relaxed(&span->list.countdown) + bias != BMM__REMOTE_COUNT(word) ||
+        !bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED))
+        return;
+    bmm__span_close(span, true);
+    /* release: who sees it sees that the memory is gone */
+    if (BMM__REMOTE_STATE(bmm__or_acq_rel(&span->remote, BMM__REMOTE_DONE)) != BMM__REMOTE_CLAIMED)
+        bmm__span_free(span); /* the owner has passed meanwhile */
 }
 
 bool bmm__heap_sweep(unsigned count)
@@ -396,9 +407,8 @@ static bool collect(struct bmm__heap *heap, struct bmm__span *span)
     uint32_t live = span->list.countdown;
     uint64_t word = take_remote(span, BMM__REMOTE_CURRENT); /* nobody claims while we look */
     if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED) {
-        list_remove(heap, span);
-        bmm__span_free(span);
-        return true;
+        list_remove(heap, span); /* before it is free */
+        return is_claimed(span, word);
     }
     live -= splice(span, &span->list, word);
     if (live == 0) {

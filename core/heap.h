@@ -37,7 +37,7 @@ struct bmm__bin {
 };
 
 struct bmm__heap {
-    uint16_t small_bin[BMM__SMALL_BYTES_MAX + 1];                    /* by size: distance of its bin from the heap */
+    uint16_t small_bin[BMM__SMALL_BYTES_MAX + 1];                      /* by size: distance of its bin from the heap */
     uint16_t medium_bin[BMM__SLOT_BYTES_MAX / BMM__MEDIUM_BYTES_STEP]; /* by (size - 1) / step */
     uintptr_t token;
     void *client_state;
@@ -53,11 +53,15 @@ struct bmm__heap {
     struct bmm__bin bins[BMM__HEAP_CLASS_COUNT];
 };
 
-_Static_assert(sizeof(((struct bmm__heap *)NULL)->medium_bin) < 1024 && BMM__CLASS_COUNT * sizeof(struct bmm__bin) < 8192,
+_Static_assert(sizeof(((struct bmm__heap *)NULL)->medium_bin) < 1024 &&
+                   BMM__CLASS_COUNT * sizeof(struct bmm__bin) < 8192,
                "the bins without alignment are within reach of 16 bits");
 
 extern __thread struct bmm__heap *bmm__heap __attribute__((tls_model("initial-exec"), visibility("hidden")));
 extern struct bmm__heap bmm__dead_heap;
+
+/* The class of the smallest slots that are all multiples of align, size not 0; BMM__HEAP_CLASS_COUNT: none. */
+unsigned bmm__slot_class(size_t size, size_t align);
 
 /* *heap is zero. */
 void bmm__heap_init(struct bmm__heap *heap, bool has_client);

@@ -44,7 +44,7 @@ void bmm__lock_release(struct bmm__lock *lock);
 bool bmm__lock_is_mine(const struct bmm__lock *lock); /* the calling thread holds it */
 void bmm__lock_reset(struct bmm__lock *lock);         /* free again, whoever held it: he is not in this process */
 
-/* For core/fork.c: all locks in rank order; release in the parent; make new in the child. */
+/* For core/thread.c: all locks in rank order; release in the parent; make new in the child. */
 void bmm__lock_take_all(void);
 void bmm__lock_release_all(void);
 void bmm__lock_reset_all(void);

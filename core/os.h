@@ -39,8 +39,9 @@ bool bmm__os_commit(void *start, size_t bytes);
 /* Reserve and commit in one call. */
 void *bmm__os_map(size_t bytes, size_t align);
 
-/* Gives the memory behind committed pages back; they stay usable and read as zero when touched again. */
-void bmm__os_purge(void *start, size_t bytes);
+/* Gives the memory behind committed pages back; they stay usable and read as zero when touched again. False: the system
+ * keeps it (locked pages, say); what is there may still be there. */
+bool bmm__os_purge(void *start, size_t bytes);
 
 /* Gives the memory back and makes the pages inaccessible; commit makes them usable again. */
 void bmm__os_decommit(void *start, size_t bytes);
@@ -52,16 +53,23 @@ enum { BMM__OS_NONE = 0, BMM__OS_READ = 1, BMM__OS_WRITE = 2, BMM__OS_EXECUTE = 
 /* Changes access rights. False with errno of the system. */
 bool bmm__os_protect(void *start, size_t bytes, unsigned rights);
 
-/* Grows or shrinks a whole reservation, by changing page addresses where needed. The new start is a multiple of
- * `align`. NULL: this system cannot, or there is no room; nothing changed. Optional: a system may always say NULL. */
-void *bmm__os_remap(void *start, size_t old_bytes, size_t new_bytes, size_t align);
+/* Grows or shrinks a whole committed reservation where it is. False: this system cannot, or there is no room; nothing
+ * changed. Optional: a system may always say false. */
+bool bmm__os_resize(void *start, size_t old_bytes, size_t new_bytes);
 
-/* Moves the memory behind `from` to `to`, both committed, not overlapping; `from` reads as zero afterwards, what was
- * behind `to` is gone. False: this system cannot; nothing changed. Optional. */
-bool bmm__os_move(void *from, size_t bytes, void *to);
+/* Moves a whole committed reservation to `place`, a reservation of new_bytes ≥ old_bytes with nothing behind it, by
+ * changing page addresses; what is new reads as zero, and the old reservation is gone. False: `start` is untouched, the
+ * place is not the caller's any more. Optional: a system may always say false, after releasing the place. */
+bool bmm__os_remap(void *start, size_t old_bytes, void *place, size_t new_bytes);
+
+/* Moves the memory behind `from` to `to`, both committed, not overlapping. MOVED: `from` reads as zero afterwards, what
+ * was behind `to` is gone. KEPT: this system cannot; `from` is untouched, `to` reads as zero. LOST: nor could what was
+ * behind `to` be put back: it must not be touched any more, nor given back. Optional: a system may always say KEPT. */
+enum bmm__os_moved { BMM__OS_KEPT, BMM__OS_MOVED, BMM__OS_LOST };
+enum bmm__os_moved bmm__os_move(void *from, size_t bytes, void *to);
 
 /* As purge, for pages that something was moved to: they become again what their neighbours are. */
-void bmm__os_purge_moved(void *start, size_t bytes);
+bool bmm__os_purge_moved(void *start, size_t bytes);
 
 /* True if the bytes (1 to 8, within one aligned word) can be read. One system call, which changes nothing; callable
  * in signal handlers and with any stack. */

@@ -17,6 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
 size_t bmm__os_page_bytes(void)
 {
     static size_t page_bytes;
@@ -52,18 +56,24 @@ void *bmm__os_reserve(size_t bytes, size_t align)
     return map_aligned(bytes, align, PROT_NONE);
 }
 
+/* At exactly that place, if nothing is there. False with errno of the system. */
+static bool map_at(void *start, size_t bytes, int rights)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+    void *found = mmap(start, bytes, rights, flags, -1, 0);
+    if (found != MAP_FAILED && found != start) { /* kernels before 4.17 take the place for a wish */
+        munmap(found, bytes);
+        errno = EEXIST;
+    }
+    return found == start;
+}
+
 bool bmm__os_reserve_at(void *start, size_t bytes)
 {
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
     int saved_errno = errno;
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
-    void *found = mmap(start, bytes, PROT_NONE, flags, -1, 0);
-    if (found != MAP_FAILED && found != start) /* kernels before 4.17 take the place for a wish */
-        munmap(found, bytes);
+    bool is_done = map_at(start, bytes, PROT_NONE);
     errno = saved_errno;
-    return found == start;
+    return is_done;
 }
 
 /* Linux puts mappings just below the stack, and programs and their heaps two thirds up: what lies between 1 and 15 TiB
@@ -93,11 +103,15 @@ bool bmm__os_commit(void *start, size_t bytes)
     return is_done;
 }
 
-void bmm__os_purge(void *start, size_t bytes)
+bool bmm__os_purge(void *start, size_t bytes)
 {
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* from 5.18 on */
+#endif
     int saved_errno = errno;
-    madvise(start, bytes, MADV_DONTNEED);
+    bool is_done = madvise(start, bytes, MADV_DONTNEED) == 0 || madvise(start, bytes, MADV_DONTNEED_LOCKED) == 0;
     errno = saved_errno;
+    return is_done;
 }
 
 void bmm__os_decommit(void *start, size_t bytes)
@@ -122,39 +136,51 @@ bool bmm__os_protect(void *start, size_t bytes, unsigned rights)
     return mprotect(start, bytes, protection) == 0;
 }
 
-void *bmm__os_remap(void *start, size_t old_bytes, size_t new_bytes, size_t align)
+bool bmm__os_resize(void *start, size_t old_bytes, size_t new_bytes)
 {
     int saved_errno = errno;
-    void *grown = mremap(start, old_bytes, new_bytes, 0);
-    if (grown == MAP_FAILED) {
-        void *place = map_aligned(new_bytes, align, PROT_NONE);
-        grown = place == NULL ? MAP_FAILED : mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, place);
-        if (grown == MAP_FAILED && place != NULL)
-            munmap(place, new_bytes);
-    }
+    bool is_done = mremap(start, old_bytes, new_bytes, 0) == start;
     errno = saved_errno;
-    return grown == MAP_FAILED ? NULL : grown;
+    return is_done;
 }
 
-bool bmm__os_move(void *from, size_t bytes, void *to)
+bool bmm__os_remap(void *start, size_t old_bytes, void *place, size_t new_bytes)
 {
     int saved_errno = errno;
+    bool is_done = mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, place) == place;
+    /* The place may be unmapped by now, see below, and so be anybody's: better lost than taken from another. */
+    if (!is_done && map_at(place, new_bytes, PROT_NONE))
+        munmap(place, new_bytes);
+    errno = saved_errno;
+    return is_done;
+}
+
+/* A failed mremap has often unmapped the target before it looked at the source: kernels up to 6.16 refuse one of several
+ * mappings then, all of them one that would be beyond RLIMIT_AS. */
+enum bmm__os_moved bmm__os_move(void *from, size_t bytes, void *to)
+{
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
-    void *moved = mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
+    int saved_errno = errno;
+    enum bmm__os_moved moved = BMM__OS_MOVED;
+    if (mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) != to) {
+        bool is_there = map_at(to, bytes, PROT_READ | PROT_WRITE) || errno == EEXIST;
+        moved = is_there ? BMM__OS_KEPT : BMM__OS_LOST;
+    }
     errno = saved_errno;
-    return moved == to;
+    return moved;
 }
 
-void bmm__os_purge_moved(void *start, size_t bytes)
+bool bmm__os_purge_moved(void *start, size_t bytes)
 {
     /* A moved mapping keeps its old file offset and so can never merge with its neighbours: a fresh one can. */
     int saved_errno = errno;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-    if (mmap(start, bytes, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED)
-        madvise(start, bytes, MADV_DONTNEED);
+    bool is_done =
+        mmap(start, bytes, PROT_READ | PROT_WRITE, flags, -1, 0) != MAP_FAILED || bmm__os_purge(start, bytes);
     errno = saved_errno;
+    return is_done;
 }
 
 /* rt_sigprocmask with a senseless `how` copies the set in first, and so says EFAULT for what cannot be read. Chosen

@@ -34,7 +34,9 @@ static char **initial_environment(void)
 
 const char *bmm__os_environment(const char *name)
 {
-    char **entry = environ != NULL ? environ : initial_environment();
+    static bool has_started; /* afterwards NULL means that the program has cleared it */
+    has_started = has_started || environ != NULL;
+    char **entry = has_started ? environ : initial_environment();
     size_t length = strlen(name);
     for (; entry != NULL && *entry != NULL; entry++)
         if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')

@@ -75,7 +75,7 @@ EXPORT void cfree(void *p)
 EXPORT void *memalign(size_t align, size_t size)
 {
     /* glibc rounds an odd alignment up, and programs rely on it. */
-    while ((align & (align - 1)) != 0)
+    while ((align & (align - 1)) != 0 && align <= SIZE_MAX / 2)
         align += align & -align;
     return bmm__alloc_slow(size, align == 0 ? 16 : align, false, BMM_KIND_ALIGNED);
 }

@@ -28,7 +28,7 @@ struct bmm__page_area {
 };
 
 static struct bmm__page_area *areas[AREAS_MAX]; /* published with release, in order, never taken away */
-static uint16_t longest[AREAS_MAX];             /* no free run of the area has more pages; may be too big */
+static uint16_t longest[AREAS_MAX];             /* a guess: no free run of the area has more pages */
 static uint32_t area_count;
 static uint32_t roomy; /* areas below have no room for any run; any value is right */
 
@@ -184,6 +184,8 @@ static bool is_start(const struct bmm__page_area *area, uint32_t page)
 struct bmm__page_run bmm__page_run_find(const struct bmm__span *span, uintptr_t address)
 {
     const struct bmm__page_area *area = bmm__load_acquire(&span->area);
+    if (area == NULL) /* being opened: the page map has it first */
+        return (struct bmm__page_run){ .start = span->start, .bytes = span->span_bytes, .is_free = true };
     uint32_t page = page_of(area, address);
     struct bmm__page_run run = { .start = (uintptr_t)address_of(area, page),
                                  .bytes = (size_t)1 << area->map.unit_shift,
@@ -218,7 +220,7 @@ static void give(struct bmm__page_area *area, uint32_t page, uint32_t count)
     size_t bytes = (size_t)count << area->map.unit_shift;
     bool is_dirty = bmm__arena_may_keep(bytes);
     if (!is_dirty) {
-        bmm__os_purge(address_of(area, page), bytes);
+        is_dirty = !bmm__os_purge(address_of(area, page), bytes);
         bmm__purge_excess(bytes);
     }
     bmm__run_map_give(&area->map, page, count, is_dirty);
@@ -288,12 +290,13 @@ static void close_if_empty(struct bmm__page_area *area)
     bool is_dirty = false;
     for (unsigned i = 0; i < WORDS; i++)
         is_dirty = is_dirty || bmm__load_relaxed(&area->dirty[i]) != 0;
-    if (is_dirty || !bmm__run_map_take_all(&area->map)) /* not left alone long enough yet */
+    uint32_t dirty_count; /* another thread may have come and gone since the look */
+    if (is_dirty || !bmm__run_map_take_all(&area->map, &dirty_count)) /* not left alone long enough yet */
         return;
     struct bmm__span *span = area->span;
     bmm__store_relaxed(&longest[area->index], 0);
     count_used(area, page_count, 0);
-    bmm__span_close(span, false);
+    bmm__span_close(span, dirty_count != 0);
     bmm__span_free(span);
     bmm__store_release(&area->is_open, 0);
 }

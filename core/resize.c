@@ -34,6 +34,22 @@ static bool resize_granules(struct bmm__span *span, size_t size, bool is_dirty)
     return true;
 }
 
+/* Shrinks only. */
+static bool resize_mapping(struct bmm__span *span, size_t size)
+{
+    size_t whole = granules_up(size), old_bytes = span->span_bytes;
+    if (whole > old_bytes)
+        return false;
+    if (whole == old_bytes)
+        return true;
+    bmm__page_map_enter(span->start + whole, old_bytes - whole, NULL);
+    if (bmm__os_resize((void *)span->start, old_bytes, whole)) /* NOLINT */
+        span->span_bytes = whole;
+    else
+        bmm__page_map_enter(span->start + whole, old_bytes - whole, span); /* the leaf is there: M1 */
+    return true;
+}
+
 bool bmm__core_resize(void *slot_start, size_t size)
 {
     struct bmm__span *span = bmm__page_map_find((uintptr_t)slot_start);
@@ -43,7 +59,7 @@ bool bmm__core_resize(void *slot_start, size_t size)
         return bmm__page_run_resize(span, slot_start, size);
     if (span->kind == BMM__SPAN_BIG)
         return resize_granules(span, size, true);
-    return size <= span->span_bytes;
+    return resize_mapping(span, size);
 }
 
 /* The lowest place, if it has memory from its last user already; else one where there is room to grow for a while: what
@@ -67,7 +83,7 @@ static void *move_granules(struct bmm__span *span, size_t size)
 {
     size_t align = (size_t)1 << span->align_shift, kept = span->span_bytes;
     bool is_zero = true;
-    if (size < kept) /* who shrinks a block by changing its addresses? */
+    if (size < kept || size > PTRDIFF_MAX) /* who shrinks a block by changing its addresses? */
         return NULL;
     struct bmm__span *to = open_place(granules_up(size), align, &is_zero);
     if (to == NULL)
@@ -75,7 +91,12 @@ static void *move_granules(struct bmm__span *span, size_t size)
     if (to == NULL)
         return NULL;
     /* What lies in the new place would be lost by a move and have to be faulted in again: then copying is cheaper. */
-    bool is_moved = is_zero && bmm__os_move((void *)span->start, kept, (void *)to->start); /* NOLINT */
+    enum bmm__os_moved moved_how = BMM__OS_KEPT;
+    if (is_zero)
+        moved_how = bmm__os_move((void *)span->start, kept, (void *)to->start); /* NOLINT */
+    if (moved_how == BMM__OS_LOST)
+        return NULL; /* and the place stays a block in use for ever, which nobody knows */
+    bool is_moved = moved_how == BMM__OS_MOVED;
     if (!is_moved)
         memcpy((void *)to->start, (void *)span->start, kept); /* NOLINT */
     to->align_shift = span->align_shift;
@@ -86,27 +107,41 @@ static void *move_granules(struct bmm__span *span, size_t size)
     return moved;
 }
 
+/* In place if there is room behind it, else to a new place; what is known of both is entered before pages move and taken
+ * out before they leave, for behind them an address may at once be another thread's. NULL: span is as before. */
+static void *grow_mapping(struct bmm__span *span, size_t whole)
+{
+    size_t old_bytes = span->span_bytes, align = (size_t)1 << span->align_shift;
+    uintptr_t old_start = span->start;
+    if (bmm__os_resize((void *)old_start, old_bytes, whole)) { /* NOLINT */
+        if (bmm__page_map_enter(old_start + old_bytes, whole - old_bytes, span))
+            return (void *)old_start;                        /* NOLINT */
+        bmm__os_resize((void *)old_start, whole, old_bytes); /* NOLINT */
+        return NULL;
+    }
+    void *place = bmm__os_reserve(whole, align < BMM__GRANULE ? BMM__GRANULE : align);
+    if (place == NULL)
+        return NULL;
+    if (!bmm__page_map_enter((uintptr_t)place, whole, span)) {
+        bmm__os_release(place, whole);
+        return NULL;
+    }
+    bmm__page_map_enter(old_start, old_bytes, NULL);
+    if (bmm__os_remap((void *)old_start, old_bytes, place, whole)) /* NOLINT */
+        return place;
+    bmm__page_map_enter(old_start, old_bytes, span); /* the leaf is there: M1 */
+    bmm__page_map_enter((uintptr_t)place, whole, NULL);
+    return NULL;
+}
+
 static void *move_mapping(struct bmm__span *span, size_t size)
 {
-    size_t whole = granules_up(size), old_bytes = span->span_bytes, align = (size_t)1 << span->align_shift;
-    uintptr_t old_start = span->start;
-    if (whole < size || whole <= BMM__ARENA_RUN_MAX)
+    size_t whole = granules_up(size);
+    if (size > PTRDIFF_MAX || whole <= BMM__ARENA_RUN_MAX || whole <= span->span_bytes)
         return NULL;
-    /* Entries go before the pages move: behind them the old addresses may at once be another thread's. */
-    bmm__page_map_enter(old_start, old_bytes, NULL);
-    align = align < BMM__GRANULE ? BMM__GRANULE : align;
-    void *moved = bmm__os_remap((void *)old_start, old_bytes, whole, align); /* NOLINT */
-    if (moved == NULL) {
-        bmm__page_map_enter(old_start, old_bytes, span);
+    void *moved = grow_mapping(span, whole);
+    if (moved == NULL)
         return NULL;
-    }
-    if (((uintptr_t)moved & (align - 1)) != 0 || !bmm__page_map_enter((uintptr_t)moved, whole, span)) {
-        moved = bmm__os_remap(moved, whole, old_bytes, align);
-        if (moved != (void *)old_start) /* NOLINT */
-            bmm__os_abort(); /* the address has no entry and cannot get one: the leaf it had is never taken away */
-        bmm__page_map_enter(old_start, old_bytes, span);
-        return NULL;
-    }
     void *side = bmm__exchange_acq_rel(&span->side, NULL);
     if (bmm__process.client != NULL && side != NULL)
         bmm__process.client->span_end(span, side);

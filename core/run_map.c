@@ -121,12 +121,9 @@ void bmm__run_map_give(struct bmm__run_map *map, uint32_t index, uint32_t count,
         bmm__store_relaxed(&map->hint, index / 64);
 }
 
-bool bmm__run_map_take_all(struct bmm__run_map *map)
+bool bmm__run_map_take_all(struct bmm__run_map *map, uint32_t *dirty_count)
 {
-    if (!claim(map, 0, map->unit_count))
-        return false;
-    wipe_marks(map, 0, map->unit_count);
-    return true;
+    return bmm__run_map_take_at(map, 0, bmm__load_acquire(&map->unit_count), dirty_count);
 }
 
 uint32_t bmm__run_map_free_before(const struct bmm__run_map *map, uint32_t index, uint32_t max)
@@ -156,17 +153,21 @@ uint32_t bmm__run_map_free_at(const struct bmm__run_map *map, uint32_t index, ui
     return count < max ? count : max;
 }
 
-/* Purges the units of one word, neighbours together. */
-static void purge_word(const struct bmm__run_map *map, uint32_t word, uint64_t units)
+/* Purges the units of one word, neighbours together. Returns those that the system kept. */
+static uint64_t purge_word(const struct bmm__run_map *map, uint32_t word, uint64_t units)
 {
+    uint64_t kept = 0;
     while (units != 0) {
         uint32_t first = (uint32_t)__builtin_ctzll(units);
         uint64_t above = ~(units >> first);
         uint32_t count = above == 0 ? 64 : (uint32_t)__builtin_ctzll(above);
+        uint64_t rest = first + count == 64 ? 0 : ~0ull << (first + count);
         uintptr_t at = map->start + ((uintptr_t)(word * 64 + first) << map->unit_shift);
-        bmm__os_purge((void *)at, (size_t)count << map->unit_shift); /* NOLINT */
-        units &= first + count == 64 ? 0 : ~0ull << (first + count);
+        if (!bmm__os_purge((void *)at, (size_t)count << map->unit_shift)) /* NOLINT */
+            kept |= units & ~rest;
+        units &= rest;
     }
+    return kept;
 }
 
 bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, size_t *purged_bytes)
@@ -181,8 +182,9 @@ bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, s
         if (wanted != 0) {
             /* Held while it is purged (R1); what was taken between the look and now is not ours. */
             uint64_t mine = wanted & ~bmm__or_acq_rel(&map->used[word], wanted);
-            uint64_t to_purge = bmm__and_acq_rel(&map->dirty[word], ~mine) & mine;
-            purge_word(map, word, to_purge);
+            uint64_t to_purge = bmm__load_relaxed(&map->dirty[word]) & mine;
+            to_purge &= ~purge_word(map, word, to_purge);
+            bmm__and_acq_rel(&map->dirty[word], ~to_purge);
             bmm__and_acq_rel(&map->used[word], ~mine);
             size_t bytes = (size_t)__builtin_popcountll(to_purge) << map->unit_shift;
             bmm__sub_relaxed(&bmm__dirty_bytes, bytes);

@@ -48,7 +48,7 @@ bool bmm__run_map_take_at(struct bmm__run_map *map, uint32_t index, uint32_t cou
 void bmm__run_map_give(struct bmm__run_map *map, uint32_t index, uint32_t count, bool is_dirty);
 
 /* Holds every unit, if all are free. */
-bool bmm__run_map_take_all(struct bmm__run_map *map);
+bool bmm__run_map_take_all(struct bmm__run_map *map, uint32_t *dirty_count);
 
 /* Length of the free run that ends before (begins at) index, at most max; a guess by the time the caller reads it. */
 uint32_t bmm__run_map_free_before(const struct bmm__run_map *map, uint32_t index, uint32_t max);

@@ -5,9 +5,12 @@
  *
  *   remote word:  [ epoch : 32 ][ index + 1 of the first freed slot : 16 ][ count : 14 ][ state : 2 ]
  *
- *   CURRENT ──all slots handed out──► FULL ──enough are free again──► OWNED ──others freed every live slot──► CLAIMED:
- *      ▲                                                               │     memory has gone back, the descriptor
- *      └────────────── its owner allocates from it again ──────────────┘     waits for its owner
+ *   CURRENT ──all slots handed out──► FULL ──enough are free again──► OWNED ──others freed every live slot──► CLAIMED
+ *      ▲                                                               │
+ *      └────────────── its owner allocates from it again ──────────────┘
+ *
+ * Who claims gives the memory back and then marks the word as done; the owner, who still has the descriptor in a list,
+ * leaves it when it comes by. The second of the two frees the descriptor.
  *
  * A span keeps its owner for life, so that what a thread allocates comes back to it whoever frees it. *Enough* is
  * bmm__span_enough() slots, by the owner or by others (the two are not added up): with fewer, the owner would soon be
@@ -18,7 +21,7 @@
  *      FULL to OWNED, until the ready stack has it); others touch remote only.
  *  P2  countdown + bias of a FULL or OWNED span is its live count, or more while the owner changes them; countdown of a
  *      CURRENT one is the local frees until the owner looks at the clock, of a FULL one those until enough are free.
- *  P3  Whoever moves remote to CLAIMED gives the memory back. A span whose last two live slots are freed by its owner
+ *  P3  Whoever moves remote to CLAIMED gives the memory back, and until it is done nobody uses the descriptor anew. A span whose last two live slots are freed by its owner
  *      and another thread at the same instant is noticed by neither, but by the next bmm__heap_sweep.
  *  P4  A descriptor's memory is never used for anything but descriptors, so a stale pointer to one can be read.
  *  P5  The epoch grows whenever the remote list is taken over and when a descriptor is used anew, so that a claim
@@ -81,6 +84,7 @@ _Static_assert(sizeof(struct bmm__span) == 128, "two lines: one for the owner, o
 enum bmm__span_is { BMM__SPAN_UNUSED = 0, BMM__SPAN_SLOTS, BMM__SPAN_RUNS, BMM__SPAN_BIG, BMM__SPAN_LARGE };
 
 enum { BMM__REMOTE_OWNED = 0, BMM__REMOTE_FULL = 1, BMM__REMOTE_CLAIMED = 2, BMM__REMOTE_CURRENT = 3 };
+#define BMM__REMOTE_DONE ((uint64_t)1 << 2) /* of CLAIMED: the claimer is through */
 #define BMM__REMOTE_STATE(w) ((unsigned)((w)&3u))
 #define BMM__REMOTE_COUNT(w) ((uint32_t)((w) >> 2 & 0x3fffu))
 #define BMM__REMOTE_HEAD(w) ((uint32_t)((w) >> 16 & 0xffffu))

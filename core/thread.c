@@ -1,6 +1,6 @@
 /* Threads: a heap on the first allocation, back to the pool at the thread's end, taken over whole by a later thread.
- * (Spans without a free slot belong to nobody, and others' frees give back what a pooled heap holds, see span.h, so
- * nothing is stranded in the pool but what a next thread will use.) */
+ * (Others' frees give back what a pooled heap holds, see span.h, so nothing is stranded in the pool but what a next thread
+ * will use.) */
 #define _GNU_SOURCE
 #include "core/atomic.h"
 #include "core/lock.h"
@@ -24,8 +24,9 @@ static struct bmm__heap *all;  /* every heap ever made for a thread; under pool_
 static struct bmm__lock late_lock = BMM__LOCK_INIT(BMM__RANK_LATE_HEAP);
 static struct bmm__heap late_heap;
 
-static pthread_key_t key;
+static pthread_key_t key; /* both from bmm__process_start */
 static bool has_key;
+static void thread_end(void *round);
 
 void bmm__process_start(void)
 {
@@ -34,6 +35,7 @@ void bmm__process_start(void)
         return;
     if (bmm__cas_acq_rel(&bmm__process.state, &fresh, 1)) {
         int saved_errno = errno;
+        has_key = pthread_key_create(&key, thread_end) == 0; /* now: constructors before ours may start threads */
         bmm__process.client = bmm__client_open();
         bmm__heap_init(&late_heap, bmm__process.client != NULL);
         errno = saved_errno;
@@ -80,7 +82,7 @@ static void put_in_pool(struct bmm__heap *heap)
     pool = heap;
 }
 
-/* The destructor of our key puts itself behind those of other keys, as often as POSIX lets it: they may still free. */
+/* The destructor of our key puts itself behind those of other keys, three times, of four that POSIX promises: they may still free. */
 static void thread_end(void *round)
 {
     struct bmm__heap *heap = bmm__thread_heap_if_any();
@@ -155,9 +157,6 @@ static void fork_child(void)
 __attribute__((constructor(101))) static void library_start(void)
 {
     bmm__process_start();
-    has_key = pthread_key_create(&key, thread_end) == 0;
-    if (has_key && bmm__thread_heap_if_any() != NULL)
-        pthread_setspecific(key, (void *)1); /* NOLINT */
     pthread_atfork(fork_prepare, fork_parent, fork_child);
     bmm__client_start();
 }

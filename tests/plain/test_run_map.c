@@ -54,7 +54,7 @@ PLAIN_TEST(take_at_is_all_or_nothing)
     PLAIN_CHECK(bmm__run_map_free_at(&map, 10, 1000) == 120 && bmm__run_map_free_before(&map, 130, 500) == 130);
     PLAIN_CHECK(bmm__run_map_take_at(&map, 10, 120, &dirty_count));
     PLAIN_CHECK(bmm__run_map_free_before(&map, 10, 500) == 10 && bmm__run_map_free_at(&map, 131, 5) == 5);
-    PLAIN_CHECK(!bmm__run_map_take_all(&map));
+    PLAIN_CHECK(!bmm__run_map_take_all(&map, &dirty_count));
 }
 
 PLAIN_TEST(dirty_units_are_counted_and_purged_after_two_passes)

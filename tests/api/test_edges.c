@@ -1,0 +1,161 @@
+/* Where sizes, limits and locked memory meet: what once went wrong there, or nearly did. */
+#define _GNU_SOURCE
+#include "tests/plain.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+static size_t resident_bytes(void)
+{
+    unsigned long size = 0, pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    PLAIN_CHECK(file != NULL && fscanf(file, "%lu %lu", &size, &pages) == 2);
+    fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static bool is_all(const unsigned char *p, size_t bytes, int value)
+{
+    for (size_t i = 0; i < bytes; i++)
+        if (p[i] != value)
+            return false;
+    return true;
+}
+
+/* Rounded up, such sizes come around to zero. */
+PLAIN_TEST(realloc_to_an_impossible_size_changes_nothing)
+{
+    static const size_t sizes[] = { 100, 5000, 50000, 4 << 20, 40 << 20 };
+    static const size_t impossible[] = { SIZE_MAX, SIZE_MAX - 10, SIZE_MAX - 65536, (size_t)PTRDIFF_MAX + 1 };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        unsigned char *p = malloc(sizes[i]), *neighbour = malloc(sizes[i]);
+        memset(p, 1, sizes[i]);
+        memset(neighbour, 2, sizes[i]);
+        for (size_t k = 0; k < sizeof impossible / sizeof *impossible; k++) {
+            volatile size_t size = impossible[k];
+            errno = 0;
+            PLAIN_CHECK(realloc(p, size) == NULL && errno == ENOMEM);
+        }
+        PLAIN_CHECK(is_all(p, sizes[i], 1) && is_all(neighbour, sizes[i], 2));
+        free(p);
+        free(neighbour);
+    }
+}
+
+PLAIN_TEST(an_impossible_alignment_is_refused)
+{
+    volatile size_t align = SIZE_MAX - 5;
+    errno = 0;
+    PLAIN_CHECK(memalign(align, 10) == NULL && errno != 0);
+}
+
+/* The system keeps what is locked, so it does not read as zero when it was given back. */
+PLAIN_TEST(calloc_is_zero_where_memory_was_locked)
+{
+    enum { COUNT = 100, BYTES = 100000 };
+    static unsigned char *blocks[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        blocks[i] = malloc(BYTES);
+        memset(blocks[i], 0x5a, BYTES);
+        if (mlock(blocks[i], BYTES) != 0)
+            PLAIN_SKIP("the system does not let us lock so much");
+    }
+    for (int i = 0; i < COUNT; i++)
+        free(blocks[i]);
+    malloc_trim(0);
+    for (int i = 0; i < COUNT; i++) {
+        blocks[i] = calloc(1, BYTES);
+        PLAIN_CHECK(is_all(blocks[i], BYTES, 0));
+    }
+    for (int i = 0; i < COUNT; i++) {
+        munlock(blocks[i], BYTES);
+        free(blocks[i]);
+    }
+}
+
+/* What memory is given back under another thread's allocations must not be taken for memory that was never used. */
+static void *trim(void *stop)
+{
+    while (!__atomic_load_n((bool *)stop, __ATOMIC_RELAXED))
+        malloc_trim(0);
+    return NULL;
+}
+
+PLAIN_TEST(calloc_is_zero_while_memory_goes_back)
+{
+    bool stop = false, is_zero = true;
+    pthread_t thread;
+    pthread_create(&thread, NULL, trim, &stop);
+    for (int i = 0; i < 2000; i++) {
+        unsigned char *p = calloc(1, 100000);
+        is_zero = is_zero && is_all(p, 100000, 0);
+        memset(p, 0x5a, 100000);
+        free(p);
+    }
+    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    PLAIN_CHECK(is_zero);
+}
+
+PLAIN_TEST(a_large_block_that_shrinks_gives_memory_back)
+{
+    enum { MIB = 1 << 20 };
+    unsigned char *p = malloc((size_t)200 * MIB);
+    memset(p, 7, (size_t)200 * MIB);
+    size_t full = resident_bytes();
+    p = realloc(p, 40 * MIB);
+    PLAIN_CHECK(resident_bytes() + 100 * (size_t)MIB < full && is_all(p, 40 * MIB, 7));
+    p = realloc(p, (size_t)100 * MIB);
+    PLAIN_CHECK(is_all(p, 40 * MIB, 7));
+    free(p);
+}
+
+static void *idle(void *unused)
+{
+    return unused;
+}
+
+/* In a child: whether everything goes on that a program of a few megabytes may do. */
+static int live_under_limit(rlim_t bytes)
+{
+    setrlimit(RLIMIT_AS, &(struct rlimit){ bytes, bytes });
+    unsigned char *blocks[6];
+    size_t size = 1200000;
+    for (int i = 0; i < 6; i++)
+        memset(blocks[i] = malloc(size), 'a' + i, size);
+    for (size_t grown; (grown = size + size / 4) < 20u << 20; size = grown)
+        for (int i = 0; i < 6; i++) {
+            unsigned char *moved = realloc(blocks[i], grown);
+            if (moved == NULL)
+                return 1;
+            blocks[i] = moved;
+            if (!is_all(moved, size, 'a' + i))
+                return 2;
+            memset(moved + size, 'a' + i, grown - size);
+        }
+    pthread_t thread;
+    void *small = malloc(100), *large = malloc((size_t)40 << 20);
+    return small == NULL || large == NULL ? 3 : pthread_create(&thread, NULL, idle, NULL) != 0 ? 4 : 0;
+}
+
+/* Python's resource module, batch systems: the process was there first, and then the limit. */
+PLAIN_TEST(a_limit_that_the_program_sets_itself_leaves_it_room)
+{
+    free(malloc(2 << 20));
+    for (rlim_t bytes = (rlim_t)2 << 30; bytes <= (rlim_t)8 << 30; bytes *= 2) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(live_under_limit(bytes));
+        int status = 0;
+        waitpid(child, &status, 0);
+        PLAIN_CHECK_EQUAL(status, 0);
+    }
+}
