@@ -401,27 +401,38 @@ static void retire_current(struct bmm__heap *heap, unsigned class_index)
     list_append(heap, span);
 }
 
-/* Collects from one available span; true if it was given back. */
+/* Collects from a span that was taken off the available list; true if it was given back. */
 static bool collect(struct bmm__heap *heap, struct bmm__span *span)
 {
     uint32_t live = span->list.countdown;
     uint64_t word = take_remote(span, BMM__REMOTE_CURRENT); /* nobody claims while we look */
-    if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED) {
-        list_remove(heap, span); /* before it is free */
-        return is_claimed(span, word);
-    }
+    if (is_claimed(span, word))
+        return true;
     live -= splice(span, &span->list, word);
     if (live == 0) {
-        list_remove(heap, span);
         release(heap, span);
         return true;
     }
     bmm__store_relaxed(&span->list.countdown, live);
+    list_append(heap, span);
     word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_acq_rel(&span->remote, &word, word & ~(uint64_t)3))
         ;
     try_claim(span, word & ~(uint64_t)3);
     return false;
+}
+
+static bool collect_all(struct bmm__heap *heap, struct bmm__bin *bin)
+{
+    bool has_released = false;
+    struct bmm__span *span = bin->first, *next;
+    bin->first = bin->last = NULL; /* whoever claims a span may free its descriptor as soon as we have seen it */
+    for (; span != NULL; span = next) {
+        next = span->next;
+        span->is_listed = 0;
+        has_released = collect(heap, span) || has_released;
+    }
+    return has_released;
 }
 
 bool bmm__heap_minimize(struct bmm__heap *heap)
@@ -436,10 +447,7 @@ bool bmm__heap_minimize(struct bmm__heap *heap)
         }
         if (heap->bins[index].current != NULL)
             retire_current(heap, index);
-        for (struct bmm__span *span = heap->bins[index].first, *next; span != NULL; span = next) {
-            next = span->next;
-            has_released = collect(heap, span) || has_released;
-        }
+        has_released = collect_all(heap, &heap->bins[index]) || has_released;
     }
     end(heap);
     return has_released;

@@ -39,6 +39,9 @@ bool bmm__os_commit(void *start, size_t bytes);
 /* Reserve and commit in one call. */
 void *bmm__os_map(size_t bytes, size_t align);
 
+/* Says that the range will be used densely: the system may put larger pages behind it than OS pages. */
+void bmm__os_prefer_huge(void *start, size_t bytes);
+
 /* Gives the memory behind committed pages back; they stay usable and read as zero when touched again. False: the system
  * keeps it (locked pages, say); what is there may still be there. */
 bool bmm__os_purge(void *start, size_t bytes);

@@ -103,6 +103,13 @@ bool bmm__os_commit(void *start, size_t bytes)
     return is_done;
 }
 
+void bmm__os_prefer_huge(void *start, size_t bytes)
+{
+    int saved_errno = errno;
+    madvise(start, bytes, MADV_HUGEPAGE);
+    errno = saved_errno;
+}
+
 bool bmm__os_purge(void *start, size_t bytes)
 {
 #ifndef MADV_DONTNEED_LOCKED
