@@ -3,6 +3,7 @@
 #include "dl.h"
 #include "exec.h"
 #include "exit.h"
+#include "front.h"
 #include "guard.h"
 #include "options.h"
 #include "process.h"
@@ -50,7 +51,9 @@ const struct bmm__client *bmm__client_open(void)
 void bmm__client_start(void)
 {
     bmm__dl_start();
-    bmm__viewer_start(); /* before exec_start, which asks for the library's name */
+    if (bmm__options.mode != BMM_MODE_OFF)
+        bmm__front_start(); /* may change the mode, so before whoever asks for it */
+    bmm__viewer_start();    /* before exec_start, which asks for the library's name */
     bmm__exec_start();
     if (bmm__options.mode == BMM_MODE_OFF)
         return;

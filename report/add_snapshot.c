@@ -185,6 +185,15 @@ static const char *state_of(const struct bmm_snapshot_header *header, const stru
     return facts->is_running ? "running" : "ended";
 }
 
+static struct bmm__check check_of(const struct bmm_snapshot_header *header, struct bmm__strings *strings)
+{
+    const char *reason = header->mode == BMM_MODE_OFF            ? "mode off: nothing was recorded"
+                         : header->flags & BMM_SNAPSHOT_BYPASSED ? "the program brings its own malloc"
+                                                                 : NULL;
+    return (struct bmm__check){ bmm__intern(strings, bmm__word_mode(header->mode)), reason == NULL,
+                                bmm__intern(strings, reason) };
+}
+
 static void add_process(struct reading *r, const struct bmm__process_facts *facts)
 {
     const struct bmm_snapshot_header *header = &r->snapshot.header;
@@ -200,10 +209,7 @@ static void add_process(struct reading *r, const struct bmm__process_facts *fact
     process->alloc_count = header->alloc_count;
     process->free_count = header->free_count;
     process->peak_bytes = header->peak_bytes;
-    process->check.mode = bmm__intern(strings, bmm__word_mode(header->mode));
-    process->check.ran = header->mode != BMM_MODE_OFF;
-    if (!process->check.ran)
-        process->check.reason = bmm__intern(strings, "mode off: nothing was recorded");
+    process->check = check_of(header, strings);
     if (facts->has_wait && WIFEXITED(facts->wait_status)) {
         process->has_exit = true;
         process->exit = WEXITSTATUS(facts->wait_status);

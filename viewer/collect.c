@@ -118,21 +118,44 @@ bool bmm__collection_is_thinned(const struct bmm__collection *c)
 }
 
 /* A process that became another program, of which there is no snapshot, was not checked to its end. */
-static void note_lost_images(struct bmm__report *report, const struct bmm__collection *list)
+static void note_lost_images(struct bmm__report *report)
 {
     for (uint32_t i = 0; i < report->process_count; i++) {
         const struct bmm__process *process = &report->processes[i];
         if (strcmp(process->state, "execed") != 0)
             continue;
         bool is_followed = false, is_known = false;
-        for (uint32_t k = 0; k < list->count; k++)
-            is_followed |= list->items[k].pid == process->pid && list->items[k].count > process->exec_count;
+        for (uint32_t k = 0; k < report->process_count; k++)
+            is_followed |=
+                report->processes[k].pid == process->pid && report->processes[k].exec_count > process->exec_count;
         for (uint32_t k = 0; k < report->unchecked_count; k++)
             is_known |= report->unchecked[k].process == i && report->unchecked[k].pid == process->pid;
         if (!is_followed && !is_known)
             *bmm__report_add_unchecked(report) =
                 (struct bmm__unchecked){ i, process->pid, bmm__intern(&report->strings, ""),
                                          bmm__intern(&report->strings, "became a program that left no record") };
+    }
+}
+
+static uint32_t parent_of(const struct bmm__report *report, uint32_t process)
+{
+    for (uint32_t i = 0; i < report->process_count; i++)
+        if (i != process && report->processes[i].pid == report->processes[process].ppid)
+            return i;
+    return 0;
+}
+
+/* Whoever reads only the list of what was not checked is to find the children that left a record and no more. */
+static void list_children_not_checked(struct bmm__report *report)
+{
+    for (uint32_t i = 1; i < report->process_count; i++) {
+        const struct bmm__process *process = &report->processes[i];
+        if (!process->check.ran)
+            *bmm__report_add_unchecked(report) =
+                (struct bmm__unchecked){ parent_of(report, i), process->pid,
+                                         process->command_count > 0 ? process->command[0]
+                                                                    : bmm__intern(&report->strings, ""),
+                                         process->check.reason };
     }
 }
 
@@ -214,12 +237,13 @@ struct bmm__report *bmm__collection_finish(struct bmm__collection *c, const stru
         qsort(list.items, list.count, sizeof *list.items, by_rank);
     const char *missing = take_rest(c, &list, run);
     put_in_order(c);
-    note_lost_images(report, c);
+    note_lost_images(report);
     report->check.mode = bmm__intern(&report->strings, run->mode);
     report->check.reason = bmm__intern(&report->strings, missing != NULL ? missing : reason_of(report, run));
     report->check.ran = report->check.reason == NULL;
     if (!report->check.ran)
         report->processes[0].check = report->check;
+    list_children_not_checked(report);
     bmm__report_finish(report);
     bmm__report_add_symbol_notes(report, c->symbolizer);
     bmm__symbolizer_free(c->symbolizer);
