@@ -100,7 +100,9 @@ static void put_headline(const struct writing *w)
     fprintf(w->out, "%sbrainmm:%s ", BOLD(w), PLAIN(w));
     if (main != NULL) {
         put_clean(w->out, main->command_count > 0 ? main->command[0] : "?");
-        fprintf(w->out, " (pid %" PRIu32 "): ", main->pid);
+        if (main->pid != 0)
+            fprintf(w->out, " (pid %" PRIu32 ")", main->pid);
+        fputs(": ", w->out);
     }
     if (!report->check.ran) {
         fprintf(w->out, "%sthe check did not run:%s %s\n", RED(w), PLAIN(w),

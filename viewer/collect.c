@@ -3,6 +3,7 @@
 
 #include "report/add_snapshot.h"
 #include "report/process_alive.h"
+#include "viewer/absent.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -172,19 +173,6 @@ static const char *reason_of(const struct bmm__report *report, const struct bmm_
     return report->processes[0].check.reason;
 }
 
-static void add_missing_main(struct bmm__report *report, const struct bmm__run_facts *run)
-{
-    struct bmm__process *process = bmm__report_add_process(report);
-    process->pid = (uint32_t)run->main_pid;
-    process->state = bmm__intern(&report->strings, "ended");
-    process->check.mode = bmm__intern(&report->strings, run->mode);
-    while (run->command[process->command_count] != NULL)
-        process->command_count++;
-    process->command = bmm__arena_alloc(&report->arena, process->command_count * sizeof *process->command);
-    for (uint32_t i = 0; i < process->command_count; i++)
-        process->command[i] = bmm__intern(&report->strings, run->command[i]);
-}
-
 /* Where each process of the report belongs: item 0 is the main program, made up or not. */
 static void put_in_order(struct bmm__collection *c)
 {
@@ -224,7 +212,10 @@ static const char *take_rest(struct bmm__collection *c, const struct list *list,
         c->items[c->count++] = (struct found){
             .pid = (uint64_t)run->main_pid, .start = UINT64_MAX, .is_main = true, .process = c->report->process_count
         };
-        add_missing_main(c->report, run);
+        bmm__absent_add(c->report, &(struct bmm__absent){ .pid = (uint32_t)run->main_pid,
+                                                          .state = "ended",
+                                                          .mode = run->mode,
+                                                          .command = run->command });
     }
     return missing;
 }
