@@ -1,5 +1,6 @@
 /* The entry of libbrainmm_debug: chooses the client by the options. (libbrainmm's is core/client_none.c: no client.) */
 #include "calls.h"
+#include "claim.h"
 #include "dl.h"
 #include "exec.h"
 #include "exit.h"
@@ -8,6 +9,7 @@
 #include "options.h"
 #include "process.h"
 #include "record.h"
+#include "recorder_sweep.h"
 #include "stack.h"
 #include "thread.h"
 
@@ -58,7 +60,10 @@ void bmm__client_start(void)
     if (bmm__options.mode == BMM_MODE_OFF)
         return;
     bmm__stack_start();
+    bmm__claim_start();
     bmm__exit_start();
+    if (bmm__options.directory == NULL && bmm__recorder_path() != NULL)
+        bmm__recorder_sweep(bmm__recorder_path());
 }
 
 void bmm__client_report_leaks(bool on)
