@@ -31,7 +31,7 @@
 struct bmm__check {
     const char *mode; /* "off", "leak", "check" */
     bool ran;
-    const char *reason; /* why not; NULL where it ran */
+    const char *reason; /* why not or, where it ran, what it left out; NULL: nothing is to be said */
 };
 
 struct bmm__module {

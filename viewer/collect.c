@@ -161,7 +161,7 @@ static void list_children_not_checked(struct bmm__report *report)
 }
 
 /* Why the program that ended under the main pid was not checked; NULL: it was. */
-static const char *reason_of(const struct bmm__report *report, const struct bmm__run_facts *run)
+static const char *obstacle_of(const struct bmm__report *report, const struct bmm__run_facts *run)
 {
     if (strcmp(report->processes[0].state, "execed") == 0) {
         for (uint32_t i = 0; i < report->unchecked_count; i++)
@@ -170,7 +170,7 @@ static const char *reason_of(const struct bmm__report *report, const struct bmm_
                 return report->unchecked[i].reason;
         return "the program became another one, which left no record";
     }
-    return report->processes[0].check.reason;
+    return report->processes[0].check.ran ? NULL : report->processes[0].check.reason;
 }
 
 /* Where each process of the report belongs: item 0 is the main program, made up or not. */
@@ -229,11 +229,13 @@ struct bmm__report *bmm__collection_finish(struct bmm__collection *c, const stru
     const char *missing = take_rest(c, &list, run);
     put_in_order(c);
     note_lost_images(report);
+    const char *obstacle = missing != NULL ? missing : obstacle_of(report, run);
+    if (obstacle != NULL) {
+        report->processes[0].check.ran = false;
+        report->processes[0].check.reason = bmm__intern(&report->strings, obstacle);
+    }
+    report->check = report->processes[0].check;
     report->check.mode = bmm__intern(&report->strings, run->mode);
-    report->check.reason = bmm__intern(&report->strings, missing != NULL ? missing : reason_of(report, run));
-    report->check.ran = report->check.reason == NULL;
-    if (!report->check.ran)
-        report->processes[0].check = report->check;
     list_children_not_checked(report);
     bmm__report_finish(report);
     bmm__report_add_symbol_notes(report, c->symbolizer);
