@@ -16,6 +16,7 @@
 
 #define BMM__OPTIONS_TEXT_BYTES 4096
 #define BMM__OPTIONS_REPORTS_MAX 8
+#define BMM__OPTIONS_RECORDER_BYTES_MIN ((uint64_t)4 << 20)
 
 struct bmm__options {
     enum bmm_mode mode;

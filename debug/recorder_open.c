@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define BYTES_FIRST ((uint64_t)320 << 10) /* what a small program needs in all */
-#define RESERVE_BYTES_MIN ((uint64_t)4 << 20)
+#define RESERVE_BYTES_MIN BMM__OPTIONS_RECORDER_BYTES_MIN
 
 static uint32_t machine(void)
 {
