@@ -229,10 +229,12 @@ static cJSON *unchecked_object(const struct bmm__unchecked *unchecked)
 static cJSON *note_object(const struct bmm__note *note)
 {
     cJSON *object = cJSON_CreateObject();
-    if (note->process != BMM__NO_PROCESS)
+    if (note->process != BMM__NO_PROCESS) {
         add_number(object, "process", note->process);
-    else
+        add_number(object, "processes", note->process_count);
+    } else {
         cJSON_AddNullToObject(object, "process");
+    }
     add_text(object, "text", note->text);
     return object;
 }

@@ -185,10 +185,12 @@ static void put_rest(struct writing *w)
                (int64_t)unchecked->pid, unchecked->program, unchecked->reason);
     }
     sqlite3_finalize(row);
-    row = prepare(w, "INSERT INTO notes VALUES(?,?,?)");
+    row = prepare(w, "INSERT INTO notes VALUES(?,?,?,?)");
     for (uint32_t i = 0; i < w->report->note_count; i++) {
         const struct bmm__note *note = &w->report->notes[i];
-        insert(w, row, "iot", (int64_t)i + 1, note->process != BMM__NO_PROCESS, (int64_t)note->process, note->text);
+        bool is_of_process = note->process != BMM__NO_PROCESS;
+        insert(w, row, "ioot", (int64_t)i + 1, is_of_process, (int64_t)note->process, is_of_process,
+               (int64_t)note->process_count, note->text);
     }
     sqlite3_finalize(row);
 }
