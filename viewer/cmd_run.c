@@ -9,6 +9,7 @@
 #include "viewer/place.h"
 #include "viewer/program.h"
 #include "viewer/summary.h"
+#include "viewer/survivors.h"
 #include "viewer/verbs.h"
 
 #include <signal.h>
@@ -153,12 +154,15 @@ static int run_in(const struct request *request, const struct bmm__place *place,
         return refuse(request, "%s", why.text);
     }
     signal(SIGPIPE, SIG_IGN); /* nobody may read our stderr any more; the reports are to be written all the same */
+    struct bmm__survivors survivors = bmm__survivors_find(place->path);
     bool is_thinned = bmm__collection_is_thinned(collection);
     struct bmm__report *report =
         bmm__collection_finish(collection, &(struct bmm__run_facts){ .main_pid = child->pid,
                                                                      .main_wait_status = child->wait_status,
                                                                      .mode = request->mode,
                                                                      .command = request->command });
+    bmm__survivors_note(report, &survivors);
+    bmm__survivors_free(&survivors);
     if (!request->is_quiet || report->error_count > 0 || !report->check.ran)
         bmm__summary(report, stderr, request->is_all, request->is_contents);
     if (!write_reports(report, request)) {
