@@ -1,12 +1,15 @@
 /* The entry of libbrainmm_debug: chooses the client by the options. (libbrainmm's is core/client_none.c: no client.) */
 #include "calls.h"
+#include "claim.h"
 #include "dl.h"
 #include "exec.h"
 #include "exit.h"
+#include "front.h"
 #include "guard.h"
 #include "options.h"
 #include "process.h"
 #include "record.h"
+#include "recorder_sweep.h"
 #include "stack.h"
 #include "thread.h"
 
@@ -50,12 +53,17 @@ const struct bmm__client *bmm__client_open(void)
 void bmm__client_start(void)
 {
     bmm__dl_start();
-    bmm__viewer_start(); /* before exec_start, which asks for the library's name */
+    if (bmm__options.mode != BMM_MODE_OFF)
+        bmm__front_start(); /* may change the mode, so before whoever asks for it */
+    bmm__viewer_start();    /* before exec_start, which asks for the library's name */
     bmm__exec_start();
     if (bmm__options.mode == BMM_MODE_OFF)
         return;
     bmm__stack_start();
+    bmm__claim_start();
     bmm__exit_start();
+    if (bmm__options.directory == NULL && bmm__recorder_path() != NULL)
+        bmm__recorder_sweep(bmm__recorder_path());
 }
 
 void bmm__client_report_leaks(bool on)

@@ -5,6 +5,7 @@
 #include "exit.h"
 
 #include "check.h"
+#include "claim.h"
 #include "core/text.h"
 #include "error.h"
 #include "options.h"
@@ -14,6 +15,7 @@
 
 #include "core/os.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 /* Not every libc has them; what is missing is NULL. */
@@ -33,10 +35,19 @@ static void say_where(const char *path)
     bmm__text_send(&line);
 }
 
-/* brainmm report --snapshot FILE [--quiet] [--contents] [--report OUT]…; it removes the file when all is written, and
- * says itself why it could not (status 2). */
+static bool is_there(const char *path)
+{
+    int file = bmm__os_file_open(path);
+    if (file >= 0)
+        bmm__os_file_close(file);
+    return file >= 0;
+}
+
+/* brainmm report --snapshot FILE [--quiet] [--contents] [--report OUT]…; it removes the file when all is written.
+ * Whatever was started instead, or went wrong: as long as the file is there, that is where to look. */
 static void make_report(const char *path)
 {
+    static char own_paths[BMM__OPTIONS_REPORTS_MAX][PATH_MAX];
     const char *arguments[7 + 2 * BMM__OPTIONS_REPORTS_MAX];
     unsigned count = 0;
     arguments[count++] = "brainmm";
@@ -47,15 +58,16 @@ static void make_report(const char *path)
         arguments[count++] = "--quiet";
     if (bmm__options.wants_contents)
         arguments[count++] = "--contents";
+    bool is_named = true;
     for (unsigned i = 0; i < bmm__options.report_count; i++) {
         arguments[count++] = "--report";
-        arguments[count++] = bmm__options.reports[i];
+        arguments[count++] = bmm__claim_path(bmm__options.reports[i], own_paths[i], PATH_MAX);
+        is_named &= arguments[count - 1] != NULL;
     }
     arguments[count] = NULL;
     const char *viewer = bmm__viewer_path();
-    int status = viewer != NULL ? bmm__os_run_and_wait(viewer, arguments) : -1;
-    bool is_finished = status >= 0 && (status & 0x7f) == 0 && (status >> 8 & 0xff) < 126;
-    if (!is_finished)
+    int status = viewer != NULL && is_named ? bmm__os_run_and_wait(viewer, arguments) : -1;
+    if (status != 0 || is_there(path))
         say_where(path);
 }
 
@@ -67,11 +79,33 @@ static void say_no_recorder(void)
     bmm__text_send(&line);
 }
 
+/* The manager reads what lies in the directory it named; without one, nobody does. */
+static void leave_to_manager(const char *path)
+{
+    if (bmm__options.directory == NULL && path != NULL && !bmm__sandbox_is_closed())
+        bmm__os_file_remove(path);
+}
+
+/* It makes no report; and without a file of its own it has said its errors at once. */
+static void end_forked_child(const char *path)
+{
+    if (path == NULL || bmm__error_count() == 0)
+        return;
+    bmm__os_error_restore();
+    say_where(path);
+}
+
 static void report(void)
 {
-    if (bmm__options.is_managed || bmm__process_is_forked())
-        return; /* the manager makes it; a child without one has said its errors at once */
     const char *path = bmm__recorder_path();
+    if (bmm__options.is_managed) {
+        leave_to_manager(path);
+        return;
+    }
+    if (bmm__process_is_forked()) {
+        end_forked_child(path);
+        return;
+    }
     bool is_wanted = bmm__options.wants_summary || bmm__options.report_count != 0;
     if (bmm__sandbox_is_closed()) { /* no other process may be started, and no file touched */
         if (is_wanted && path != NULL)

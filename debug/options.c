@@ -57,13 +57,24 @@ static bool parse_on_error(struct bmm__options *options, const char *value)
     return true;
 }
 
+/* As the viewer knows them: at the end, when it would refuse, it is too late. */
+static bool has_format(const char *name)
+{
+    static const char *const ends[] = { ".json", ".db", ".sqlite", ".sqlite3", ".txt" };
+    size_t length = strlen(name);
+    for (unsigned i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        if (length > strlen(ends[i]) && strcmp(name + length - strlen(ends[i]), ends[i]) == 0)
+            return true;
+    return false;
+}
+
 static bool parse_report(struct bmm__options *options, const char *value)
 {
     if (strcmp(value, "none") == 0) {
         options->is_managed = true;
         return true;
     }
-    if (*value == '\0' || options->report_count == BMM__OPTIONS_REPORTS_MAX)
+    if (!has_format(value) || options->report_count == BMM__OPTIONS_REPORTS_MAX)
         return false;
     options->reports[options->report_count++] = value;
     return true;
@@ -112,7 +123,11 @@ static bool parse_quarantine(struct bmm__options *options, const char *value)
 
 static bool parse_recorder_max(struct bmm__options *options, const char *value)
 {
-    return parse_bytes(&options->recorder_bytes_max, value, (uint64_t)1 << 40);
+    uint64_t bytes;
+    if (!parse_bytes(&bytes, value, (uint64_t)1 << 40) || bytes < BMM__OPTIONS_RECORDER_BYTES_MIN)
+        return false;
+    options->recorder_bytes_max = bytes;
+    return true;
 }
 
 static const struct {
@@ -121,13 +136,13 @@ static const struct {
     const char *expected;
 } keys[] = {
     { "mode", parse_mode, "off, leak or check" },
-    { "report", parse_report, "a file name (at most 8 of them) or none" },
+    { "report", parse_report, "a file name that ends in .json, .db or .txt (at most 8 of them) or none" },
     { "dir", parse_directory, "a directory" },
     { "on_error", parse_on_error, "continue or stop" },
     { "quarantine", parse_quarantine, "a number of bytes, K, M or G" },
     { "depth", parse_depth, "1 to 256" },
     { "fill", parse_fill, "on or off" },
-    { "recorder_max", parse_recorder_max, "a number of bytes, K, M or G" },
+    { "recorder_max", parse_recorder_max, "a number of bytes, K, M or G, at least 4M" },
     { "contents", parse_contents, "on or off" },
     { "summary", parse_summary, "on or off" },
 };
@@ -193,6 +208,8 @@ void bmm__options_parse(struct bmm__options *options, const char *text)
             parse_option(options, option);
         option = comma;
     }
+    if (options->mode == BMM_MODE_OFF && options->report_count != 0)
+        complain("mode=off", "nothing is watched, so no report is written", "");
 }
 
 void bmm__options_open(void)

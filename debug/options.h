@@ -1,5 +1,6 @@
 /* What BRAINMM_OPTIONS asked for. Read once, at the first allocation, before libc is up; constant afterwards, except
- * wants_summary, which the program may change with bmm_report_leaks_on_shutdown().
+ * wants_summary, which the program may change with bmm_report_leaks_on_shutdown(), and mode, which front.c may switch
+ * off before main.
  *
  * Text: key=value, comma-separated. An unknown key or a bad value costs one line on stderr and that option, never
  * the program. Every key is described in brainmm-debug.7 (a lint test compares the two).
@@ -15,6 +16,7 @@
 
 #define BMM__OPTIONS_TEXT_BYTES 4096
 #define BMM__OPTIONS_REPORTS_MAX 8
+#define BMM__OPTIONS_RECORDER_BYTES_MIN ((uint64_t)4 << 20)
 
 struct bmm__options {
     enum bmm_mode mode;

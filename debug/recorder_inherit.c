@@ -105,7 +105,8 @@ static void make_own(uint32_t exec_count)
     for (uint32_t i = 0; i < kept; i++)
         if (inheritance_of(&bmm__recorder_directory()[i]) == EMPTY)
             bmm__recorder_directory()[i].used = 0;
-    bmm__recorder_write_header(header, exec_count, BMM_SNAPSHOT_FORKED | (header->flags & BMM_SNAPSHOT_FULL));
+    bmm__recorder_write_header(header, exec_count,
+                               BMM_SNAPSHOT_FORKED | (header->flags & (BMM_SNAPSHOT_FULL | BMM_SNAPSHOT_BYPASSED)));
 }
 
 uint32_t bmm__recorder_inherit(bool wants_file)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define BYTES_FIRST ((uint64_t)320 << 10) /* what a small program needs in all */
-#define RESERVE_BYTES_MIN ((uint64_t)4 << 20)
+#define RESERVE_BYTES_MIN BMM__OPTIONS_RECORDER_BYTES_MIN
 
 static uint32_t machine(void)
 {
@@ -44,6 +44,7 @@ void bmm__recorder_write_header(struct bmm_snapshot_header *header, uint32_t exe
     header->chunks_offset = BMM_SNAPSHOT_CHUNKS_OFFSET;
     header->exit_unix_ns = 0;
     header->alloc_count = header->free_count = header->peak_bytes = 0;
+    header->image = bmm__recorder_image();
 }
 
 /* A ladder, and never more than an eighth of a limited address space: the program needs it more. */
@@ -97,7 +98,7 @@ bool bmm__recorder_create(void)
     bmm__recorder.used = BMM_SNAPSHOT_DATA_OFFSET;
     bmm__recorder_write_header(header, exec_count, 0);
     header->file_bytes = bmm__recorder.used;
-    if (bmm__recorder.has_file && !bmm__options.is_managed && bmm__options.directory == NULL)
-        bmm__recorder_remove_predecessor(bmm__recorder.path, exec_count);
+    if (bmm__recorder.has_file && bmm__options.directory == NULL)
+        bmm__recorder_remove_predecessors(bmm__recorder.path);
     return bmm__recorder.has_file;
 }

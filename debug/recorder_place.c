@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #define ROOMY_BYTES ((uint64_t)64 << 20)
 #define NAMED_BYTES ((uint64_t)2 << 20)
@@ -35,7 +36,57 @@ static char *put_decimal(char *at, const char *end, uint64_t number)
     return put_string(at, end, digits + first);
 }
 
-static int create_in(const char *directory, uint64_t bytes_min, char path[BMM__RECORDER_PATH_BYTES], uint32_t *count)
+uint32_t bmm__recorder_image(void)
+{
+    const void *from_kernel = (const void *)getauxval(AT_RANDOM);
+    uint64_t words[2] = { 0, 0 };
+    if (from_kernel != NULL)
+        memcpy(words, from_kernel, sizeof words);
+    /* Folded: the stack protector's secret is made of the same bytes. */
+    return (uint32_t)(((words[0] ^ words[1] >> 7) * 0x9e3779b97f4a7c15u) >> 32);
+}
+
+/* The recorders under this process's id and birth. Whoever removes some leaves at most one gap between their numbers:
+ * an image takes the lowest that is free, and removes the one before it. */
+struct search {
+    char *path, *number_at;
+    uint32_t number; /* of the next to look at; found is the one before it */
+    uint32_t gap_count, first_gap;
+    struct bmm_snapshot_header header;
+};
+
+static bool set_number(const struct search *s, uint32_t number)
+{
+    const char *end = s->path + BMM__RECORDER_PATH_BYTES;
+    return put_string(put_decimal(s->number_at, end, number), end, ".bmm") != NULL;
+}
+
+static bool find_next(struct search *s)
+{
+    while (s->gap_count < 2 && s->number < RECORDERS_PER_PROCESS_MAX && set_number(s, s->number)) {
+        int file = bmm__os_file_open(s->path);
+        s->number++;
+        if (file < 0) {
+            s->first_gap = s->gap_count++ == 0 ? s->number - 1 : s->first_gap;
+            continue;
+        }
+        bool is_whole = bmm__os_file_read(file, &s->header, sizeof s->header) == (long)sizeof s->header &&
+                        memcmp(s->header.magic, BMM_SNAPSHOT_MAGIC, sizeof s->header.magic) == 0;
+        bmm__os_file_close(file);
+        if (!is_whole)
+            memset(&s->header, 0, sizeof s->header);
+        return true;
+    }
+    return false;
+}
+
+static bool is_earlier_image(const struct bmm_snapshot_header *header)
+{
+    return header->pid == bmm__os_process_id() && header->image != bmm__recorder_image();
+}
+
+static int create_in(const char *directory, uint64_t bytes_min, char path[BMM__RECORDER_PATH_BYTES],
+                     uint32_t *exec_count)
 {
     if (directory == NULL || *directory == '\0' || bmm__os_directory_free(directory) < bytes_min)
         return -1;
@@ -48,15 +99,20 @@ static int create_in(const char *directory, uint64_t bytes_min, char path[BMM__R
     tail = put_decimal(tail, end, bmm__os_process_id());
     tail = put_string(tail, end, ".");
     tail = put_decimal(tail, end, birth);
-    tail = put_string(tail, end, ".");
-    for (uint32_t n = 0; n < RECORDERS_PER_PROCESS_MAX; n++) {
-        if (put_string(put_decimal(tail, end, n), end, ".bmm") == NULL)
+    struct search s = { .path = path, .number_at = put_string(tail, end, ".") };
+    uint32_t past = 0;
+    *exec_count = 0;
+    while (find_next(&s)) {
+        past = s.number;
+        if (is_earlier_image(&s.header) && s.header.exec_count >= *exec_count)
+            *exec_count = s.header.exec_count + 1;
+    }
+    for (uint32_t n = bmm__options.directory != NULL ? past : s.first_gap; n < RECORDERS_PER_PROCESS_MAX; n++) {
+        if (!set_number(&s, n))
             return -1;
         int file = bmm__os_file_create(path);
-        if (file >= 0) {
-            *count = n;
+        if (file >= 0)
             return file;
-        }
         if (errno != EEXIST)
             return -1;
     }
@@ -80,25 +136,33 @@ int bmm__recorder_place(char path[BMM__RECORDER_PATH_BYTES], uint32_t *exec_coun
     return file;
 }
 
-void bmm__recorder_remove_predecessor(const char *path, uint32_t exec_count)
+/* A search beside path, in a copy of it. */
+static struct search search_beside(const char *path, char copy[BMM__RECORDER_PATH_BYTES])
 {
-    char before[BMM__RECORDER_PATH_BYTES];
-    if (exec_count == 0)
-        return;
-    const char *end = before + sizeof before;
-    size_t tail = strlen(path) - strlen(".bmm");
-    while (tail > 0 && path[tail - 1] != '.')
-        tail--;
-    memcpy(before, path, tail);
-    if (put_string(put_decimal(before + tail, end, exec_count - 1), end, ".bmm") == NULL)
-        return;
-    struct bmm_snapshot_header header;
-    int file = bmm__os_file_open(before);
-    if (file < 0)
-        return;
-    bool is_whole = bmm__os_file_read(file, &header, sizeof header) == (long)sizeof header;
-    bmm__os_file_close(file);
-    if (is_whole && memcmp(header.magic, BMM_SNAPSHOT_MAGIC, sizeof header.magic) == 0 &&
-        header.state == BMM_SNAPSHOT_EXECED && header.pid == bmm__os_process_id())
-        bmm__os_file_remove(before);
+    memcpy(copy, path, strlen(path) + 1);
+    char *at = copy + strlen(copy) - strlen(".bmm");
+    while (at > copy && at[-1] != '.')
+        at--;
+    return (struct search){ .path = copy, .number_at = at };
+}
+
+void bmm__recorder_remove_predecessors(const char *path)
+{
+    char beside[BMM__RECORDER_PATH_BYTES];
+    struct search s = search_beside(path, beside);
+    while (find_next(&s))
+        if (is_earlier_image(&s.header) && s.header.state == BMM_SNAPSHOT_EXECED)
+            bmm__os_file_remove(beside);
+}
+
+bool bmm__recorder_has_twin(const char *path)
+{
+    char beside[BMM__RECORDER_PATH_BYTES];
+    struct search s = search_beside(path, beside);
+    while (find_next(&s))
+        if (strcmp(beside, path) != 0 && s.header.pid == bmm__os_process_id() &&
+            s.header.image == bmm__recorder_image() && s.header.state == BMM_SNAPSHOT_RUNNING &&
+            (s.header.flags & BMM_SNAPSHOT_BYPASSED) == 0)
+            return true;
+    return false;
 }

@@ -2,11 +2,13 @@
 
 #include "report/fingerprint.h"
 #include "report/ownership.h"
+#include "report/sentence.h"
 #include "report/snapshot_read.h"
 #include "report/stack_build.h"
 #include "report/stack_same.h"
 #include "report/words.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -185,6 +187,32 @@ static const char *state_of(const struct bmm_snapshot_header *header, const stru
     return facts->is_running ? "running" : "ended";
 }
 
+static struct bmm__check check_of(const struct bmm_snapshot_header *header, struct bmm__strings *strings)
+{
+    const char *reason = header->mode == BMM_MODE_OFF            ? "mode off: nothing was recorded"
+                         : header->flags & BMM_SNAPSHOT_BYPASSED ? "the program brings its own malloc"
+                                                                 : NULL;
+    return (struct bmm__check){ bmm__intern(strings, bmm__word_mode(header->mode)), reason == NULL,
+                                bmm__intern(strings, reason) };
+}
+
+/* Why the process was not checked or, where it was, what that check did not come to; NULL: nothing is to be said. */
+static const char *reason_of(const struct bmm__process *process, const struct bmm__process_facts *facts)
+{
+    if (!process->check.ran || strcmp(process->check.mode, "check") != 0 || strcmp(process->state, "exited") == 0)
+        return process->check.reason;
+    static char text[96];
+    char word[32];
+    const char *end = strcmp(process->state, "execed") == 0    ? "became another program"
+                      : strcmp(process->state, "running") == 0 ? "still running"
+                      : process->signal != 0                   ? bmm__signal_word(process->signal, word, sizeof word)
+                      : facts->has_wait                        ? "_exit"
+                                                               : "a signal or _exit";
+    bool is_ended = strcmp(process->state, "ended") == 0;
+    snprintf(text, sizeof text, "%s%s: blocks in use were not verified", is_ended ? "ended by " : "", end);
+    return text;
+}
+
 static void add_process(struct reading *r, const struct bmm__process_facts *facts)
 {
     const struct bmm_snapshot_header *header = &r->snapshot.header;
@@ -200,10 +228,7 @@ static void add_process(struct reading *r, const struct bmm__process_facts *fact
     process->alloc_count = header->alloc_count;
     process->free_count = header->free_count;
     process->peak_bytes = header->peak_bytes;
-    process->check.mode = bmm__intern(strings, bmm__word_mode(header->mode));
-    process->check.ran = header->mode != BMM_MODE_OFF;
-    if (!process->check.ran)
-        process->check.reason = bmm__intern(strings, "mode off: nothing was recorded");
+    process->check = check_of(header, strings);
     if (facts->has_wait && WIFEXITED(facts->wait_status)) {
         process->has_exit = true;
         process->exit = WEXITSTATUS(facts->wait_status);
@@ -213,6 +238,7 @@ static void add_process(struct reading *r, const struct bmm__process_facts *fact
         process->has_exit = true;
         process->exit = header->exit_status & 0xff;
     }
+    process->check.reason = bmm__intern(strings, reason_of(process, facts));
     add_command(r, process);
     add_modules(r, process);
 }

@@ -3,7 +3,9 @@
  * Scheme 1: "1:" and 16 hex digits, a hash of the kind and of the frames' names from the allocator's caller out to
  * main or the thread's function. Addresses, lines, files and compiler suffixes do not enter. A run of libc frames
  * counts as the one function that was called from outside, because what lies below it changes with libc's version
- * and with its debug symbols; a frame without a name counts as its module's file name and "?".
+ * and with its debug symbols; one of them without a name counts as its module's file name and "?".
+ * Scheme 2, "2:", where a frame of the program or its libraries has no name, as in a stripped file: that frame counts as
+ * its module's file name, "?" and its place in the file. Such a name stays the same for the same file only.
  * A scheme never changes; a better one gets another number.
  */
 #ifndef BMM_REPORT_FINGERPRINT_H

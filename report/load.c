@@ -3,13 +3,14 @@
 #include "brainmm/snapshot.h"
 #include "report/add_snapshot.h"
 #include "report/process_alive.h"
+#include "report/spool.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-bool bmm__report_load(struct bmm__report *report, struct bmm__symbolizer *symbolizer, const char *path,
+static bool load_file(struct bmm__report *report, struct bmm__symbolizer *symbolizer, const char *path,
                       struct bmm__why *why)
 {
     char head[16] = "";
@@ -30,4 +31,26 @@ bool bmm__report_load(struct bmm__report *report, struct bmm__symbolizer *symbol
     if (bytes > 0 && head[0] == '{')
         return bmm__read_json(report, path, why);
     return bmm__fail(why, "%s: neither a snapshot nor a .db or .json report", path);
+}
+
+/* What is wrong with the copy is wrong with what it was copied from. */
+static void name_original(struct bmm__why *why, const char *copy, const char *path)
+{
+    size_t length = strlen(copy);
+    struct bmm__why inner = *why;
+    if (length > 0 && strncmp(inner.text, copy, length) == 0)
+        bmm__fail(why, "%s%s", path, inner.text + length);
+}
+
+bool bmm__report_load(struct bmm__report *report, struct bmm__symbolizer *symbolizer, const char *path,
+                      struct bmm__why *why)
+{
+    struct bmm__spool spool;
+    if (!bmm__spool_open(&spool, path, why))
+        return false;
+    bool is_loaded = load_file(report, symbolizer, spool.path[0] != 0 ? spool.path : path, why);
+    if (!is_loaded)
+        name_original(why, spool.path, path);
+    bmm__spool_close(&spool);
+    return is_loaded;
 }

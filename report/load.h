@@ -6,7 +6,7 @@
 #include "report/report.h"
 #include "report/symbol.h"
 
-/* Adds what the file holds behind what the report has. False: why tells, and the report may hold a part of it. */
+/* Adds what the file ("-": standard input) holds behind what the report has. False: why tells, and the report may hold a part of it. */
 bool bmm__report_load(struct bmm__report *report, struct bmm__symbolizer *symbolizer, const char *path,
                       struct bmm__why *why);
 

@@ -117,13 +117,33 @@ static bool write_and_rename(const struct bmm__report *report, enum bmm__format 
     return is_written;
 }
 
+/* A device or a pipe is no file that could be replaced: it is written to. */
+static bool write_into(const struct bmm__report *report, enum bmm__format format, const char *path, bool is_contents,
+                       struct bmm__why *why)
+{
+    if (format == BMM_FORMAT_SQLITE)
+        return bmm__fail(why, "a database needs a regular file");
+    int file = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    return file >= 0 ? write_stream(report, format, file, is_contents, why) : bmm__fail(why, "%s", strerror(errno));
+}
+
+static bool is_special(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
 bool bmm__output_write(const struct bmm__report *report, enum bmm__format format, const char *path, bool is_contents,
                        struct bmm__why *why)
 {
     char *target = target_of(path), *directory = target != NULL ? directory_of(target) : NULL, *temporary = NULL;
     struct bmm__why inner = { "out of memory" };
-    bool is_written = directory != NULL && asprintf(&temporary, "%s/.brainmm-report.XXXXXX", directory) > 0 &&
-                      write_and_rename(report, format, target, temporary, is_contents, &inner);
+    bool is_written;
+    if (is_special(path))
+        is_written = write_into(report, format, path, is_contents, &inner);
+    else
+        is_written = directory != NULL && asprintf(&temporary, "%s/.brainmm-report.XXXXXX", directory) > 0 &&
+                     write_and_rename(report, format, target, temporary, is_contents, &inner);
     free(temporary);
     free(directory);
     free(target);

@@ -21,6 +21,7 @@ enum bmm__format bmm__format_of_word(const char *word);
 /* What can be known before there is a report: the name says a format, its directory exists and can be written. */
 bool bmm__output_check(const char *path, struct bmm__why *why);
 
+/* To a device or a pipe it is written as it comes; a database is refused there. */
 bool bmm__output_write(const struct bmm__report *report, enum bmm__format format, const char *path, bool is_contents,
                        struct bmm__why *why);
 

@@ -191,8 +191,9 @@ static void read_all(struct reading *r, const cJSON *root)
     cJSON_ArrayForEach(object, cJSON_GetObjectItemCaseSensitive(root, "notes"))
     {
         bool is_of_process = cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(object, "process"));
-        bmm__report_add_note(r->report, is_of_process ? process_of(r, object) : BMM__NO_PROCESS,
-                             text_of(r, object, "text"));
+        uint32_t count = small_of(object, "processes");
+        bmm__report_add_notes(r->report, is_of_process ? process_of(r, object) : BMM__NO_PROCESS, count > 0 ? count : 1,
+                              text_of(r, object, "text"));
     }
     if (r->process_count == 0)
         return;

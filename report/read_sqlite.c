@@ -246,7 +246,9 @@ static void read_unchecked(struct reading *r, sqlite3_stmt *s)
 static void read_note(struct reading *r, sqlite3_stmt *s)
 {
     bool is_of_process = sqlite3_column_type(s, 0) != SQLITE_NULL;
-    bmm__report_add_note(r->report, is_of_process ? process_of(r, s, 0) : BMM__NO_PROCESS, text_of(r, s, 1));
+    uint32_t count = small_of(s, 2);
+    bmm__report_add_notes(r->report, is_of_process ? process_of(r, s, 0) : BMM__NO_PROCESS, count > 0 ? count : 1,
+                          text_of(r, s, 1));
 }
 
 static void read_all(struct reading *r)
@@ -279,7 +281,7 @@ static void read_all(struct reading *r)
         each_row(r, changes, read_change);
         each_row(r, "SELECT process, pid, program, reason FROM unchecked ORDER BY id", read_unchecked);
     }
-    each_row(r, "SELECT process, text FROM notes ORDER BY id", read_note);
+    each_row(r, "SELECT process, text, processes FROM notes ORDER BY id", read_note);
 }
 
 bool bmm__read_sqlite(struct bmm__report *report, const char *path, struct bmm__why *why)

@@ -82,13 +82,24 @@ static struct bmm__note *add_note(struct bmm__report *report)
     ADD(report->notes, report->note_count, report->note_capacity);
 }
 
-void bmm__report_add_note(struct bmm__report *report, uint32_t process, const char *text)
+void bmm__report_add_notes(struct bmm__report *report, uint32_t process, uint32_t process_count, const char *text)
 {
     text = bmm__intern(&report->strings, text);
-    for (uint32_t i = 0; i < report->note_count; i++)
-        if (report->notes[i].process == process && report->notes[i].text == text)
-            return;
-    *add_note(report) = (struct bmm__note){ process, text };
+    for (uint32_t i = 0; i < report->note_count; i++) {
+        struct bmm__note *note = &report->notes[i];
+        if (note->text != text || (note->process == BMM__NO_PROCESS) != (process == BMM__NO_PROCESS))
+            continue;
+        if (note->last_process != process)
+            note->process_count += process_count;
+        note->last_process = process;
+        return;
+    }
+    *add_note(report) = (struct bmm__note){ process, process, process_count, text };
+}
+
+void bmm__report_add_note(struct bmm__report *report, uint32_t process, const char *text)
+{
+    bmm__report_add_notes(report, process, 1, text);
 }
 
 uint64_t bmm__saturating_add(uint64_t a, uint64_t b)

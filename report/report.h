@@ -31,7 +31,7 @@
 struct bmm__check {
     const char *mode; /* "off", "leak", "check" */
     bool ran;
-    const char *reason; /* why not; NULL where it ran */
+    const char *reason; /* why not or, where it ran, what it left out; NULL: nothing is to be said */
 };
 
 struct bmm__module {
@@ -94,6 +94,8 @@ struct bmm__unchecked {
 
 struct bmm__note {
     uint32_t process; /* BMM__NO_PROCESS: about the report */
+    uint32_t last_process;
+    uint32_t process_count; /* of how many processes it is true, of which `process` was added first */
     const char *text;
 };
 #define BMM__NO_PROCESS UINT32_MAX
@@ -120,8 +122,10 @@ struct bmm__process *bmm__report_add_process(struct bmm__report *report);
 struct bmm__leak *bmm__report_add_leak(struct bmm__report *report, bool is_runtime);
 struct bmm__error *bmm__report_add_error(struct bmm__report *report);
 struct bmm__unchecked *bmm__report_add_unchecked(struct bmm__report *report);
-/* The same note about the same process is kept once. */
+/* What is to say of many processes is kept once, with their number. Notes about a process come one behind the other. */
 void bmm__report_add_note(struct bmm__report *report, uint32_t process, const char *text);
+/* The same of process_count processes at once. */
+void bmm__report_add_notes(struct bmm__report *report, uint32_t process, uint32_t process_count, const char *text);
 
 extern const struct bmm__stack bmm__no_stack;
 

@@ -24,7 +24,8 @@ const char bmm__sqlite_tables[] =
     " found INTEGER, PRIMARY KEY(error, position)) WITHOUT ROWID;"
     "CREATE TABLE unchecked(id INTEGER PRIMARY KEY, process INTEGER REFERENCES processes, pid INTEGER, program TEXT,"
     " reason TEXT);"
-    "CREATE TABLE notes(id INTEGER PRIMARY KEY, process INTEGER REFERENCES processes, text TEXT);";
+    "CREATE TABLE notes(id INTEGER PRIMARY KEY, process INTEGER REFERENCES processes,"
+    " processes INTEGER, text TEXT);";
 
 const char bmm__sqlite_indexes_and_views[] =
     "CREATE INDEX leaks_fingerprint ON leaks(fingerprint);"

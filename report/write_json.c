@@ -35,6 +35,14 @@ static void add_number(cJSON *object, const char *key, uint64_t number)
     cJSON_AddRawToObject(object, key, text);
 }
 
+static void add_number_or_null(cJSON *object, const char *key, uint64_t number)
+{
+    if (number != 0)
+        add_number(object, key, number);
+    else
+        cJSON_AddNullToObject(object, key);
+}
+
 static void add_signed(cJSON *object, const char *key, int64_t number)
 {
     char text[24];
@@ -75,10 +83,7 @@ static char *print_frame(const struct bmm__frame *frame)
     cJSON *object = cJSON_CreateObject();
     add_text(object, "function", frame->function);
     add_text(object, "file", frame->file);
-    if (frame->line > 0)
-        add_number(object, "line", frame->line);
-    else
-        cJSON_AddNullToObject(object, "line");
+    add_number_or_null(object, "line", frame->line);
     add_text(object, "module", frame->module);
     add_address(object, "offset", frame->offset);
     if (frame->is_inlined)
@@ -122,8 +127,8 @@ static void add_stack(struct writing *w, cJSON *object, const char *key, const s
 static cJSON *process_object(const struct bmm__process *process)
 {
     cJSON *object = cJSON_CreateObject();
-    add_number(object, "pid", process->pid);
-    add_number(object, "ppid", process->ppid);
+    add_number_or_null(object, "pid", process->pid);
+    add_number_or_null(object, "ppid", process->ppid);
     cJSON *command = cJSON_AddArrayToObject(object, "command");
     for (uint32_t i = 0; i < process->command_count; i++)
         cJSON_AddItemToArray(command, cJSON_CreateString(process->command[i]));
@@ -215,10 +220,7 @@ static cJSON *unchecked_object(const struct bmm__unchecked *unchecked)
 {
     cJSON *object = cJSON_CreateObject();
     add_number(object, "process", unchecked->process);
-    if (unchecked->pid != 0)
-        add_number(object, "pid", unchecked->pid);
-    else
-        cJSON_AddNullToObject(object, "pid");
+    add_number_or_null(object, "pid", unchecked->pid);
     add_text(object, "program", unchecked->program);
     add_text(object, "reason", unchecked->reason);
     return object;
@@ -227,10 +229,12 @@ static cJSON *unchecked_object(const struct bmm__unchecked *unchecked)
 static cJSON *note_object(const struct bmm__note *note)
 {
     cJSON *object = cJSON_CreateObject();
-    if (note->process != BMM__NO_PROCESS)
+    if (note->process != BMM__NO_PROCESS) {
         add_number(object, "process", note->process);
-    else
+        add_number(object, "processes", note->process_count);
+    } else {
         cJSON_AddNullToObject(object, "process");
+    }
     add_text(object, "text", note->text);
     return object;
 }

@@ -125,12 +125,12 @@ static void put_processes(struct writing *w)
     for (uint32_t i = 0; i < w->report->process_count; i++) {
         const struct bmm__process *process = &w->report->processes[i];
         char *command = command_text(process);
-        insert(w, row, "iiiitootittiiiiii", (int64_t)i, (int64_t)process->pid, (int64_t)process->ppid,
-               (int64_t)process->exec_count, command, (int)process->has_exit, (int64_t)process->exit,
-               process->signal != 0, (int64_t)process->signal, process->check.mode, (int64_t)process->check.ran,
-               process->check.reason, process->state, (int64_t)process->is_forked, number(process->start_unix_ns),
-               number(process->exit_unix_ns), number(process->alloc_count), number(process->free_count),
-               number(process->peak_bytes));
+        insert(w, row, "iooitootittiiiiii", (int64_t)i, process->pid != 0, (int64_t)process->pid, process->ppid != 0,
+               (int64_t)process->ppid, (int64_t)process->exec_count, command, (int)process->has_exit,
+               (int64_t)process->exit, process->signal != 0, (int64_t)process->signal, process->check.mode,
+               (int64_t)process->check.ran, process->check.reason, process->state, (int64_t)process->is_forked,
+               number(process->start_unix_ns), number(process->exit_unix_ns), number(process->alloc_count),
+               number(process->free_count), number(process->peak_bytes));
         free(command);
         for (uint32_t k = 0; k < process->module_count; k++)
             insert(w, module, "itthh", (int64_t)i, process->modules[k].path, process->modules[k].build_id,
@@ -185,10 +185,12 @@ static void put_rest(struct writing *w)
                (int64_t)unchecked->pid, unchecked->program, unchecked->reason);
     }
     sqlite3_finalize(row);
-    row = prepare(w, "INSERT INTO notes VALUES(?,?,?)");
+    row = prepare(w, "INSERT INTO notes VALUES(?,?,?,?)");
     for (uint32_t i = 0; i < w->report->note_count; i++) {
         const struct bmm__note *note = &w->report->notes[i];
-        insert(w, row, "iot", (int64_t)i + 1, note->process != BMM__NO_PROCESS, (int64_t)note->process, note->text);
+        bool is_of_process = note->process != BMM__NO_PROCESS;
+        insert(w, row, "ioot", (int64_t)i + 1, is_of_process, (int64_t)note->process, is_of_process,
+               (int64_t)note->process_count, note->text);
     }
     sqlite3_finalize(row);
 }

@@ -100,7 +100,9 @@ static void put_headline(const struct writing *w)
     fprintf(w->out, "%sbrainmm:%s ", BOLD(w), PLAIN(w));
     if (main != NULL) {
         put_clean(w->out, main->command_count > 0 ? main->command[0] : "?");
-        fprintf(w->out, " (pid %" PRIu32 "): ", main->pid);
+        if (main->pid != 0)
+            fprintf(w->out, " (pid %" PRIu32 ")", main->pid);
+        fputs(": ", w->out);
     }
     if (!report->check.ran) {
         fprintf(w->out, "%sthe check did not run:%s %s\n", RED(w), PLAIN(w),
@@ -218,22 +220,12 @@ static void put_unchecked(const struct writing *w, uint32_t index)
     fprintf(w->out, ": %s\n", unchecked->reason);
 }
 
-/* What is to say of many processes is said once. */
-static void put_note(const struct writing *w, uint32_t index)
+static void put_note(const struct writing *w, const struct bmm__note *note)
 {
     const struct bmm__report *report = w->report;
-    const struct bmm__note *note = &report->notes[index];
-    uint32_t same_count = 0;
-    for (uint32_t i = 0; i < report->note_count; i++) {
-        if (report->notes[i].text == note->text && report->notes[i].process != BMM__NO_PROCESS) {
-            if (i < index)
-                return;
-            same_count++;
-        }
-    }
     fputs("note: ", w->out);
-    if (same_count > 1)
-        fprintf(w->out, "%" PRIu32 " processes: ", same_count);
+    if (note->process_count > 1)
+        fprintf(w->out, "%" PRIu32 " processes: ", note->process_count);
     else if (note->process < report->process_count && report->process_count > 1)
         fprintf(w->out, "process %" PRIu32 ": ", report->processes[note->process].pid);
     put_clean(w->out, note->text);
@@ -253,7 +245,7 @@ static void put_rest(const struct writing *w)
     for (uint32_t i = 0; i < report->unchecked_count; i++)
         put_unchecked(w, i);
     for (uint32_t i = 0; i < report->note_count; i++)
-        put_note(w, i);
+        put_note(w, &report->notes[i]);
 }
 
 void bmm__write_text(const struct bmm__report *report, FILE *out, const struct bmm__text_options *options)

@@ -12,6 +12,32 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t child_pid; /* 0 before and after */
+static volatile sig_atomic_t may_stop;  /* SIGTSTP was not inherited as ignored */
+
+/* What ends us, or would, is the program's: it decides. Not what tells of our own faults and limits. */
+static bool is_handed_on(int signal)
+{
+    static const int others[] = { SIGHUP,  SIGINT, SIGQUIT,  SIGUSR1,   SIGUSR2, SIGALRM, SIGTERM, SIGCONT,
+                                  SIGTSTP, SIGURG, SIGWINCH, SIGVTALRM, SIGPROF, SIGIO,   SIGPWR };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i] == signal)
+            return true;
+    return signal >= SIGRTMIN && signal <= SIGRTMAX;
+}
+
+/* As the system would have done it without our handler: the shell that waits for us takes the terminal back. */
+static void stop_too(void)
+{
+    struct sigaction ours;
+    sigset_t stop, before;
+    sigaction(SIGTSTP, &(struct sigaction){ .sa_handler = SIG_DFL }, &ours);
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTSTP);
+    raise(SIGTSTP);
+    sigprocmask(SIG_UNBLOCK, &stop, &before); /* here we stand still until SIGCONT */
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    sigaction(SIGTSTP, &ours, NULL);
+}
 
 /* Terminal signals come from the kernel and reach the program by themselves; the others were sent to us alone, as far
  * as one can tell. */
@@ -19,20 +45,22 @@ static void hand_on(int signal, siginfo_t *info, void *context)
 {
     int saved_errno = errno;
     (void)context;
-    if (child_pid != 0 && info->si_code <= 0)
+    if (child_pid != 0 && info->si_code == SI_QUEUE)
+        sigqueue((pid_t)child_pid, signal, info->si_value);
+    else if (child_pid != 0 && info->si_code <= 0)
         kill((pid_t)child_pid, signal);
+    if (signal == SIGTSTP && may_stop)
+        stop_too();
     errno = saved_errno;
 }
 
-static const int handed_on[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGWINCH };
-#define HANDED_ON (sizeof handed_on / sizeof *handed_on)
-
 struct dispositions {
-    struct sigaction handed_on[HANDED_ON], child;
+    struct sigaction handed_on[NSIG], child; /* by number */
     sigset_t mask;
 };
 
-/* From here until restore, no signal arrives between two steps. */
+/* From here until restore, no signal arrives between two steps. Also what we inherited as ignored gets our handler:
+ * the program starts with it ignored, too, but may have set a handler of its own since. */
 static void prepare(struct dispositions *before)
 {
     sigset_t all;
@@ -40,19 +68,19 @@ static void prepare(struct dispositions *before)
     sigprocmask(SIG_SETMASK, &all, &before->mask);
     struct sigaction action = { .sa_sigaction = hand_on, .sa_flags = SA_SIGINFO | SA_RESTART };
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < HANDED_ON; i++) {
-        sigaction(handed_on[i], NULL, &before->handed_on[i]);
-        if (before->handed_on[i].sa_handler != SIG_IGN) /* nohup wants us to ignore it, too */
-            sigaction(handed_on[i], &action, NULL);
-    }
+    for (int signal = 1; signal < NSIG; signal++)
+        if (is_handed_on(signal))
+            sigaction(signal, &action, &before->handed_on[signal]);
+    may_stop = before->handed_on[SIGTSTP].sa_handler != SIG_IGN;
     /* Inherited as ignored, the end of the child could not be waited for. */
     sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, &before->child);
 }
 
 static void restore(const struct dispositions *before)
 {
-    for (size_t i = 0; i < HANDED_ON; i++)
-        sigaction(handed_on[i], &before->handed_on[i], NULL);
+    for (int signal = 1; signal < NSIG; signal++)
+        if (is_handed_on(signal))
+            sigaction(signal, &before->handed_on[signal], NULL);
     sigaction(SIGCHLD, &before->child, NULL);
     sigprocmask(SIG_SETMASK, &before->mask, NULL);
 }

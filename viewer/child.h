@@ -2,7 +2,8 @@
  * without us.
  *
  * The program is in our process group, so what the terminal sends (interrupt, quit, stop) reaches it by itself; while
- * it runs we do not die of those. What is sent to us alone is handed on. */
+ * it runs we do not die of those. What is sent to us alone is handed on, also what we inherited as ignored: a background
+ * job of a script ignores interrupts, and the program may have set a handler all the same. */
 #ifndef BMM_VIEWER_CHILD_H
 #define BMM_VIEWER_CHILD_H
 

@@ -6,6 +6,8 @@
 #include "viewer/open.h"
 #include "viewer/verbs.h"
 
+#include <string.h>
+
 static int write_to_stdout(const struct bmm__report *report, enum bmm__format format, bool is_contents)
 {
     if (format == BMM_FORMAT_SQLITE)
@@ -21,6 +23,8 @@ static int export_report(const struct bmm__args *args)
 {
     const char *word = bmm__args_value(args, "--format"), *out = bmm__args_value(args, "--output");
     bool is_contents = bmm__args_value(args, "--contents") != NULL;
+    if (out != NULL && strcmp(out, "-") == 0)
+        out = NULL;
     enum bmm__format format = word != NULL  ? bmm__format_of_word(word)
                               : out != NULL ? bmm__format_of_path(out)
                                             : BMM_FORMAT_NONE;
@@ -44,7 +48,7 @@ static int export_report(const struct bmm__args *args)
 
 static const struct bmm__option options[] = {
     { "--format", 0, "FORMAT", "json|sqlite|text", false, "what to write" },
-    { "--output", 'o', "FILE", NULL, false, "where to; standard output if not given" },
+    { "--output", 'o', "FILE", NULL, false, "where to; standard output if not given, or -" },
     { "--contents", 0, NULL, NULL, false, "changed bytes as text, too (format text): data of the program" },
 };
 

@@ -1,10 +1,12 @@
-/* brainmm report: what the debug library starts at the end of a program that runs without `brainmm run`. */
+/* brainmm report: what the debug library starts at the end of a program that runs without `brainmm run`. The snapshot
+ * goes when all is told; while it is there, the library says where. */
 #include "report/add_snapshot.h"
 #include "report/output.h"
 #include "viewer/message.h"
 #include "viewer/summary.h"
 #include "viewer/verbs.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 static int report_process(const struct bmm__args *args)
@@ -15,6 +17,7 @@ static int report_process(const struct bmm__args *args)
     if (snapshot == NULL || args->operand_count > 0)
         return bmm__refuse("report needs --snapshot FILE, and takes no other operand");
     bool is_contents = bmm__args_value(args, "--contents") != NULL;
+    signal(SIGPIPE, SIG_IGN); /* nobody may read our stderr any more; the reports are to be written all the same */
     struct bmm__report *report = bmm__report_make();
     struct bmm__symbolizer *symbolizer = bmm__symbolizer_make(&report->strings);
     struct bmm__why why;
@@ -25,16 +28,18 @@ static int report_process(const struct bmm__args *args)
     } else {
         bmm__report_finish(report);
         bmm__report_add_symbol_notes(report, symbolizer);
-        if (bmm__args_value(args, "--quiet") == NULL)
+        bool is_quiet = bmm__args_value(args, "--quiet") != NULL;
+        if (!is_quiet)
             bmm__summary(report, stderr, false, is_contents);
+        bool is_told = is_quiet || path_count > 0 || !ferror(stderr);
         for (unsigned i = 0; i < path_count; i++)
             if (!bmm__output_check(paths[i], &why) ||
                 !bmm__output_write(report, bmm__format_of_path(paths[i]), paths[i], is_contents, &why))
                 status = bmm__refuse("%s", why.text);
+        if (!is_told)
+            status = bmm__refuse("cannot write to standard error");
         if (status == BMM_STATUS_GOOD)
             unlink(snapshot);
-        else
-            bmm__say("what was recorded is kept: brainmm show %s", snapshot);
     }
     bmm__symbolizer_free(symbolizer);
     bmm__report_free(report);

@@ -1,6 +1,7 @@
 /* brainmm run: a program under the debug library, its report, and the exit status that a gate can use. */
 #define _GNU_SOURCE
 #include "report/output.h"
+#include "viewer/absent.h"
 #include "viewer/child.h"
 #include "viewer/collect.h"
 #include "viewer/library.h"
@@ -8,9 +9,12 @@
 #include "viewer/place.h"
 #include "viewer/program.h"
 #include "viewer/summary.h"
+#include "viewer/survivors.h"
 #include "viewer/verbs.h"
 
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -83,6 +87,31 @@ static bool write_reports(const struct bmm__report *report, const struct request
     return is_written;
 }
 
+/* Nothing runs. What a report of the same name says of an earlier run must not be taken for this one. */
+static int refuse(const struct request *request, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int refuse(const struct request *request, const char *format, ...)
+{
+    char reason[640];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof reason, format, arguments);
+    va_end(arguments);
+    bmm__say("cannot check %s: %s", request->command[0], reason);
+    struct bmm__report *report = bmm__absent_report(
+        &(struct bmm__absent){ .state = "refused", .mode = request->mode, .command = request->command }, reason);
+    struct request good = *request;
+    const char *paths[BMM__OPTION_VALUES_MAX];
+    struct bmm__why why;
+    good.reports = paths;
+    good.report_count = 0;
+    for (unsigned i = 0; i < request->report_count; i++)
+        if (bmm__output_check(request->reports[i], &why))
+            paths[good.report_count++] = request->reports[i];
+    write_reports(report, &good);
+    bmm__report_free(report);
+    return BMM_STATUS_NOT_RUN;
+}
+
 /* Ends as the program did, or says what was found: see the man page's EXIT STATUS. */
 static int verdict(const struct bmm__report *report, const struct request *request, const struct bmm__child *child)
 {
@@ -122,15 +151,18 @@ static int run_in(const struct request *request, const struct bmm__place *place,
     struct bmm__collection *collection = bmm__collection_make(place->path);
     if (!bmm__child_run(child, path, request->command, environ, &(struct bmm__meanwhile){ thin, collection }, &why)) {
         bmm__place_remove(place);
-        return bmm__refuse("cannot check %s: %s", request->command[0], why.text);
+        return refuse(request, "%s", why.text);
     }
     signal(SIGPIPE, SIG_IGN); /* nobody may read our stderr any more; the reports are to be written all the same */
+    struct bmm__survivors survivors = bmm__survivors_find(place->path);
     bool is_thinned = bmm__collection_is_thinned(collection);
     struct bmm__report *report =
         bmm__collection_finish(collection, &(struct bmm__run_facts){ .main_pid = child->pid,
                                                                      .main_wait_status = child->wait_status,
                                                                      .mode = request->mode,
                                                                      .command = request->command });
+    bmm__survivors_note(report, &survivors);
+    bmm__survivors_free(&survivors);
     if (!request->is_quiet || report->error_count > 0 || !report->check.ran)
         bmm__summary(report, stderr, request->is_all, request->is_contents);
     if (!write_reports(report, request)) {
@@ -157,18 +189,18 @@ static int run(const struct bmm__args *args)
     struct bmm__why why;
     for (unsigned i = 0; i < request.report_count; i++)
         if (!bmm__output_check(request.reports[i], &why))
-            return bmm__refuse("%s", why.text);
+            return refuse(&request, "%s", why.text);
     static struct bmm__program program;
     static struct bmm__place place;
     static char library[PATH_MAX];
     static struct bmm__child child;
     if (!bmm__program_find(&program, request.command[0], &why))
-        return bmm__refuse("cannot check %s: %s", request.command[0], why.text);
+        return refuse(&request, "%s", why.text);
     if (!bmm__library_find(library, &why) || !bmm__place_make(&place, &why))
-        return bmm__refuse("%s", why.text);
+        return refuse(&request, "%s", why.text);
     if (!set_environment(&request, library, &place, &why)) {
         bmm__place_remove(&place);
-        return bmm__refuse("%s", why.text);
+        return refuse(&request, "%s", why.text);
     }
     return run_in(&request, &place, program.path, &child);
 }

@@ -3,6 +3,7 @@
 
 #include "report/add_snapshot.h"
 #include "report/process_alive.h"
+#include "viewer/absent.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -118,15 +119,16 @@ bool bmm__collection_is_thinned(const struct bmm__collection *c)
 }
 
 /* A process that became another program, of which there is no snapshot, was not checked to its end. */
-static void note_lost_images(struct bmm__report *report, const struct bmm__collection *list)
+static void note_lost_images(struct bmm__report *report)
 {
     for (uint32_t i = 0; i < report->process_count; i++) {
         const struct bmm__process *process = &report->processes[i];
         if (strcmp(process->state, "execed") != 0)
             continue;
         bool is_followed = false, is_known = false;
-        for (uint32_t k = 0; k < list->count; k++)
-            is_followed |= list->items[k].pid == process->pid && list->items[k].count > process->exec_count;
+        for (uint32_t k = 0; k < report->process_count; k++)
+            is_followed |=
+                report->processes[k].pid == process->pid && report->processes[k].exec_count > process->exec_count;
         for (uint32_t k = 0; k < report->unchecked_count; k++)
             is_known |= report->unchecked[k].process == i && report->unchecked[k].pid == process->pid;
         if (!is_followed && !is_known)
@@ -136,8 +138,30 @@ static void note_lost_images(struct bmm__report *report, const struct bmm__colle
     }
 }
 
+static uint32_t parent_of(const struct bmm__report *report, uint32_t process)
+{
+    for (uint32_t i = 0; i < report->process_count; i++)
+        if (i != process && report->processes[i].pid == report->processes[process].ppid)
+            return i;
+    return 0;
+}
+
+/* Whoever reads only the list of what was not checked is to find the children that left a record and no more. */
+static void list_children_not_checked(struct bmm__report *report)
+{
+    for (uint32_t i = 1; i < report->process_count; i++) {
+        const struct bmm__process *process = &report->processes[i];
+        if (!process->check.ran)
+            *bmm__report_add_unchecked(report) =
+                (struct bmm__unchecked){ parent_of(report, i), process->pid,
+                                         process->command_count > 0 ? process->command[0]
+                                                                    : bmm__intern(&report->strings, ""),
+                                         process->check.reason };
+    }
+}
+
 /* Why the program that ended under the main pid was not checked; NULL: it was. */
-static const char *reason_of(const struct bmm__report *report, const struct bmm__run_facts *run)
+static const char *obstacle_of(const struct bmm__report *report, const struct bmm__run_facts *run)
 {
     if (strcmp(report->processes[0].state, "execed") == 0) {
         for (uint32_t i = 0; i < report->unchecked_count; i++)
@@ -146,20 +170,7 @@ static const char *reason_of(const struct bmm__report *report, const struct bmm_
                 return report->unchecked[i].reason;
         return "the program became another one, which left no record";
     }
-    return report->processes[0].check.reason;
-}
-
-static void add_missing_main(struct bmm__report *report, const struct bmm__run_facts *run)
-{
-    struct bmm__process *process = bmm__report_add_process(report);
-    process->pid = (uint32_t)run->main_pid;
-    process->state = bmm__intern(&report->strings, "ended");
-    process->check.mode = bmm__intern(&report->strings, run->mode);
-    while (run->command[process->command_count] != NULL)
-        process->command_count++;
-    process->command = bmm__arena_alloc(&report->arena, process->command_count * sizeof *process->command);
-    for (uint32_t i = 0; i < process->command_count; i++)
-        process->command[i] = bmm__intern(&report->strings, run->command[i]);
+    return report->processes[0].check.ran ? NULL : report->processes[0].check.reason;
 }
 
 /* Where each process of the report belongs: item 0 is the main program, made up or not. */
@@ -201,7 +212,10 @@ static const char *take_rest(struct bmm__collection *c, const struct list *list,
         c->items[c->count++] = (struct found){
             .pid = (uint64_t)run->main_pid, .start = UINT64_MAX, .is_main = true, .process = c->report->process_count
         };
-        add_missing_main(c->report, run);
+        bmm__absent_add(c->report, &(struct bmm__absent){ .pid = (uint32_t)run->main_pid,
+                                                          .state = "ended",
+                                                          .mode = run->mode,
+                                                          .command = run->command });
     }
     return missing;
 }
@@ -214,12 +228,15 @@ struct bmm__report *bmm__collection_finish(struct bmm__collection *c, const stru
         qsort(list.items, list.count, sizeof *list.items, by_rank);
     const char *missing = take_rest(c, &list, run);
     put_in_order(c);
-    note_lost_images(report, c);
+    note_lost_images(report);
+    const char *obstacle = missing != NULL ? missing : obstacle_of(report, run);
+    if (obstacle != NULL) {
+        report->processes[0].check.ran = false;
+        report->processes[0].check.reason = bmm__intern(&report->strings, obstacle);
+    }
+    report->check = report->processes[0].check;
     report->check.mode = bmm__intern(&report->strings, run->mode);
-    report->check.reason = bmm__intern(&report->strings, missing != NULL ? missing : reason_of(report, run));
-    report->check.ran = report->check.reason == NULL;
-    if (!report->check.ran)
-        report->processes[0].check = report->check;
+    list_children_not_checked(report);
     bmm__report_finish(report);
     bmm__report_add_symbol_notes(report, c->symbolizer);
     bmm__symbolizer_free(c->symbolizer);

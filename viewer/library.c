@@ -1,5 +1,6 @@
 #include "viewer/library.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,8 +31,13 @@ bool bmm__library_find(char path[PATH_MAX], struct bmm__why *why)
     char *slash = strrchr(self, '/');
     if (slash != NULL)
         *slash = 0;
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        if (snprintf(path, PATH_MAX, "%s%s", self, places[i]) < PATH_MAX && access(path, R_OK) == 0)
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (snprintf(path, PATH_MAX, "%s%s", self, places[i]) >= PATH_MAX)
+            continue;
+        if (access(path, R_OK) == 0)
             return true;
+        if (errno == EACCES)
+            return bmm__fail(why, "%s: %s", path, strerror(EACCES));
+    }
     return bmm__fail(why, "no " NAME " beside %s/brainmm nor in ../lib", self);
 }

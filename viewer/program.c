@@ -23,7 +23,7 @@ static bool is_program(const char *path)
 static bool search(struct bmm__program *program, const char *name, struct bmm__why *why)
 {
     const char *list = getenv("PATH");
-    bool is_denied = false;
+    bool is_found = false, is_denied = false;
     if (list == NULL)
         list = "/bin:/usr/bin"; /* what execvp does */
     while (true) {
@@ -34,13 +34,18 @@ static bool search(struct bmm__program *program, const char *name, struct bmm__w
         if (bytes > 0 && (size_t)bytes < sizeof program->path) {
             if (is_program(program->path))
                 return true;
-            is_denied |= access(program->path, F_OK) == 0;
+            errno = 0;
+            is_found |= access(program->path, F_OK) == 0;
+            is_denied |= errno == EACCES;
         }
         if (*end == 0)
             break;
         list = end + 1;
     }
-    return bmm__fail(why, is_denied ? "it is not executable" : "no such program in PATH");
+    return bmm__fail(why, "%s",
+                     is_found    ? "it is not executable"
+                     : is_denied ? "a directory in PATH cannot be searched, and no other has it: permission denied"
+                                 : "no such program in PATH");
 }
 
 static const char *machine_name(unsigned machine)

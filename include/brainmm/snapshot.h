@@ -47,9 +47,10 @@ enum bmm_snapshot_state {
 };
 
 enum bmm_snapshot_flag {
-    BMM_SNAPSHOT_FORKED = 1,     /* a child of fork: only its own allocations are recorded */
-    BMM_SNAPSHOT_FULL = 2,       /* recorder_max or the file system was reached: later records are missing here */
-    BMM_SNAPSHOT_ERRORS_LOST = 4 /* more distinct errors than the error table holds */
+    BMM_SNAPSHOT_FORKED = 1,      /* a child of fork: only its own allocations are recorded */
+    BMM_SNAPSHOT_FULL = 2,        /* recorder_max or the file system was reached: later records are missing here */
+    BMM_SNAPSHOT_ERRORS_LOST = 4, /* more distinct errors than the error table holds */
+    BMM_SNAPSHOT_BYPASSED = 8     /* another malloc serves the program: what it allocates is not recorded */
 };
 
 /* At offset 0. The fields marked [live] change while the program runs and are single aligned stores. */
@@ -62,7 +63,7 @@ struct bmm_snapshot_header {
     uint32_t machine;   /* ELF e_machine of the program */
     uint32_t pid;
     uint32_t ppid;           /* at start */
-    uint32_t exec_count;     /* how many recorders this pid made before this one */
+    uint32_t exec_count;     /* how many images of this process with a recorder came before this one */
     uint64_t start_unix_ns;  /* CLOCK_REALTIME when the recorder was opened */
     uint64_t start_mono_ns;  /* CLOCK_MONOTONIC at the same moment; the zero of every coarse time */
     uint32_t mode;           /* enum bmm_mode */
@@ -77,6 +78,8 @@ struct bmm_snapshot_header {
     uint64_t alloc_count;    /* [live] recorded allocations, complete only in state EXITED */
     uint64_t free_count;     /* [live] likewise */
     uint64_t peak_bytes;     /* [live] largest sum of requested bytes seen, approximate; 0 where not kept */
+    uint32_t image;          /* random, the same for all that one exec brought into memory, and for its forks */
+    uint32_t reserved;
 };
 
 enum bmm_chunk_type {

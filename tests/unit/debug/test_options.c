@@ -54,10 +54,13 @@ Test(options, bad_ones_are_ignored_one_by_one)
                                        "fill=yes",
                                        "on_error=never",
                                        "report=",
+                                       "report=app.xml",
+                                       "report=.json",
                                        "dir=",
                                        "nonsense=1",
                                        ",,,",
-                                       "recorder_max=99999999999999999999" };
+                                       "recorder_max=99999999999999999999",
+                                       "recorder_max=4095K" };
     struct bmm__options defaults;
     bmm__options_parse(&defaults, NULL);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -84,6 +87,8 @@ Test(options, too_long_is_ignored)
 
 Test(options, too_many_reports)
 {
-    bmm__options_parse(&options, "report=1,report=2,report=3,report=4,report=5,report=6,report=7,report=8,report=9");
+    bmm__options_parse(
+        &options,
+        "report=1.db,report=2.db,report=3.db,report=4.db,report=5.db,report=6.db,report=7.db,report=8.db,report=9.db");
     cr_assert_eq(options.report_count, BMM__OPTIONS_REPORTS_MAX);
 }

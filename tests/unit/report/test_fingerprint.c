@@ -53,3 +53,25 @@ Test(fingerprint, lines_offsets_and_files_do_not_count)
     bmm__fingerprint(second, "malloc", &made.stack);
     cr_assert_str_eq(first, second);
 }
+
+static const char *at_place(char result[BMM__FINGERPRINT_BYTES], const char *text, uint64_t offset)
+{
+    struct stack_text made;
+    stack_of_text(&made, text);
+    made.frames[0].offset = offset;
+    bmm__fingerprint(result, "malloc", &made.stack);
+    return result;
+}
+
+Test(fingerprint, where_there_is_no_name_the_place_counts)
+{
+    char one[BMM__FINGERPRINT_BYTES], other[BMM__FINGERPRINT_BYTES];
+    cr_expect_str_neq(at_place(one, "stripped! program!main" START, 0x10),
+                      at_place(other, "stripped! program!main" START, 0x20));
+    cr_expect_eq(strncmp(one, "2:", 2), 0);
+    cr_expect_str_eq(at_place(one, "stripped! program!main" START, 0x20), other);
+    at_place(one, "libc.so.6! program!main" START, 0x10);
+    at_place(other, "libc.so.6! program!main" START, 0x20);
+    cr_expect_str_eq(one, other, "libc's own do not, nor");
+    cr_expect_eq(strncmp(one, "1:", 2), 0);
+}

@@ -11,6 +11,7 @@
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 
@@ -242,13 +243,34 @@ Test(write, a_report_appears_whole_or_not_at_all)
 Test(write, a_full_disk_is_told)
 {
     struct stat status;
-    if (stat("/dev/full", &status) != 0)
+    if (stat("/dev/full", &status) != 0 || !S_ISCHR(status.st_mode))
         return;
     struct bmm__report *report = sample_report();
     FILE *full = fopen("/dev/full", "w");
     bmm__write_json(report, full);
     cr_expect(fflush(full) != 0 || ferror(full));
     fclose(full);
+    bmm__report_free(report);
+}
+
+Test(write, a_pipe_is_written_to_and_stays_one)
+{
+    struct bmm__report *report = sample_report();
+    struct bmm__why why;
+    struct stat status;
+    char path[64], found[64] = "";
+    snprintf(path, sizeof path, "/tmp/brainmm-pipe-%d.json", (int)getpid());
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    int reader = open(path, O_RDONLY | O_NONBLOCK);
+    fcntl(reader, F_SETPIPE_SZ, 1 << 20);
+    cr_expect(bmm__output_write(report, BMM_FORMAT_JSON, path, false, &why), "%s", why.text);
+    cr_expect_gt(read(reader, found, sizeof found - 1), 0);
+    cr_expect_eq(strncmp(found, "{\"format\"", 9), 0);
+    cr_expect_not(bmm__output_write(report, BMM_FORMAT_SQLITE, path, false, &why));
+    cr_expect_eq(stat(path, &status), 0);
+    cr_expect(S_ISFIFO(status.st_mode));
+    close(reader);
+    unlink(path);
     bmm__report_free(report);
 }
 

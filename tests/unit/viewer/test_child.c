@@ -48,16 +48,48 @@ Test(child, dispositions_and_mask_are_those_we_were_given)
     cr_expect_eq(WEXITSTATUS(status), 3);
 }
 
-Test(child, what_is_sent_to_us_alone_is_handed_on)
+static pid_t send_soon(int signal)
 {
     pid_t sender = fork();
     if (sender == 0) {
         usleep(300000);
-        kill(getppid(), SIGTERM);
+        kill(getppid(), signal);
         _exit(0);
     }
+    return sender;
+}
+
+Test(child, what_is_sent_to_us_alone_is_handed_on)
+{
+    pid_t sender = send_soon(SIGTERM);
     cr_expect_eq(WEXITSTATUS(run("trap 'exit 9' TERM; i=0; while [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done")), 9);
     waitpid(sender, NULL, 0);
+}
+
+Test(child, also_what_we_inherited_as_ignored)
+{
+    signal(SIGINT, SIG_IGN);
+    pid_t sender = send_soon(SIGINT);
+    cr_expect_eq(WTERMSIG(run("exec env --default-signal=INT sleep 5")), SIGINT);
+    waitpid(sender, NULL, 0);
+}
+
+Test(child, what_the_program_goes_on_ignoring)
+{
+    signal(SIGINT, SIG_IGN);
+    pid_t sender = send_soon(SIGINT);
+    cr_expect_eq(WEXITSTATUS(run("sleep 0.6; exit 9")), 9);
+    waitpid(sender, NULL, 0);
+}
+
+Test(child, also_rare_signals)
+{
+    const int signals[] = { SIGPWR, SIGIO, SIGVTALRM, SIGRTMIN, SIGRTMAX };
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        pid_t sender = send_soon(signals[i]);
+        cr_expect_eq(WTERMSIG(run("exec sleep 5")), signals[i]);
+        waitpid(sender, NULL, 0);
+    }
 }
 
 static int end_like(const char *script)

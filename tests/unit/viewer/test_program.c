@@ -101,6 +101,11 @@ Test(program, what_is_not_there)
     cr_expect_str_eq(verdict(make_text("plain", "exit 0\n", 0644)), "it is not executable");
     setenv("PATH", folder, 1);
     cr_expect_str_eq(verdict("plain"), "it is not executable");
+    if (geteuid() != 0) { /* who may search everything */
+        cr_assert_eq(chmod(folder, 0), 0);
+        cr_expect_not_null(strstr(verdict("plain"), "permission denied"));
+        cr_assert_eq(chmod(folder, 0700), 0);
+    }
     make_text("found", "#!/bin/sh\n", 0755);
     cr_expect_str_eq(verdict("found"), "");
     unsetenv("PATH");

@@ -1,0 +1,86 @@
+/* See claim.h. */
+#include "claim.h"
+
+#include "options.h"
+
+#include "core/client.h"
+#include "core/os.h"
+
+#include <string.h>
+
+#define NAME "BRAINMM_CLAIM"
+
+extern char **environ; /* NOLINT(readability-redundant-declaration): of unistd.h, where there is too much else */
+
+static bool is_another_ones;
+static char variable[sizeof NAME + 48 + BMM__OPTIONS_TEXT_BYTES];
+
+static char *put_decimal(char *at, uint64_t number)
+{
+    char digits[20];
+    size_t first = sizeof digits;
+    do {
+        digits[--first] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    memcpy(at, digits + first, sizeof digits - first);
+    return at + (sizeof digits - first);
+}
+
+/* Writes the variable as this process would set it; returns its value. */
+static const char *make_variable(void)
+{
+    memcpy(variable, NAME "=", sizeof NAME);
+    char *at = put_decimal(variable + sizeof NAME, bmm__os_process_id());
+    *at++ = '.';
+    at = put_decimal(at, bmm__os_process_birth());
+    *at++ = ':';
+    memcpy(at, bmm__options.text, strlen(bmm__options.text) + 1);
+    return variable + sizeof NAME;
+}
+
+/* Not setenv: it allocates, and would stand among the program's allocations. Theirs is replaced where it stands. */
+static void set_variable(void)
+{
+    size_t count = 0;
+    for (; environ != NULL && environ[count] != NULL; count++)
+        if (strncmp(environ[count], NAME "=", sizeof NAME) == 0) {
+            environ[count] = variable;
+            return;
+        }
+    char **longer = bmm__core_meta_alloc((count + 2) * sizeof *longer);
+    if (longer == NULL)
+        return;
+    if (count != 0)
+        memcpy(longer, environ, count * sizeof *longer);
+    longer[count] = variable;
+    environ = longer;
+}
+
+void bmm__claim_start(void)
+{
+    if (bmm__options.report_count == 0 || bmm__options.is_managed)
+        return;
+    const char *found = bmm__os_environment(NAME), *own = make_variable();
+    const char *options = found != NULL ? strchr(found, ':') : NULL;
+    if (options == NULL || strcmp(options + 1, bmm__options.text) != 0)
+        set_variable(); /* nobody's, or another file's */
+    else
+        is_another_ones = strcmp(found, own) != 0;
+}
+
+const char *bmm__claim_path(const char *report, char *buffer, size_t capacity)
+{
+    if (!is_another_ones)
+        return report;
+    const char *slash = strrchr(report, '/'), *dot = strrchr(report, '.');
+    size_t length = strlen(report),
+           head = dot != NULL && (slash == NULL || dot > slash) ? (size_t)(dot - report) : length;
+    if (length + 22 > capacity)
+        return NULL;
+    memcpy(buffer, report, head);
+    buffer[head] = '.';
+    char *at = put_decimal(buffer + head + 1, bmm__os_process_id());
+    memcpy(at, report + head, length - head + 1);
+    return buffer;
+}
