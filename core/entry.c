@@ -58,6 +58,13 @@ void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kin
 {
     if (p == NULL)
         return;
+    struct bmm__heap *heap = bmm__heap;
+    struct bmm__span *span = bmm__page_map_find((uintptr_t)p);
+    if (heap->token == (uintptr_t)heap && bmm__core_is_start(span, (uintptr_t)p) &&
+        span->kind == BMM__SPAN_SLOTS) { /* no client, a heap of one's own: most likely remote */
+        bmm__heap_free(heap, span, p);
+        return;
+    }
     bmm__process_start();
     if (bmm__process.client != NULL) {
         int saved_errno = errno;

@@ -5,6 +5,7 @@
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/purge.h"
+#include "core/remote.h"
 
 #define EXTEND_BYTES 4096u
 #define HEARTBEAT 65536u /* local frees of a current span between two looks at the clock */
@@ -75,24 +76,13 @@ static void show_or_wait(struct bmm__heap *heap, struct bmm__span *span)
         uint64_t now = bmm__os_clock_coarse_ms(), before = heap->slow_ms;
         heap->slow_ms = now;
         heap->looks = LOOKS_EVERY;
+        bmm__remote_send_all(heap);
         bmm__purge_tick();
         if (now - before >= SELDOM_MS)
             return;
     }
     show(heap, span);
     heap->is_hidden = 0;
-}
-
-static void begin(struct bmm__heap *heap)
-{
-    bmm__store_relaxed(&heap->is_busy, 1);
-    bmm__signal_fence();
-}
-
-static void end(struct bmm__heap *heap)
-{
-    bmm__signal_fence();
-    bmm__store_relaxed(&heap->is_busy, 0);
 }
 
 static void list_append(struct bmm__heap *heap, struct bmm__span *span)
@@ -272,11 +262,11 @@ void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
     struct bmm__bin *bin = &heap->bins[class_index];
     struct bmm__span *span = bin->current;
     struct bmm__list *list = span != NULL && span->is_shown ? &bin->list : &span->list;
-    begin(heap);
+    bmm__heap_begin(heap);
     while (span == NULL || (list->free == NULL && !refill(span, list))) {
         span = bin->current = next_span(heap, class_index);
         if (span == NULL) {
-            end(heap);
+            bmm__heap_end(heap);
             return NULL;
         }
         list = &span->list;
@@ -285,7 +275,7 @@ void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
     list = span->is_shown ? &bin->list : &span->list;
     struct bmm__slot_link *slot = list->free;
     bmm__store_relaxed(&list->free, slot->next);
-    end(heap);
+    bmm__heap_end(heap);
     return slot;
 }
 
@@ -311,69 +301,21 @@ void bmm__heap_countdown_over(struct bmm__list *list)
         bmm__purge_tick();
         return;
     }
-    begin(heap);
+    bmm__heap_begin(heap);
     if (span->is_listed) {
         list_remove(heap, span);
         release(heap, span);
     } else {
         become_available(heap, span);
     }
-    end(heap);
-}
-
-/* P3: others freed every live slot of a span whose owner may sleep for ever. */
-static void try_claim(struct bmm__span *span, uint64_t word)
-{
-    uint32_t bias = bmm__load_acquire(&span->bias); /* before countdown: see set_live */
-    if (BMM__REMOTE_STATE(word) != BMM__REMOTE_OWNED ||
-        bmm__load_relaxed(&span->list.countdown) + bias != BMM__REMOTE_COUNT(word) ||
-        !bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED))
-        return;
-    bmm__span_close(span, true);
-    /* release: who sees it sees that the memory is gone */
-    if (BMM__REMOTE_STATE(bmm__or_acq_rel(&span->remote, BMM__REMOTE_DONE)) != BMM__REMOTE_CLAIMED)
-        bmm__span_free(span); /* the owner has passed meanwhile */
-}
-
-bool bmm__heap_sweep(unsigned count)
-{
-    static struct bmm__span *cursor; /* descriptors are for ever (P4) */
-    struct bmm__span *span = cursor == NULL ? bmm__span_first() : cursor;
-    for (; span != NULL && count != 0; span = span->all_next, count--) {
-        uint64_t word = bmm__load_acquire(&span->remote);
-        if (bmm__load_acquire(&span->kind) == BMM__SPAN_SLOTS && BMM__REMOTE_COUNT(word) != 0)
-            try_claim(span, word);
-    }
-    cursor = span;
-    return span == NULL;
-}
-
-static void free_remote(struct bmm__span *span, struct bmm__slot_link *slot)
-{
-    uint32_t index = bmm__span_index(span, (uintptr_t)slot - span->start);
-    uint32_t enough = bmm__span_enough(bmm__load_relaxed(&span->slot_count));
-    uint64_t word = bmm__load_relaxed(&span->remote), pushed;
-    bool becomes_available;
-    do {
-        bmm__store_relaxed(&slot->next, (struct bmm__slot_link *)(uintptr_t)BMM__REMOTE_HEAD(word)); /* NOLINT */
-        pushed = ((uint64_t)(index + 1) << 16) | ((word & ~0xffff0000ull) + 4);
-        becomes_available = BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL && BMM__REMOTE_COUNT(pushed) >= enough;
-        if (becomes_available)
-            pushed = (pushed & ~(uint64_t)3) | BMM__REMOTE_OWNED;
-    } while (!bmm__cas_weak_acq_rel(&span->remote, &word, pushed)); /* release: the collector sees the link */
-    if (becomes_available) {
-        struct bmm__span *first = bmm__load_relaxed(&span->heap->ready);
-        do
-            span->next = first;
-        while (!bmm__cas_weak_acq_rel(&span->heap->ready, &first, span));
-    }
-    try_claim(span, pushed);
+    bmm__heap_end(heap);
 }
 
 void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot)
 {
     if (heap == NULL || bmm__load_relaxed(&span->list.owner) != heap->token) {
-        free_remote(span, slot);
+        bmm__remote_free(heap == bmm__heap ? heap : NULL, span,
+                         slot); /* the late heap posts nothing: nobody sends it */
         return;
     }
     struct bmm__list *list = bmm__span_list(span);
@@ -418,7 +360,7 @@ static bool collect(struct bmm__heap *heap, struct bmm__span *span)
     word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_acq_rel(&span->remote, &word, word & ~(uint64_t)3))
         ;
-    try_claim(span, word & ~(uint64_t)3);
+    bmm__remote_try_claim(span, word & ~(uint64_t)3);
     return false;
 }
 
@@ -435,10 +377,18 @@ static bool collect_all(struct bmm__heap *heap, struct bmm__bin *bin)
     return has_released;
 }
 
+void bmm__heap_send(struct bmm__heap *heap)
+{
+    bmm__heap_begin(heap);
+    bmm__remote_send_all(heap);
+    bmm__heap_end(heap);
+}
+
 bool bmm__heap_minimize(struct bmm__heap *heap)
 {
     bool has_released = false;
-    begin(heap);
+    bmm__heap_begin(heap);
+    bmm__remote_send_all(heap);
     list_ready(heap);
     for (unsigned index = 0; index < BMM__HEAP_CLASS_COUNT; index++) {
         if (index % BMM__CLASS_COUNT == 0 && (heap->align_sets >> index / BMM__CLASS_COUNT & 1) == 0) {
@@ -449,6 +399,6 @@ bool bmm__heap_minimize(struct bmm__heap *heap)
             retire_current(heap, index);
         has_released = collect_all(heap, &heap->bins[index]) || has_released;
     }
-    end(heap);
+    bmm__heap_end(heap);
     return has_released;
 }

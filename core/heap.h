@@ -36,6 +36,16 @@ struct bmm__bin {
     struct bmm__span *first, *last; /* available, oldest first */
 };
 
+/* What waits to be pushed to a span of another heap: see remote.h. */
+struct bmm__outbox {
+    struct bmm__span *span; /* NULL: nothing */
+    uint16_t head, last;    /* indices of slots */
+    uint32_t count;
+};
+#define BMM__OUTBOX_COUNT 32
+
+enum bmm__heap_pooled { BMM__HEAP_IN_USE = 0, BMM__HEAP_WARM, BMM__HEAP_COOLING, BMM__HEAP_COLD };
+
 struct bmm__heap {
     uint16_t small_bin[BMM__SMALL_BYTES_MAX + 1];                      /* by size: distance of its bin from the heap */
     uint16_t medium_bin[BMM__SLOT_BYTES_MAX / BMM__MEDIUM_BYTES_STEP]; /* by (size - 1) / step */
@@ -45,12 +55,13 @@ struct bmm__heap {
     uint8_t is_busy;         /* H3 */
     uint8_t is_hidden;       /* no span is shown: the next allocations pass by the clock */
     uint8_t looks;           /* slow allocations until the next look at the clock */
-    uint8_t is_pooled;       /* no thread has it; under the pool's lock */
+    uint8_t pooled;          /* enum bmm__heap_pooled; under the pool's lock (heap_pool.h) */
     uint16_t align_sets;     /* bit i: classes of alignment 16 << i were used */
     struct bmm__span *ready; /* full spans that others freed into, through next; pushed with acq_rel, taken whole */
     struct bmm__heap *next;  /* in the pool */
     struct bmm__heap *all_next;
     struct bmm__bin bins[BMM__HEAP_CLASS_COUNT];
+    struct bmm__outbox outbox[BMM__OUTBOX_COUNT];
 };
 
 _Static_assert(sizeof(((struct bmm__heap *)NULL)->medium_bin) < 1024 &&
@@ -81,8 +92,19 @@ static inline struct bmm__list *bmm__span_list(struct bmm__span *span)
 void bmm__heap_gave_back(struct bmm__heap *heap);
 /* Collects what others freed, gives empty spans back. True if something was given back. */
 bool bmm__heap_minimize(struct bmm__heap *heap);
-/* Claims empty spans whose owners have not noticed (P3), count descriptors per call. True: all were looked at. Under
- * the purge lock. */
-bool bmm__heap_sweep(unsigned count);
+/* Pushes what waits in the outbox. */
+void bmm__heap_send(struct bmm__heap *heap);
+
+/* Around every change of the heap's lists and outbox (H3). */
+static inline void bmm__heap_begin(struct bmm__heap *heap)
+{
+    bmm__store_relaxed(&heap->is_busy, 1);
+    bmm__signal_fence();
+}
+static inline void bmm__heap_end(struct bmm__heap *heap)
+{
+    bmm__signal_fence();
+    bmm__store_relaxed(&heap->is_busy, 0);
+}
 
 #endif

@@ -19,8 +19,8 @@ enum bmm__lock_rank {
     BMM__RANK_MODULES = 19, /* debug: modules and the stack depot, which call the recorder */
     BMM__RANK_RECORDER = 20,
     BMM__RANK_LATE_HEAP = 30, /* the shared heap of threads that have none */
-    BMM__RANK_HEAP_POOL = 31,
     BMM__RANK_PURGE = 40,
+    BMM__RANK_HEAP_POOL = 50,
     BMM__RANK_ARENA = 60,
     BMM__RANK_META = 70
 };

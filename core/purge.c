@@ -2,10 +2,11 @@
 
 #include "core/arena.h"
 #include "core/atomic.h"
-#include "core/heap.h"
+#include "core/heap_pool.h"
 #include "core/lock.h"
 #include "core/os.h"
 #include "core/page_run.h"
+#include "core/remote.h"
 #include "core/run_map.h"
 
 #define PASS_MS 250u
@@ -20,25 +21,28 @@ static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_PURGE);
 static uint64_t next_ms; /* relaxed: only when to look */
 
 /* The rest is under lock. */
-static enum { SWEEP, PAGE_RUNS, ARENAS } phase; /* page runs before arenas: areas that end go there */
-static uint64_t pass_ms;                        /* when the running pass began */
+static enum { HEAPS, SWEEP, PAGE_RUNS, ARENAS } phase; /* in the order in which memory goes down */
+static uint64_t pass_ms;                               /* when the running pass began */
 
 bool bmm__purge_is_pending(void)
 {
-    return bmm__load_relaxed(&bmm__dirty_bytes) > PENDING_BYTES_MIN;
+    return bmm__load_relaxed(&bmm__dirty_bytes) > PENDING_BYTES_MIN || bmm__load_relaxed(&bmm__heap_pool_warm) != 0;
 }
 
 /* One step; true if the pass is complete. */
 static bool step(bool is_all, size_t *purged_bytes)
 {
-    if (phase == SWEEP) {
-        if (bmm__heap_sweep(SWEEP_SPANS))
+    if (phase == HEAPS) {
+        bmm__heap_pool_cool(is_all);
+        phase = SWEEP;
+    } else if (phase == SWEEP) {
+        if (bmm__remote_sweep(SWEEP_SPANS))
             phase = PAGE_RUNS;
     } else if (phase == PAGE_RUNS) {
         if (bmm__page_run_age(is_all, STEP_BYTES, purged_bytes))
             phase = ARENAS;
     } else if (bmm__arena_age(is_all, STEP_BYTES, purged_bytes)) {
-        phase = SWEEP;
+        phase = HEAPS;
         return true;
     }
     return false;
@@ -51,7 +55,7 @@ void bmm__purge_tick(void)
     uint64_t now = bmm__os_clock_coarse_ms();
     if (now < bmm__load_relaxed(&next_ms) || !bmm__lock_try(&lock))
         return;
-    if (phase == SWEEP && pass_ms + PASS_MS <= now)
+    if (phase == HEAPS && pass_ms + PASS_MS <= now)
         pass_ms = now;
     size_t purged = 0;
     bool is_complete;

@@ -3,6 +3,7 @@
  * will use.) */
 #define _GNU_SOURCE
 #include "core/atomic.h"
+#include "core/heap_pool.h"
 #include "core/lock.h"
 #include "core/os.h"
 #include "core/process.h"
@@ -18,9 +19,6 @@ __thread struct bmm__heap *bmm__heap __attribute__((tls_model("initial-exec"))) 
 struct bmm__process bmm__process;
 const int bmm__process_anchor = 1;
 
-static struct bmm__lock pool_lock = BMM__LOCK_INIT(BMM__RANK_HEAP_POOL);
-static struct bmm__heap *pool; /* under pool_lock */
-static struct bmm__heap *all;  /* every heap ever made for a thread; under pool_lock */
 static struct bmm__lock late_lock = BMM__LOCK_INIT(BMM__RANK_LATE_HEAP);
 static struct bmm__heap late_heap;
 
@@ -56,30 +54,13 @@ struct bmm__heap *bmm__thread_heap(void)
     if (bmm__heap != &empty_heap)
         return bmm__heap == &bmm__dead_heap ? NULL : bmm__heap;
     bmm__process_start();
-    bmm__lock_take(&pool_lock);
-    struct bmm__heap *heap = pool;
-    if (heap != NULL) {
-        pool = heap->next;
-        heap->is_pooled = 0;
-    } else if ((heap = bmm__core_meta_alloc(sizeof *heap)) != NULL) {
-        bmm__heap_init(heap, bmm__process.client != NULL);
-        heap->all_next = all;
-        all = heap;
-    }
-    bmm__lock_release(&pool_lock);
+    struct bmm__heap *heap = bmm__heap_pool_take(bmm__process.client != NULL);
     if (heap == NULL)
         return NULL;
     bmm__heap = heap;
     if (has_key)
         pthread_setspecific(key, (void *)1); /* NOLINT: any value but NULL */
     return heap;
-}
-
-static void put_in_pool(struct bmm__heap *heap)
-{
-    heap->is_pooled = 1;
-    heap->next = pool;
-    pool = heap;
 }
 
 /* The destructor of our key puts itself behind those of other keys, three times, of four that POSIX promises: they may still free. */
@@ -94,11 +75,7 @@ static void thread_end(void *round)
         bmm__process.client->thread_end(heap->client_state);
         heap->client_state = NULL;
     }
-    bmm__heap_minimize(heap);
-    bmm__heap = &bmm__dead_heap;
-    bmm__lock_take(&pool_lock);
-    put_in_pool(heap);
-    bmm__lock_release(&pool_lock);
+    bmm__heap_pool_give(heap, bmm__process.client != NULL);
 }
 
 struct bmm__heap *bmm__late_begin(void)
@@ -135,21 +112,10 @@ static void fork_parent(void)
     bmm__lock_release_all();
 }
 
-/* In the child the other threads are gone: their heaps are for its next ones, but for those that were being changed
- * when the process was copied. */
-static void adopt_orphans(void)
-{
-    for (struct bmm__heap *heap = all; heap != NULL; heap = heap->all_next)
-        if (heap != bmm__heap && !heap->is_pooled && !heap->is_busy) {
-            heap->client_state = NULL;
-            put_in_pool(heap);
-        }
-}
-
 static void fork_child(void)
 {
     bmm__lock_reset_all();
-    adopt_orphans();
+    bmm__heap_pool_adopt(bmm__heap);
     if (bmm__process.client != NULL)
         bmm__process.client->fork_child();
 }

@@ -1,9 +1,10 @@
 /* The walk over every block in use, from the spans alone: what is not on a free list was handed out. */
 #include "core/atomic.h"
 #include "core/client.h"
-#include "core/heap.h"
+#include "core/heap_pool.h"
 #include "core/os.h"
 #include "core/page_run.h"
+#include "core/remote.h"
 #include "core/span.h"
 
 #define SLOTS_MAX 4096u
@@ -34,13 +35,24 @@ static void mark_local(struct bmm__span *span, uint64_t *is_free)
     }
 }
 
-static void mark_remote(const struct bmm__span *span, uint64_t word, uint64_t *is_free)
+/* Slots linked by their indices + 1, from head on. */
+static void mark_chain(const struct bmm__span *span, uint32_t head, uint32_t count, uint64_t *is_free)
 {
-    uint32_t head = BMM__REMOTE_HEAD(word);
-    for (uint32_t i = 0; i < BMM__REMOTE_COUNT(word) && head != 0 && head <= span->slot_count; i++) {
+    for (uint32_t i = 0; i < count && head != 0 && head <= span->slot_count; i++) {
         uintptr_t slot = span->start + (uintptr_t)(head - 1) * span->list.slot_bytes;
         mark(span, slot, is_free);
         head = (uint32_t)(uintptr_t)bmm__load_relaxed(&((const struct bmm__slot_link *)slot)->next); /* NOLINT */
+    }
+}
+
+/* Freed by other threads: in the remote word, or still in an outbox. */
+static void mark_remote(const struct bmm__span *span, uint64_t word, uint64_t *is_free)
+{
+    mark_chain(span, BMM__REMOTE_HEAD(word), BMM__REMOTE_COUNT(word), is_free);
+    for (struct bmm__heap *heap = bmm__heap_pool_all(); heap != NULL; heap = heap->all_next) {
+        const struct bmm__outbox *box = bmm__remote_box(heap, span);
+        if (bmm__load_relaxed(&box->span) == span)
+            mark_chain(span, box->head + 1u, box->count, is_free);
     }
 }
 

@@ -10,7 +10,7 @@
 #define STEP_MIN ((size_t)16)
 #define STEP_MAX ((size_t)1024)
 #define HUGE ((size_t)(2 << 20) >> BMM__GRANULE_SHIFT) /* of the usual size; elsewhere the system rounds as it likes */
-#define HUGE_FROM (8 * HUGE)                           /* heaps of so many get them */
+#define HUGE_FROM (4 * HUGE)                           /* heaps of so many get them */
 
 uintptr_t bmm__window_start;
 size_t bmm__window_count;

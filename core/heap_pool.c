@@ -1,0 +1,113 @@
+#include "core/heap_pool.h"
+
+#include "core/atomic.h"
+#include "core/client.h"
+#include "core/lock.h"
+
+#define WARM_MAX 8u
+
+uint32_t bmm__heap_pool_warm; /* written under lock */
+
+static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_HEAP_POOL);
+static struct bmm__heap *first; /* under lock: warm ones before cold ones */
+static struct bmm__heap *all;   /* written under lock, release; read by anyone, acquire */
+
+static void count_warm(int change)
+{
+    bmm__store_relaxed(&bmm__heap_pool_warm, bmm__heap_pool_warm + (uint32_t)change);
+}
+
+/* Under lock. */
+static void put(struct bmm__heap *heap, enum bmm__heap_pooled how)
+{
+    struct bmm__heap **at = &first;
+    while (how == BMM__HEAP_COLD && *at != NULL && (*at)->pooled != BMM__HEAP_COLD)
+        at = &(*at)->next;
+    heap->pooled = (uint8_t)how;
+    heap->next = *at;
+    *at = heap;
+    if (how != BMM__HEAP_COLD)
+        count_warm(1);
+}
+
+/* Under lock. */
+static struct bmm__heap *take_at(struct bmm__heap **at)
+{
+    struct bmm__heap *heap = *at;
+    if (heap == NULL)
+        return NULL;
+    *at = heap->next;
+    if (heap->pooled != BMM__HEAP_COLD)
+        count_warm(-1);
+    heap->pooled = BMM__HEAP_IN_USE;
+    return heap;
+}
+
+struct bmm__heap *bmm__heap_pool_take(bool has_client)
+{
+    bmm__lock_take(&lock);
+    struct bmm__heap *heap = take_at(&first);
+    if (heap == NULL && (heap = bmm__core_meta_alloc(sizeof *heap)) != NULL) {
+        bmm__heap_init(heap, has_client);
+        heap->all_next = all;
+        bmm__store_release(&all, heap);
+    }
+    bmm__lock_release(&lock);
+    return heap;
+}
+
+void bmm__heap_pool_give(struct bmm__heap *heap, bool has_client)
+{
+    bool is_warm = !has_client && bmm__load_relaxed(&bmm__heap_pool_warm) < WARM_MAX;
+    if (!is_warm)
+        bmm__heap_minimize(heap);
+    else
+        bmm__heap_send(heap);
+    bmm__heap = &bmm__dead_heap; /* before another thread can take it */
+    bmm__lock_take(&lock);
+    put(heap, is_warm ? BMM__HEAP_WARM : BMM__HEAP_COLD);
+    bmm__lock_release(&lock);
+}
+
+/* One that was passed by twice; the others have been passed by once now. */
+static struct bmm__heap *take_one_to_cool(bool is_all)
+{
+    for (struct bmm__heap **at = &first; *at != NULL && (*at)->pooled != BMM__HEAP_COLD; at = &(*at)->next)
+        if (is_all || (*at)->pooled == BMM__HEAP_COOLING)
+            return take_at(at);
+    return NULL;
+}
+
+void bmm__heap_pool_cool(bool is_all)
+{
+    struct bmm__heap *heap;
+    do {
+        bmm__lock_take(&lock);
+        heap = take_one_to_cool(is_all);
+        bmm__lock_release(&lock);
+        if (heap != NULL) {
+            bmm__heap_minimize(heap); /* not under the lock: it tells the client, and takes others */
+            bmm__lock_take(&lock);
+            put(heap, BMM__HEAP_COLD);
+            bmm__lock_release(&lock);
+        }
+    } while (heap != NULL);
+    bmm__lock_take(&lock);
+    for (heap = first; heap != NULL && heap->pooled != BMM__HEAP_COLD; heap = heap->next)
+        heap->pooled = BMM__HEAP_COOLING;
+    bmm__lock_release(&lock);
+}
+
+struct bmm__heap *bmm__heap_pool_all(void)
+{
+    return bmm__load_acquire(&all);
+}
+
+void bmm__heap_pool_adopt(const struct bmm__heap *mine)
+{
+    for (struct bmm__heap *heap = all; heap != NULL; heap = heap->all_next)
+        if (heap != mine && heap->pooled == BMM__HEAP_IN_USE && !heap->is_busy) {
+            heap->client_state = NULL;
+            put(heap, BMM__HEAP_COLD);
+        }
+}

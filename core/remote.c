@@ -1,0 +1,101 @@
+#include "core/remote.h"
+
+#include "core/atomic.h"
+
+#define OUTBOX_SLOTS 16u
+#define SLOT_BYTES_MAX 1024u /* of slots that wait in an outbox */
+
+void bmm__remote_try_claim(struct bmm__span *span, uint64_t word)
+{
+    uint32_t bias = bmm__load_acquire(&span->bias); /* before countdown: its owner writes them the other way round */
+    if (BMM__REMOTE_STATE(word) != BMM__REMOTE_OWNED ||
+        bmm__load_relaxed(&span->list.countdown) + bias != BMM__REMOTE_COUNT(word) ||
+        !bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED))
+        return;
+    bmm__span_close(span, true);
+    /* release: who sees it sees that the memory is gone */
+    if (BMM__REMOTE_STATE(bmm__or_acq_rel(&span->remote, BMM__REMOTE_DONE)) != BMM__REMOTE_CLAIMED)
+        bmm__span_free(span); /* the owner has passed meanwhile */
+}
+
+bool bmm__remote_sweep(unsigned count)
+{
+    static struct bmm__span *cursor; /* descriptors are for ever (P4) */
+    struct bmm__span *span = cursor == NULL ? bmm__span_first() : cursor;
+    for (; span != NULL && count != 0; span = span->all_next, count--) {
+        uint64_t word = bmm__load_acquire(&span->remote);
+        if (bmm__load_acquire(&span->kind) == BMM__SPAN_SLOTS && BMM__REMOTE_COUNT(word) != 0)
+            bmm__remote_try_claim(span, word);
+    }
+    cursor = span;
+    return span == NULL;
+}
+
+static void push_ready(struct bmm__span *span)
+{
+    struct bmm__span **ready = &span->heap->ready, *first = bmm__load_relaxed(ready);
+    do
+        span->next = first;
+    while (!bmm__cas_weak_acq_rel(ready, &first, span));
+}
+
+/* A chain of count slots, from the one with index head to last. */
+static void push(struct bmm__span *span, uint32_t head, struct bmm__slot_link *last, uint32_t count)
+{
+    uint32_t enough = bmm__span_enough(bmm__load_relaxed(&span->slot_count));
+    uint64_t word = bmm__load_relaxed(&span->remote), pushed;
+    bool becomes_available;
+    do {
+        bmm__store_relaxed(&last->next, (struct bmm__slot_link *)(uintptr_t)BMM__REMOTE_HEAD(word)); /* NOLINT */
+        pushed = ((uint64_t)(head + 1) << 16) | ((word & ~0xffff0000ull) + 4 * (uint64_t)count);
+        becomes_available = BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL && BMM__REMOTE_COUNT(pushed) >= enough;
+        if (becomes_available)
+            pushed = (pushed & ~(uint64_t)3) | BMM__REMOTE_OWNED;
+    } while (!bmm__cas_weak_acq_rel(&span->remote, &word, pushed)); /* release: the collector sees the links */
+    if (becomes_available)
+        push_ready(span);
+    bmm__remote_try_claim(span, pushed);
+}
+
+static void send(struct bmm__outbox *box)
+{
+    struct bmm__span *span = box->span;
+    box->span = NULL;
+    push(span, box->head,
+         (struct bmm__slot_link *)(span->start + (uintptr_t)box->last * span->list.slot_bytes), /* NOLINT */
+         box->count);
+}
+
+void bmm__remote_send_all(struct bmm__heap *heap)
+{
+    for (unsigned i = 0; i < BMM__OUTBOX_COUNT; i++)
+        if (heap->outbox[i].span != NULL)
+            send(&heap->outbox[i]);
+}
+
+static void post(struct bmm__outbox *box, struct bmm__span *span, struct bmm__slot_link *slot, uint32_t index)
+{
+    if (box->span != span) {
+        if (box->span != NULL)
+            send(box);
+        *box = (struct bmm__outbox){ span, (uint16_t)index, (uint16_t)index, 1 };
+        bmm__store_relaxed(&slot->next, NULL);
+        return;
+    }
+    bmm__store_relaxed(&slot->next, (struct bmm__slot_link *)(uintptr_t)(box->head + 1u)); /* NOLINT */
+    box->head = (uint16_t)index;
+    if (++box->count == OUTBOX_SLOTS)
+        send(box);
+}
+
+void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, struct bmm__slot_link *slot)
+{
+    uint32_t index = bmm__span_index(span, (uintptr_t)slot - span->start);
+    if (heap == NULL || span->list.slot_bytes > SLOT_BYTES_MAX) {
+        push(span, index, slot, 1);
+        return;
+    }
+    bmm__heap_begin(heap);
+    post(bmm__remote_box(heap, span), span, slot, index);
+    bmm__heap_end(heap);
+}

@@ -1,0 +1,36 @@
+/* Frees of another thread's slots: pushed to the span's remote word (span.h), a few at a time.
+ *
+ *   free ─► outbox[hash of the span] ── OUTBOX_SLOTS, or another span's slot came ──► one push to span.remote
+ *
+ * A heap's outbox holds slots of small size only, so that what a thread keeps back when it falls asleep stays little: at
+ * most BMM__OUTBOX_COUNT spans of one granule cannot go back. It is emptied whenever its thread looks at the clock.
+ *
+ * Invariants: O1 the slots of an entry are linked from head, each holding the index + 1 of the next, the last 0. O2 they
+ * count as live in their span (P2) until they are pushed.
+ */
+#ifndef BMM_REMOTE_H
+#define BMM_REMOTE_H
+
+#include "core/heap.h"
+
+/* A slot of a span that another heap owns. heap is the caller's; NULL: it has none, and the slot is pushed at once. */
+void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, struct bmm__slot_link *slot);
+
+/* Pushes what the heap's outbox holds. */
+void bmm__remote_send_all(struct bmm__heap *heap);
+
+/* The entry of an outbox where slots of the span would be. */
+static inline struct bmm__outbox *bmm__remote_box(struct bmm__heap *heap, const struct bmm__span *span)
+{
+    return &heap->outbox[(uintptr_t)span / sizeof *span % BMM__OUTBOX_COUNT];
+}
+
+/* P3: gives the span's memory back if word, which the caller has just read or written, says that others freed every live
+ * slot of it. */
+void bmm__remote_try_claim(struct bmm__span *span, uint64_t word);
+
+/* Claims empty spans whose owners have not noticed (P3), count descriptors per call. True: all were looked at. Under
+ * the purge lock. */
+bool bmm__remote_sweep(unsigned count);
+
+#endif
