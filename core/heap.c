@@ -85,13 +85,15 @@ static void show_or_wait(struct bmm__heap *heap, struct bmm__span *span)
     heap->is_hidden = 0;
 }
 
-static void list_append(struct bmm__heap *heap, struct bmm__span *span)
+/* The last one to have slots freed comes first: they are the likeliest to be in a cache. */
+static void list_insert(struct bmm__heap *heap, struct bmm__span *span)
 {
     struct bmm__bin *bin = &heap->bins[span->class_index];
-    span->next = NULL;
-    span->prev = bin->last;
-    *(bin->last != NULL ? &bin->last->next : &bin->first) = span;
-    bin->last = span;
+    span->next = bin->first;
+    span->prev = NULL;
+    if (bin->first != NULL)
+        bin->first->prev = span;
+    bin->first = span;
     span->is_listed = 1;
     heap->align_sets |= (uint16_t)(1u << span->class_index / BMM__CLASS_COUNT);
 }
@@ -100,7 +102,8 @@ static void list_remove(struct bmm__heap *heap, struct bmm__span *span)
 {
     struct bmm__bin *bin = &heap->bins[span->class_index];
     *(span->prev != NULL ? &span->prev->next : &bin->first) = span->next;
-    *(span->next != NULL ? &span->next->prev : &bin->last) = span->prev;
+    if (span->next != NULL)
+        span->next->prev = span->prev;
     span->is_listed = 0;
 }
 
@@ -225,23 +228,35 @@ static void set_live(struct bmm__span *span, uint32_t live)
     bmm__store_release(&span->bias, 0u); /* release: who sees it sees countdown */
 }
 
+/* Takes the ready stack; the first in it becomes the last. */
+static struct bmm__span *take_ready(struct bmm__heap *heap)
+{
+    struct bmm__span *span = bmm__exchange_acq_rel(&heap->ready, NULL), *reversed = NULL, *next;
+    for (; span != NULL; span = next) {
+        next = span->next;
+        span->next = reversed;
+        reversed = span;
+    }
+    return reversed;
+}
+
 /* Lists what others freed into while it was full. */
 static void list_ready(struct bmm__heap *heap)
 {
     if (bmm__load_relaxed(&heap->ready) == NULL)
         return;
-    for (struct bmm__span *span = bmm__exchange_acq_rel(&heap->ready, NULL), *next; span != NULL; span = next) {
+    for (struct bmm__span *span = take_ready(heap), *next; span != NULL; span = next) {
         next = span->next;
         if (BMM__REMOTE_STATE(bmm__load_acquire(&span->remote)) == BMM__REMOTE_CLAIMED &&
             is_claimed(span, take_remote(span, BMM__REMOTE_CURRENT)))
             continue;
         if (span->bias != 0)
             set_live(span, span->list.countdown + span->bias);
-        list_append(heap, span);
+        list_insert(heap, span);
     }
 }
 
-/* The oldest available span, or a new one; as current. */
+/* The first available span, or a new one; as current. */
 static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
 {
     list_ready(heap);
@@ -286,7 +301,7 @@ static void become_available(struct bmm__heap *heap, struct bmm__span *span)
     uint64_t word = bmm__load_relaxed(&span->remote);
     while (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL) /* else others were first: the ready stack has it, or will */
         if (bmm__cas_weak_acq_rel(&span->remote, &word, (word & ~(uint64_t)3) | BMM__REMOTE_OWNED)) {
-            list_append(heap, span);
+            list_insert(heap, span);
             return;
         }
 }
@@ -340,7 +355,7 @@ static void retire_current(struct bmm__heap *heap, unsigned class_index)
     uint64_t word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_acq_rel(&span->remote, &word, word & ~(uint64_t)3))
         ;
-    list_append(heap, span);
+    list_insert(heap, span);
 }
 
 /* Collects from a span that was taken off the available list; true if it was given back. */
@@ -356,7 +371,7 @@ static bool collect(struct bmm__heap *heap, struct bmm__span *span)
         return true;
     }
     bmm__store_relaxed(&span->list.countdown, live);
-    list_append(heap, span);
+    list_insert(heap, span);
     word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_acq_rel(&span->remote, &word, word & ~(uint64_t)3))
         ;
@@ -368,7 +383,7 @@ static bool collect_all(struct bmm__heap *heap, struct bmm__bin *bin)
 {
     bool has_released = false;
     struct bmm__span *span = bin->first, *next;
-    bin->first = bin->last = NULL; /* whoever claims a span may free its descriptor as soon as we have seen it */
+    bin->first = NULL; /* whoever claims a span may free its descriptor as soon as we have seen it */
     for (; span != NULL; span = next) {
         next = span->next;
         span->is_listed = 0;

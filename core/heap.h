@@ -33,7 +33,7 @@
 struct bmm__bin {
     struct bmm__list list;          /* H1 */
     struct bmm__span *current;      /* NULL: none */
-    struct bmm__span *first, *last; /* available, oldest first */
+    struct bmm__span *first;        /* available; the last to become so first */
 };
 
 /* What waits to be pushed to a span of another heap: see remote.h. */
