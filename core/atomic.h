@@ -35,8 +35,8 @@
 #define bmm__cas_weak_acq_rel(p, expected, desired) \
     __atomic_compare_exchange_n((p), (expected), (desired), true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 
-/* Adds to a counter that one thread writes and others may read: one plain instruction where the machine has one,
- * where two relaxed accesses would be three. True if the result is zero. */
+/* Takes one off a counter that one thread writes and others may read (acquire: they see what it did before): one plain
+ * instruction where the machine has one. True if the result is zero. */
 static inline bool bmm__single_writer_decrement(uint32_t *counter)
 {
 #if (defined(__x86_64__) || defined(__i386__)) && !defined(__SANITIZE_THREAD__)
@@ -46,7 +46,7 @@ static inline bool bmm__single_writer_decrement(uint32_t *counter)
     return is_zero;
 #else
     uint32_t value = bmm__load_relaxed(counter) - 1;
-    bmm__store_relaxed(counter, value);
+    bmm__store_release(counter, value);
     return value == 0;
 #endif
 }

@@ -9,7 +9,7 @@
 
 #define EXTEND_BYTES 4096u
 #define HEARTBEAT 65536u /* local frees of a current span between two looks at the clock */
-#define SELDOM_MS 10u
+#define SELDOM_MS 4u
 #define LOOKS_EVERY 15u
 
 static uint16_t distance_of(const struct bmm__heap *heap, unsigned class_index)
@@ -55,31 +55,40 @@ static void hide(struct bmm__span *span)
     bmm__page_map_list(span->start, span->span_bytes, &span->list);
 }
 
-void bmm__heap_gave_back(struct bmm__heap *heap)
+/* From now on the first allocation of each class is a slow one. */
+static void hide_all(struct bmm__heap *heap)
 {
-    if (!bmm__purge_is_pending())
-        return;
-    bmm__purge_tick();
-    if (heap == NULL || heap->is_hidden)
-        return;
     for (size_t i = 0; i < BMM__CLASS_COUNT; i++)
         if (heap->bins[i].current != NULL)
             hide(heap->bins[i].current);
     heap->is_hidden = 1;
 }
 
-/* While memory waits to be purged, a thread that gave some back and allocates seldom does so slowly, so that it passes by
- * the clock; others look at it now and then. */
+void bmm__heap_gave_back(struct bmm__heap *heap)
+{
+    if (!bmm__purge_is_pending())
+        return;
+    bmm__purge_tick();
+    if (heap != NULL && !heap->is_hidden)
+        hide_all(heap);
+}
+
+/* While memory waits to be purged, a thread that allocates seldom does so slowly, so that it passes by the clock; others
+ * look at it now and then. */
 static void show_or_wait(struct bmm__heap *heap, struct bmm__span *span)
 {
     if (BMM__UNLIKELY(bmm__purge_is_pending()) && (heap->is_hidden || heap->looks-- == 0)) {
-        uint64_t now = bmm__os_clock_coarse_ms(), before = heap->slow_ms;
+        uint64_t now = bmm__os_clock_coarse_ms(), seldom = heap->is_hidden ? SELDOM_MS : SELDOM_MS * (LOOKS_EVERY + 1);
+        bool is_seldom = now - heap->slow_ms >= seldom;
         heap->slow_ms = now;
         heap->looks = LOOKS_EVERY;
         bmm__remote_send_all(heap);
         bmm__purge_tick();
-        if (now - before >= SELDOM_MS)
+        if (is_seldom) {
+            if (!heap->is_hidden)
+                hide_all(heap);
             return;
+        }
     }
     show(heap, span);
     heap->is_hidden = 0;
@@ -89,7 +98,7 @@ static void show_or_wait(struct bmm__heap *heap, struct bmm__span *span)
 static void list_insert(struct bmm__heap *heap, struct bmm__span *span)
 {
     struct bmm__bin *bin = &heap->bins[span->class_index];
-    span->next = bin->first;
+    bmm__store_relaxed(&span->next, bin->first); /* others may still look at it (P4) */
     span->prev = NULL;
     if (bin->first != NULL)
         bin->first->prev = span;
@@ -205,7 +214,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     span->heap = heap;
     heap->align_sets |= (uint16_t)(1u << class_index / BMM__CLASS_COUNT);
     bmm__store_relaxed(&span->remote, empty_word(span, BMM__REMOTE_CURRENT));
-    span->list.countdown = HEARTBEAT;
+    bmm__store_relaxed(&span->list.countdown, HEARTBEAT);
     bmm__store_relaxed(&span->list.owner, heap->token);
     bmm__page_map_list(span->start, span->span_bytes, &span->list);
     return span;
@@ -234,7 +243,7 @@ static struct bmm__span *take_ready(struct bmm__heap *heap)
     struct bmm__span *span = bmm__exchange_acq_rel(&heap->ready, NULL), *reversed = NULL, *next;
     for (; span != NULL; span = next) {
         next = span->next;
-        span->next = reversed;
+        bmm__store_relaxed(&span->next, reversed);
         reversed = span;
     }
     return reversed;

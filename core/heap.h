@@ -31,9 +31,9 @@
 #define BMM__HEAP_CLASS_COUNT (BMM__CLASS_COUNT * BMM__ALIGN_COUNT)
 
 struct bmm__bin {
-    struct bmm__list list;          /* H1 */
-    struct bmm__span *current;      /* NULL: none */
-    struct bmm__span *first;        /* available; the last to become so first */
+    struct bmm__list list;     /* H1 */
+    struct bmm__span *current; /* NULL: none */
+    struct bmm__span *first;   /* available; the last to become so first */
 };
 
 /* What waits to be pushed to a span of another heap: see remote.h. */

@@ -9,7 +9,8 @@ void bmm__remote_try_claim(struct bmm__span *span, uint64_t word)
 {
     uint32_t bias = bmm__load_acquire(&span->bias); /* before countdown: its owner writes them the other way round */
     if (BMM__REMOTE_STATE(word) != BMM__REMOTE_OWNED ||
-        bmm__load_relaxed(&span->list.countdown) + bias != BMM__REMOTE_COUNT(word) ||
+        /* acquire: what its owner freed last is written when the memory goes back */
+        bmm__load_acquire(&span->list.countdown) + bias != BMM__REMOTE_COUNT(word) ||
         !bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED))
         return;
     bmm__span_close(span, true);
@@ -35,7 +36,7 @@ static void push_ready(struct bmm__span *span)
 {
     struct bmm__span **ready = &span->heap->ready, *first = bmm__load_relaxed(ready);
     do
-        span->next = first;
+        bmm__store_relaxed(&span->next, first);
     while (!bmm__cas_weak_acq_rel(ready, &first, span));
 }
 

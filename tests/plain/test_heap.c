@@ -8,10 +8,13 @@
 #include "core/page_map.h"
 #include "core/process.h"
 #include "core/purge.h"
+#include "core/valid.h"
+#include "core/window.h"
 
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { BLOCKS = 20000 };
 static void *blocks[BLOCKS];
@@ -142,4 +145,90 @@ PLAIN_TEST(the_walk_sees_exactly_what_is_in_use)
             bmm__core_free(kept[i]);
     bmm__core_visit_blocks(count_block, after);
     PLAIN_CHECK(after[0] == before[0] && after[1] == before[1]);
+}
+
+static void check_valid(void)
+{
+    const char *broken = bmm__heap_invalid(bmm__thread_heap());
+    broken = broken != NULL ? broken : bmm__run_map_invalid(&bmm__window_map);
+    if (broken != NULL)
+        plain_stop(PLAIN_FAILED, "not valid: %s", broken);
+}
+
+/* Waves of allocating and freeing, so that spans go through all their states; with alignments, and now and then with
+ * everything given back. */
+PLAIN_TEST(invariants_hold_after_every_step)
+{
+    enum { COUNT = 6000, STEPS = 120000 };
+    static void *held[COUNT];
+    unsigned seed = 7;
+    for (int step = 0; step < STEPS; step++) {
+        int i = rand_r(&seed) % COUNT;
+        bool is_growing = step / 10000 % 2 == 0;
+        if (held[i] != NULL && (!is_growing || rand_r(&seed) % 3 == 0)) {
+            bmm__core_free(held[i]);
+            held[i] = NULL;
+        } else if (held[i] == NULL && is_growing) {
+            size_t size = (size_t)rand_r(&seed) % (rand_r(&seed) % 16 == 0 ? 50000 : 700) + 1;
+            held[i] = bmm__core_alloc(size, (size_t)16 << (rand_r(&seed) % 20 == 0 ? rand_r(&seed) % 9 : 0), false);
+            PLAIN_CHECK(held[i] != NULL);
+        }
+        if (step % 5000 == 4999)
+            bmm__heap_minimize(bmm__thread_heap());
+        if (step % 200 == 0)
+            check_valid();
+    }
+    for (int i = 0; i < COUNT; i++)
+        if (held[i] != NULL)
+            bmm__core_free(held[i]);
+    check_valid();
+    bmm__heap_minimize(bmm__thread_heap());
+    check_valid();
+}
+
+/* Many short threads leave blocks to each other, while one gives everything back all the time: spans are claimed under
+ * their owners' hands, and heaps change hands (a descriptor freed while it was in a list crashed here once). */
+static void *mayfly(void *name)
+{
+    unsigned seed = (unsigned)(uintptr_t)name;
+    for (int i = 0; i < 600; i++) {
+        size_t *block = bmm__core_alloc(16 + (size_t)rand_r(&seed) % 2000, 16, false);
+        block[0] = (uintptr_t)block;
+        size_t *other = bmm__exchange_acq_rel(&table[rand_r(&seed) % 512], i % 8 == 0 ? block : NULL);
+        if (i % 8 != 0)
+            bmm__core_free(block);
+        if (other != NULL && other[0] != (uintptr_t)other)
+            bmm__add_relaxed(&wrong, 1);
+        if (other != NULL)
+            bmm__core_free(other);
+        if (i % 32 == 31)
+            bmm__heap_minimize(bmm__thread_heap());
+    }
+    return NULL;
+}
+
+static void *giver(void *stop)
+{
+    while (!bmm__load_relaxed((bool *)stop))
+        bmm__purge_all();
+    return NULL;
+}
+
+PLAIN_TEST(threads_that_come_and_go_while_memory_goes_back)
+{
+    bool stop = false;
+    pthread_t gives, threads[4];
+    memset(table, 0, sizeof table);
+    wrong = 0;
+    pthread_create(&gives, NULL, giver, &stop);
+    for (uintptr_t round = 0; round < 400; round++) {
+        for (uintptr_t i = 0; i < 4; i++)
+            PLAIN_CHECK(pthread_create(&threads[i], NULL, mayfly, (void *)(round * 4 + i)) == 0); /* NOLINT */
+        for (int i = 0; i < 4; i++)
+            pthread_join(threads[i], NULL);
+    }
+    bmm__store_relaxed(&stop, true);
+    pthread_join(gives, NULL);
+    PLAIN_CHECK(wrong == 0);
+    check_valid();
 }

@@ -1,0 +1,114 @@
+#include "core/valid.h"
+
+#include "core/atomic.h"
+#include "core/page_map.h"
+#include "core/remote.h"
+
+/* Length of a list of slots, each checked to be one of the span's; UINT32_MAX: one is not, or it goes in a circle. */
+static uint32_t slot_count(const struct bmm__span *span, const struct bmm__slot_link *slot)
+{
+    uint32_t count = 0;
+    for (; slot != NULL; slot = slot->next, count++) {
+        uintptr_t offset = (uintptr_t)slot - span->start;
+        if (offset >= span->span_bytes || !bmm__span_is_at_slot(span, offset) || count > span->slot_count)
+            return UINT32_MAX;
+    }
+    return count;
+}
+
+static bool is_mapped(const struct bmm__span *span, const struct bmm__list *list)
+{
+    for (uintptr_t at = span->start; at < span->start + span->span_bytes; at += BMM__GRANULE) {
+        struct bmm__list *found;
+        if (bmm__page_map_find(at) != span || (bmm__page_map_look(at, &found) && found != list))
+            return false;
+    }
+    return true;
+}
+
+/* What current and available spans have in common. */
+static const char *span_invalid(const struct bmm__heap *heap, struct bmm__span *span, unsigned class_index)
+{
+    const struct bmm__list *list = bmm__span_list(span);
+    if (span->heap != heap || span->list.owner != heap->token || span->class_index != class_index)
+        return "P: a span of another heap or class";
+    if (!is_mapped(span, list))
+        return "M2, H1: entries of a span";
+    if (span->extended > span->slot_count || slot_count(span, list->free) > span->extended)
+        return "P1: the free list of a span";
+    if (BMM__REMOTE_COUNT(span->remote) > span->extended)
+        return "P: more slots freed by others than there are";
+    return NULL;
+}
+
+static const char *available_invalid(const struct bmm__heap *heap, struct bmm__span *span, unsigned class_index)
+{
+    unsigned state = BMM__REMOTE_STATE(bmm__load_acquire(&span->remote));
+    if (state == BMM__REMOTE_CLAIMED)
+        return NULL;
+    if (!span->is_listed || state != BMM__REMOTE_OWNED || span->is_shown || span->bias != 0)
+        return "P: state of an available span";
+    if (span->list.countdown != span->extended - slot_count(span, span->list.free))
+        return "P2: live count";
+    return span_invalid(heap, span, class_index);
+}
+
+static const char *bin_invalid(const struct bmm__heap *heap, unsigned class_index)
+{
+    const struct bmm__bin *bin = &heap->bins[class_index];
+    struct bmm__span *current = bin->current;
+    const char *wrong = current == NULL ? NULL : span_invalid(heap, current, class_index);
+    if (wrong == NULL && current != NULL &&
+        (current->is_listed || BMM__REMOTE_STATE(current->remote) != BMM__REMOTE_CURRENT))
+        wrong = "P: state of a current span";
+    if (wrong == NULL && bin->list.free != NULL && (current == NULL || !current->is_shown))
+        wrong = "H1: a list of nothing";
+    const struct bmm__span *before = NULL;
+    for (struct bmm__span *span = bin->first; span != NULL && wrong == NULL; before = span, span = span->next)
+        wrong = span->prev != before ? "P1: links" : available_invalid(heap, span, class_index);
+    return wrong;
+}
+
+static const char *outbox_invalid(struct bmm__heap *heap)
+{
+    for (unsigned i = 0; i < BMM__OUTBOX_COUNT; i++) {
+        const struct bmm__outbox *box = &heap->outbox[i];
+        if (box->span == NULL)
+            continue;
+        uint32_t count = 0, head = box->head + 1u;
+        for (; head != 0 && head <= box->span->slot_count && count <= box->count; count++) {
+            const struct bmm__slot_link *slot =
+                (const struct bmm__slot_link *)(box->span->start + /* NOLINT */
+                                                (uintptr_t)(head - 1) * box->span->list.slot_bytes);
+            head = (uint32_t)(uintptr_t)slot->next;
+        }
+        if (head != 0 || count != box->count || bmm__remote_box(heap, box->span) != box)
+            return "O1: an outbox";
+    }
+    return NULL;
+}
+
+const char *bmm__heap_invalid(struct bmm__heap *heap)
+{
+    if ((heap->token & ~(uintptr_t)1) != (uintptr_t)heap)
+        return "H2: token";
+    if (heap->is_busy)
+        return "H3: busy";
+    const char *wrong = outbox_invalid(heap);
+    for (unsigned index = 0; index < BMM__HEAP_CLASS_COUNT && wrong == NULL; index++)
+        wrong = bin_invalid(heap, index);
+    return wrong;
+}
+
+const char *bmm__run_map_invalid(const struct bmm__run_map *map)
+{
+    uint32_t unit_count = bmm__load_acquire(&map->unit_count);
+    for (uint32_t word = 0; word < (unit_count + 63) / 64; word++) {
+        uint64_t beyond = (word + 1) * 64 <= unit_count ? 0 : ~0ull << unit_count % 64;
+        if (((map->dirty[word] | map->aged[word]) & beyond) != 0)
+            return "R4: marks beyond the end";
+        if ((map->dirty[word] & map->used[word]) != 0)
+            return "R2: a unit in use is marked dirty";
+    }
+    return NULL;
+}
