@@ -21,9 +21,9 @@ static void *alloc_slot(unsigned class_index)
 {
     struct bmm__heap *heap = bmm__thread_heap();
     if (heap != NULL)
-        return bmm__heap_alloc(heap, class_index);
+        return bmm__heap_alloc(heap, &heap->bins[class_index]);
     heap = bmm__late_begin();
-    void *slot = bmm__heap_alloc(heap, class_index);
+    void *slot = bmm__heap_alloc(heap, &heap->bins[class_index]);
     bmm__late_end();
     return slot;
 }

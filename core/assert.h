@@ -24,12 +24,13 @@ _Noreturn void bmm__assert_failed(const char *what, const char *file, int line);
  * only). */
 #define BMM__HIDDEN __attribute__((visibility("hidden")))
 
-/* From here on the compiler knows nothing of the variable's value, and does not keep it where results are returned. No
- * instruction. */
+/* No instructions: they take one or two out of the paths that are counted. FORGET: from here on the compiler knows nothing
+ * of where the value came from. RETURNED: the value is already where results are returned. */
+#define BMM__FORGET(value) __asm__("" : "+r"(value))
 #if defined(__x86_64__)
-#define BMM__FORGET(variable) __asm__("" : "+c"(variable))
+#define BMM__RETURNED(value) __asm__("" : "+a"(value))
 #else
-#define BMM__FORGET(variable) __asm__("" : "+r"(variable))
+#define BMM__RETURNED(value) ((void)0)
 #endif
 
 #define BMM__LIKELY(x) __builtin_expect(!!(x), 1)

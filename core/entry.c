@@ -35,7 +35,9 @@ void *bmm__alloc_refill(size_t size, unsigned kind)
 {
     struct bmm__heap *heap = bmm__heap;
     if (size <= BMM__SLOT_BYTES_MAX && heap->token == (uintptr_t)heap) { /* no client, and neither fresh nor dead */
-        void *slot = bmm__heap_alloc(heap, bmm__size_class(size == 0 ? 1 : size));
+        size_t distance = size <= BMM__SMALL_BYTES_MAX ? heap->small_bin[size]
+                                                       : heap->medium_bin[(size - 1) / BMM__MEDIUM_BYTES_STEP];
+        void *slot = bmm__heap_alloc(heap, (struct bmm__bin *)(void *)bmm__list_behind(heap, distance));
         if (BMM__LIKELY(slot != NULL))
             return slot;
     }

@@ -20,28 +20,33 @@ static inline struct bmm__list *bmm__list_behind(struct bmm__heap *heap, size_t 
     return (struct bmm__list *)(void *)((char *)heap + distance);
 }
 
-/* A slot of the list that lies so far behind the heap's start, NULL if none is free. */
-static inline void *bmm__list_pop(struct bmm__heap *heap, size_t distance)
+/* Takes a slot of the list that lies so far behind the heap's start; false: none is free. */
+static inline bool bmm__list_pop(struct bmm__heap *heap, size_t distance, struct bmm__slot_link **slot)
 {
-    struct bmm__slot_link *slot = bmm__list_behind(heap, distance)->free;
-    if (BMM__LIKELY(slot != NULL)) {
-        BMM__FORGET(distance); /* lest their sum be kept in a register: addressing adds them for nothing */
-        bmm__list_behind(heap, distance)->free = slot->next;
-    }
-    return slot;
+    struct bmm__slot_link *first = bmm__list_behind(heap, distance)->free;
+    if (BMM__UNLIKELY(first == NULL))
+        return false;
+    struct bmm__slot_link *next = first->next;
+    BMM__FORGET(distance); /* lest the sum be kept in a register: addressing adds for nothing */
+    bmm__list_behind(heap, distance)->free = next;
+    *slot = first;
+    return true;
 }
 
 static inline void *bmm__alloc(size_t size, unsigned kind)
 {
     struct bmm__heap *heap = bmm__heap;
+    struct bmm__slot_link *slot;
     if (BMM__LIKELY(size <= BMM__SMALL_BYTES_MAX)) {
-        void *slot = bmm__list_pop(heap, heap->small_bin[size]);
-        if (BMM__LIKELY(slot != NULL))
+        if (bmm__list_pop(heap, heap->small_bin[size], &slot)) {
+            BMM__RETURNED(slot);
             return slot;
+        }
     } else if (size <= BMM__SLOT_BYTES_MAX) {
-        void *slot = bmm__list_pop(heap, heap->medium_bin[(size - 1) / BMM__MEDIUM_BYTES_STEP]);
-        if (BMM__LIKELY(slot != NULL))
+        if (bmm__list_pop(heap, heap->medium_bin[(size - 1) / BMM__MEDIUM_BYTES_STEP], &slot)) {
+            BMM__RETURNED(slot);
             return slot;
+        }
     }
     return bmm__alloc_refill(size, kind);
 }
@@ -75,8 +80,8 @@ static inline void *bmm__calloc(size_t size, unsigned kind)
     struct bmm__heap *heap = bmm__heap;
     size_t last = size - 1;
     if (BMM__LIKELY(last < BMM__SMALL_BYTES_MAX)) { /* and size not 0 */
-        void *slot = bmm__list_pop(heap, heap->small_bin[last + 1]);
-        if (BMM__LIKELY(slot != NULL)) {
+        struct bmm__slot_link *slot;
+        if (bmm__list_pop(heap, heap->small_bin[last + 1], &slot)) {
             bmm__zero(slot, last & ~(size_t)15);
             return slot;
         }

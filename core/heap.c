@@ -30,6 +30,16 @@ void bmm__heap_init(struct bmm__heap *heap, bool has_client)
         heap->medium_bin[i] = distance_of(heap, bmm__size_class((i + 1) * BMM__MEDIUM_BYTES_STEP));
 }
 
+/* Has the window find the list for the span. */
+static void enter_list(const struct bmm__span *span, struct bmm__list *list)
+{
+    struct bmm__list **entry = span->entries;
+    if (entry == NULL)
+        return;
+    for (size_t bytes = 0; bytes < span->span_bytes; bytes += BMM__GRANULE)
+        bmm__store_relaxed(entry++, list);
+}
+
 /* Lets the fast path see the span (H1). */
 static void show(struct bmm__heap *heap, struct bmm__span *span)
 {
@@ -40,7 +50,7 @@ static void show(struct bmm__heap *heap, struct bmm__span *span)
     list->slot_bytes = span->list.slot_bytes;
     bmm__store_relaxed(&list->free, span->list.free);
     bmm__store_relaxed(&span->is_shown, 1);
-    bmm__page_map_list(span->start, span->span_bytes, list);
+    enter_list(span, list);
 }
 
 static void hide(struct bmm__span *span)
@@ -52,7 +62,7 @@ static void hide(struct bmm__span *span)
     bmm__store_relaxed(&span->list.free, list->free);
     bmm__store_relaxed(&span->is_shown, 0);
     bmm__store_relaxed(&list->free, NULL);
-    bmm__page_map_list(span->start, span->span_bytes, &span->list);
+    enter_list(span, &span->list);
 }
 
 /* From now on the first allocation of each class is a slow one. */
@@ -94,25 +104,36 @@ static void show_or_wait(struct bmm__heap *heap, struct bmm__span *span)
     heap->is_hidden = 0;
 }
 
-/* The last one to have slots freed comes first: they are the likeliest to be in a cache. */
-static void list_insert(struct bmm__heap *heap, struct bmm__span *span)
+static void link_between(struct bmm__heap *heap, struct bmm__span *before, struct bmm__span *span,
+                         struct bmm__span *next)
 {
     struct bmm__bin *bin = &heap->bins[span->class_index];
-    bmm__store_relaxed(&span->next, bin->first); /* others may still look at it (P4) */
-    span->prev = NULL;
-    if (bin->first != NULL)
-        bin->first->prev = span;
-    bin->first = span;
+    bmm__store_relaxed(&span->next, next); /* others may still look at it (P4) */
+    span->prev = before;
+    *(before != NULL ? &before->next : &bin->first) = span;
+    *(next != NULL ? &next->prev : &bin->last) = span;
     span->is_listed = 1;
     heap->align_sets |= (uint16_t)(1u << span->class_index / BMM__CLASS_COUNT);
+}
+
+/* What the owner frees into comes last: it gathers more free slots until its turn. */
+static void list_append(struct bmm__heap *heap, struct bmm__span *span)
+{
+    link_between(heap, heap->bins[span->class_index].last, span, NULL);
+}
+
+/* What others have freed into comes first: they go on with other spans, and what they freed last is likeliest to be in a
+ * cache. */
+static void list_prepend(struct bmm__heap *heap, struct bmm__span *span)
+{
+    link_between(heap, NULL, span, heap->bins[span->class_index].first);
 }
 
 static void list_remove(struct bmm__heap *heap, struct bmm__span *span)
 {
     struct bmm__bin *bin = &heap->bins[span->class_index];
     *(span->prev != NULL ? &span->prev->next : &bin->first) = span->next;
-    if (span->next != NULL)
-        span->next->prev = span->prev;
+    *(span->next != NULL ? &span->next->prev : &bin->last) = span->prev;
     span->is_listed = 0;
 }
 
@@ -194,9 +215,16 @@ static void release(struct bmm__heap *heap, struct bmm__span *span)
     bmm__heap_gave_back(heap);
 }
 
+/* Some dozens of slots and more, so that threads do not look for spans all the time; no more, for a span goes back whole
+ * or not at all. What is not used of it is never touched. */
 static size_t span_bytes(size_t slot_bytes)
 {
-    return slot_bytes > 4096 ? 8 * BMM__GRANULE : BMM__GRANULE;
+    size_t granules = slot_bytes <= 192     ? 1
+                      : slot_bytes <= 768   ? 2
+                      : slot_bytes <= 8192  ? 4
+                      : slot_bytes <= 16384 ? 8
+                                            : 12;
+    return granules * BMM__GRANULE;
 }
 
 static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
@@ -216,7 +244,8 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     bmm__store_relaxed(&span->remote, empty_word(span, BMM__REMOTE_CURRENT));
     bmm__store_relaxed(&span->list.countdown, HEARTBEAT);
     bmm__store_relaxed(&span->list.owner, heap->token);
-    bmm__page_map_list(span->start, span->span_bytes, &span->list);
+    span->entries = bmm__page_map_entry(span->start);
+    enter_list(span, &span->list);
     return span;
 }
 
@@ -261,15 +290,15 @@ static void list_ready(struct bmm__heap *heap)
             continue;
         if (span->bias != 0)
             set_live(span, span->list.countdown + span->bias);
-        list_insert(heap, span);
+        list_prepend(heap, span);
     }
 }
 
 /* The first available span, or a new one; as current. */
-static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
+static struct bmm__span *next_span(struct bmm__heap *heap, struct bmm__bin *bin)
 {
     list_ready(heap);
-    for (struct bmm__span *span; (span = heap->bins[class_index].first) != NULL;) {
+    for (struct bmm__span *span; (span = bin->first) != NULL;) {
         list_remove(heap, span);
         uint64_t word = take_remote(span, BMM__REMOTE_CURRENT);
         if (is_claimed(span, word))
@@ -278,17 +307,16 @@ static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
         splice(span, &span->list, word);
         return span;
     }
-    return open_span(heap, class_index);
+    return open_span(heap, (unsigned)(bin - heap->bins));
 }
 
-void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
+void *bmm__heap_alloc(struct bmm__heap *heap, struct bmm__bin *bin)
 {
-    struct bmm__bin *bin = &heap->bins[class_index];
     struct bmm__span *span = bin->current;
     struct bmm__list *list = span != NULL && span->is_shown ? &bin->list : &span->list;
     bmm__heap_begin(heap);
     while (span == NULL || (list->free == NULL && !refill(span, list))) {
-        span = bin->current = next_span(heap, class_index);
+        span = bin->current = next_span(heap, bin);
         if (span == NULL) {
             bmm__heap_end(heap);
             return NULL;
@@ -310,7 +338,7 @@ static void become_available(struct bmm__heap *heap, struct bmm__span *span)
     uint64_t word = bmm__load_relaxed(&span->remote);
     while (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL) /* else others were first: the ready stack has it, or will */
         if (bmm__cas_weak_acq_rel(&span->remote, &word, (word & ~(uint64_t)3) | BMM__REMOTE_OWNED)) {
-            list_insert(heap, span);
+            list_append(heap, span);
             return;
         }
 }
@@ -364,7 +392,7 @@ static void retire_current(struct bmm__heap *heap, unsigned class_index)
     uint64_t word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_acq_rel(&span->remote, &word, word & ~(uint64_t)3))
         ;
-    list_insert(heap, span);
+    list_append(heap, span);
 }
 
 /* Collects from a span that was taken off the available list; true if it was given back. */
@@ -380,7 +408,7 @@ static bool collect(struct bmm__heap *heap, struct bmm__span *span)
         return true;
     }
     bmm__store_relaxed(&span->list.countdown, live);
-    list_insert(heap, span);
+    list_append(heap, span);
     word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_acq_rel(&span->remote, &word, word & ~(uint64_t)3))
         ;
@@ -392,7 +420,7 @@ static bool collect_all(struct bmm__heap *heap, struct bmm__bin *bin)
 {
     bool has_released = false;
     struct bmm__span *span = bin->first, *next;
-    bin->first = NULL; /* whoever claims a span may free its descriptor as soon as we have seen it */
+    bin->first = bin->last = NULL; /* whoever claims a span may free its descriptor as soon as we have seen it */
     for (; span != NULL; span = next) {
         next = span->next;
         span->is_listed = 0;

@@ -31,9 +31,9 @@
 #define BMM__HEAP_CLASS_COUNT (BMM__CLASS_COUNT * BMM__ALIGN_COUNT)
 
 struct bmm__bin {
-    struct bmm__list list;     /* H1 */
-    struct bmm__span *current; /* NULL: none */
-    struct bmm__span *first;   /* available; the last to become so first */
+    struct bmm__list list;          /* H1 */
+    struct bmm__span *current;      /* NULL: none */
+    struct bmm__span *first, *last; /* available */
 };
 
 /* What waits to be pushed to a span of another heap: see remote.h. */
@@ -76,8 +76,9 @@ unsigned bmm__slot_class(size_t size, size_t align);
 
 /* *heap is zero. */
 void bmm__heap_init(struct bmm__heap *heap, bool has_client);
-/* A slot of the class from the heap; NULL: out of memory. The heap is the caller's (or the caller holds its lock). */
-void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index);
+/* A slot of the class of that bin of the heap; NULL: out of memory. The heap is the caller's (or the caller holds its
+ * lock). */
+void *bmm__heap_alloc(struct bmm__heap *heap, struct bmm__bin *bin);
 /* Gives a slot of a span of slots back; heap may be NULL (a thread that has none). */
 void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot);
 /* A local free has brought the list's countdown to zero. */

@@ -32,14 +32,12 @@ struct bmm__span *bmm__page_map_find_outside(uintptr_t address)
     return bmm__load_relaxed(entry);
 }
 
-void bmm__page_map_list(uintptr_t start, size_t bytes, struct bmm__list *list)
+struct bmm__list **bmm__page_map_entry(uintptr_t start)
 {
     uintptr_t index = (start - bmm__window_start) >> BMM__GRANULE_SHIFT;
     if (index >= bmm__load_acquire(&bmm__window_count))
-        return;
-    struct bmm__list **table = (struct bmm__list **)bmm__window_start; /* NOLINT */
-    for (uintptr_t i = 0; i < bytes >> BMM__GRANULE_SHIFT; i++)
-        bmm__store_relaxed(&table[index + i], list);
+        return NULL;
+    return (struct bmm__list **)bmm__window_start + index; /* NOLINT */
 }
 
 bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span)
@@ -47,10 +45,11 @@ bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span)
     uintptr_t end = start + bytes;
     uintptr_t index = (start - bmm__window_start) >> BMM__GRANULE_SHIFT;
     if (index < bmm__load_acquire(&bmm__window_count)) {
-        if (span == NULL)
-            bmm__page_map_list(start, bytes, &bmm__empty_list);
-        for (uintptr_t i = 0; i < bytes >> BMM__GRANULE_SHIFT; i++)
-            bmm__store_release(&bmm__window_spans[index + i], span);
+        for (uintptr_t i = index; i < index + (bytes >> BMM__GRANULE_SHIFT); i++) {
+            if (span == NULL)
+                bmm__store_relaxed((struct bmm__list **)bmm__window_start + i, &bmm__empty_list); /* NOLINT */
+            bmm__store_release(&bmm__window_spans[i], span);
+        }
         return true;
     }
     if (end >> BMM__LEAF_SHIFT >= BMM__ROOT_COUNT)

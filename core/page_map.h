@@ -54,8 +54,8 @@ static inline struct bmm__span *bmm__page_map_find(uintptr_t address)
 /* Enters span (or NULL) for the granules of [start, start + bytes). False: no memory for a leaf, nothing entered. */
 bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span);
 
-/* Which list is found for them from now on, if they lie in the window; by the span's owner. Until first said, and from
- * bmm__page_map_enter(NULL) on, it is the empty one. */
-void bmm__page_map_list(uintptr_t start, size_t bytes, struct bmm__list *list);
+/* The window's entry for the granule at start, NULL if it lies outside: which list is found there is what the span's owner
+ * writes to it. Until then, and from bmm__page_map_enter(NULL) on, it is the empty one. */
+struct bmm__list **bmm__page_map_entry(uintptr_t start);
 
 #endif

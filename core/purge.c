@@ -15,7 +15,6 @@
 #define SLICE_BYTES ((size_t)16 << 20)
 #define STEP_BYTES ((size_t)2 << 20) /* between two looks at the clock */
 #define SWEEP_SPANS 4096u
-#define PENDING_BYTES_MIN ((size_t)256 << 10)
 
 static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_PURGE);
 static uint64_t next_ms; /* relaxed: only when to look */
@@ -23,11 +22,6 @@ static uint64_t next_ms; /* relaxed: only when to look */
 /* The rest is under lock. */
 static enum { HEAPS, SWEEP, PAGE_RUNS, ARENAS } phase; /* in the order in which memory goes down */
 static uint64_t pass_ms;                               /* when the running pass began */
-
-bool bmm__purge_is_pending(void)
-{
-    return bmm__load_relaxed(&bmm__dirty_bytes) > PENDING_BYTES_MIN || bmm__load_relaxed(&bmm__heap_pool_warm) != 0;
-}
 
 /* One step; true if the pass is complete. */
 static bool step(bool is_all, size_t *purged_bytes)

@@ -13,12 +13,21 @@
 #ifndef BMM_PURGE_H
 #define BMM_PURGE_H
 
+#include "core/atomic.h"
+#include "core/heap_pool.h"
+#include "core/run_map.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define BMM__PURGE_BYTES_MIN ((size_t)256 << 10)
+
 /* There is enough that something should be done about it. */
-bool bmm__purge_is_pending(void);
+static inline bool bmm__purge_is_pending(void)
+{
+    return bmm__load_relaxed(&bmm__dirty_bytes) > BMM__PURGE_BYTES_MIN || bmm__load_relaxed(&bmm__heap_pool_warm) != 0;
+}
 
 /* Looks at the clock, and does a slice if it is time. */
 void bmm__purge_tick(void);

@@ -73,10 +73,13 @@ struct bmm__span {
     uint64_t remote __attribute__((aligned(64))); /* see above; release when pushed, acquire when taken */
     struct bmm__span *next, *prev;
     size_t span_bytes;
-    void *side;                  /* the client's */
-    struct bmm__span *all_next;  /* every descriptor ever made, for the walk */
-    struct bmm__page_area *area; /* of a span of page runs */
-    struct bmm__heap *heap;      /* of the owner */
+    void *side;                 /* the client's */
+    struct bmm__span *all_next; /* every descriptor ever made, for the walk */
+    union {
+        struct bmm__page_area *area; /* of a span of page runs */
+        struct bmm__list **entries;  /* of a span of slots: the window's, of its granules; NULL: it lies outside */
+    };
+    struct bmm__heap *heap; /* of the owner */
 };
 
 _Static_assert(sizeof(struct bmm__span) == 128, "two lines: one for the owner, one for the others");

@@ -59,8 +59,10 @@ static uint64_t in_reverse(unsigned long steps)
     for (unsigned long made = 0; made < steps; made += ROUND) {
         for (size_t i = 0; i < ROUND; i++)
             blocks[i] = touched(malloc(ROUND_BYTES));
-        for (size_t i = ROUND; i-- > 0;)
-            free(blocks[i]);
+        void **block = blocks + ROUND;
+        do
+            free(*--block);
+        while (block != blocks);
     }
     return steps;
 }
