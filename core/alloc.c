@@ -17,6 +17,9 @@
 
 #include <string.h>
 
+#define HUGE_BYTES ((size_t)2 << 20) /* of the usual size */
+#define HUGE_MAX 8192u
+
 static void *alloc_slot(unsigned class_index)
 {
     struct bmm__heap *heap = bmm__thread_heap();
@@ -39,6 +42,16 @@ unsigned bmm__slot_class(size_t size, size_t align)
     return align_index * BMM__CLASS_COUNT + index;
 }
 
+/* A block of several huge pages gets those that lie in it whole: it is no larger for that. */
+static void use_huge_pages(const struct bmm__span *span)
+{
+    static uint32_t count; /* each may be a mapping of its own to the system, of which a process can have so many */
+    uintptr_t first = (span->start + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1);
+    uintptr_t end = (span->start + span->span_bytes) & ~(HUGE_BYTES - 1);
+    if (span->span_bytes >= 2 * HUGE_BYTES && end > first && bmm__add_relaxed(&count, 1) < HUGE_MAX)
+        bmm__os_prefer_huge((void *)first, end - first); /* NOLINT */
+}
+
 static void *alloc_run(size_t size, size_t align, bool *is_zero)
 {
     if (size <= BMM__PAGE_RUN_BYTES_MAX && align <= BMM__PAGE_RUN_ALIGN_MAX) {
@@ -54,6 +67,8 @@ static void *alloc_run(size_t size, size_t align, bool *is_zero)
     }
     if (span == NULL)
         return NULL;
+    if (*is_zero)
+        use_huge_pages(span);
     span->align_shift = (uint8_t)__builtin_ctzll(align);
     return (void *)span->start; /* NOLINT */
 }

@@ -11,6 +11,7 @@
 #define HEARTBEAT 65536u /* local frees of a current span between two looks at the clock */
 #define SELDOM_MS 4u
 #define LOOKS_EVERY 15u
+#define WATCH 64u
 
 static uint16_t distance_of(const struct bmm__heap *heap, unsigned class_index)
 {
@@ -71,7 +72,6 @@ static void hide_all(struct bmm__heap *heap)
     for (size_t i = 0; i < BMM__CLASS_COUNT; i++)
         if (heap->bins[i].current != NULL)
             hide(heap->bins[i].current);
-    heap->is_hidden = 1;
 }
 
 void bmm__heap_gave_back(struct bmm__heap *heap)
@@ -79,29 +79,33 @@ void bmm__heap_gave_back(struct bmm__heap *heap)
     if (!bmm__purge_is_pending())
         return;
     bmm__purge_tick();
-    if (heap != NULL && !heap->is_hidden)
+    if (heap != NULL && heap->watch != WATCH) {
         hide_all(heap);
+        heap->watch = WATCH;
+    }
 }
 
-/* While memory waits to be purged, a thread that allocates seldom does so slowly, so that it passes by the clock; others
- * look at it now and then. */
+/* While memory waits to be purged, a thread that allocates seldom does so slowly, so that it passes by the clock. Whether
+ * it does is asked at every slow allocation after it gave something back, until it has allocated often for a while; then
+ * now and then. */
 static void show_or_wait(struct bmm__heap *heap, struct bmm__span *span)
 {
-    if (BMM__UNLIKELY(bmm__purge_is_pending()) && (heap->is_hidden || heap->looks-- == 0)) {
-        uint64_t now = bmm__os_clock_coarse_ms(), seldom = heap->is_hidden ? SELDOM_MS : SELDOM_MS * (LOOKS_EVERY + 1);
+    if (BMM__UNLIKELY(bmm__purge_is_pending()) && (heap->watch != 0 || heap->looks-- == 0)) {
+        uint64_t now = bmm__os_clock_coarse_ms(), seldom = heap->watch != 0 ? SELDOM_MS : SELDOM_MS * (LOOKS_EVERY + 1);
         bool is_seldom = now - heap->slow_ms >= seldom;
         heap->slow_ms = now;
         heap->looks = LOOKS_EVERY;
         bmm__remote_send_all(heap);
         bmm__purge_tick();
         if (is_seldom) {
-            if (!heap->is_hidden)
+            if (heap->watch == 0)
                 hide_all(heap);
+            heap->watch = WATCH;
             return;
         }
+        heap->watch -= heap->watch != 0;
     }
     show(heap, span);
-    heap->is_hidden = 0;
 }
 
 static void link_between(struct bmm__heap *heap, struct bmm__span *before, struct bmm__span *span,

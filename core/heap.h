@@ -53,7 +53,7 @@ struct bmm__heap {
     void *client_state;
     uint64_t slow_ms;        /* the last slow allocation while memory waited to be purged */
     uint8_t is_busy;         /* H3 */
-    uint8_t is_hidden;       /* no span is shown: the next allocations pass by the clock */
+    uint8_t watch;           /* slow allocations for which the clock is looked at each time */
     uint8_t looks;           /* slow allocations until the next look at the clock */
     uint8_t pooled;          /* enum bmm__heap_pooled; under the pool's lock (heap_pool.h) */
     uint16_t align_sets;     /* bit i: classes of alignment 16 << i were used */

@@ -6,11 +6,11 @@
 
 #define BYTES_MIN ((size_t)64 << 20)
 #define BYTES_MAX ((size_t)16 << 40)
-/* Granules. A step is an eighth of what is there, and no more of a heap can be behind huge pages and unused. */
+/* Granules. A step is an eighth of what is there. */
 #define STEP_MIN ((size_t)16)
 #define STEP_MAX ((size_t)1024)
 #define HUGE ((size_t)(2 << 20) >> BMM__GRANULE_SHIFT) /* of the usual size; elsewhere the system rounds as it likes */
-#define HUGE_FROM (4 * HUGE)                           /* heaps of so many get them */
+#define HUGE_FROM (128 * HUGE) /* heaps of so many get them: one unused is less than a hundredth */
 
 uintptr_t bmm__window_start;
 size_t bmm__window_count;
