@@ -11,7 +11,7 @@
 #define HEARTBEAT 65536u /* local frees of a current span between two looks at the clock */
 #define SELDOM_MS 4u
 #define LOOKS_EVERY 15u
-#define WATCH 64u
+#define WATCH 16u
 
 static uint16_t distance_of(const struct bmm__heap *heap, unsigned class_index)
 {
