@@ -130,9 +130,12 @@ struct bmm__os_file_facts {
 bool bmm__os_file_facts(int file, struct bmm__os_file_facts *facts);
 /* Needed by debug/exit.c: many programs close stderr in their last atexit handler. keep copies the descriptor to a high
  * number that exec closes, and remembers what it is; restore makes it stderr again if nothing is open there now (and
- * the copy is still the same file), else opens /dev/null there, lest a message end in a file that got the number. */
+ * the copy is still the same file), else opens /dev/null there, lest a message end in a file that got the number.
+ * forget closes the copy, if it is the same file still: a forked child that becomes a daemon must not hold its parent's
+ * stderr open, for whose end somebody may wait. */
 void bmm__os_error_keep(void);
 void bmm__os_error_restore(void);
+void bmm__os_error_forget(void);
 /* Private, zeroed, readable and writable pages over a range that bmm__os_file_map had mapped (or that is reserved). */
 bool bmm__os_private_map(void *at, size_t bytes);
 

@@ -229,13 +229,28 @@ void bmm__os_error_keep(void)
     errno = saved_errno;
 }
 
+/* The program may have closed it, and the number may be another file's. */
+static bool is_kept(void)
+{
+    struct stat now;
+    return kept_error >= 0 && fstat(kept_error, &now) == 0 && now.st_dev == kept_facts.st_dev &&
+           now.st_ino == kept_facts.st_ino;
+}
+
+void bmm__os_error_forget(void)
+{
+    int saved_errno = errno;
+    if (is_kept())
+        syscall(SYS_close, kept_error);
+    kept_error = -1;
+    errno = saved_errno;
+}
+
 void bmm__os_error_restore(void)
 {
     int saved_errno = errno;
-    struct stat now;
     if (syscall(SYS_fcntl, 2, F_GETFD) == -1) {
-        if (kept_error >= 0 && fstat(kept_error, &now) == 0 && now.st_dev == kept_facts.st_dev &&
-            now.st_ino == kept_facts.st_ino) {
+        if (is_kept()) {
             syscall(SYS_dup3, kept_error, 2, 0);
         } else {
             int nowhere = open_raw("/dev/null", O_WRONLY);

@@ -26,6 +26,12 @@ static void fork_nothing(void)
 {
 }
 
+static void fork_child(void)
+{
+    bmm__process_fork_child();
+    bmm__exit_fork_child();
+}
+
 static const struct bmm__client client = {
     .alloc = bmm__call_alloc,
     .free = bmm__call_free,
@@ -35,7 +41,7 @@ static const struct bmm__client client = {
     .span_end = bmm__side_end,
     .fork_prepare = fork_nothing,
     .fork_parent = fork_nothing,
-    .fork_child = bmm__process_fork_child,
+    .fork_child = fork_child,
 };
 
 const struct bmm__client *bmm__client_open(void)

@@ -156,6 +156,11 @@ static void run_plain(void)
     run(-1);
 }
 
+void bmm__exit_fork_child(void)
+{
+    bmm__os_error_forget();
+}
+
 void bmm__exit_start(void)
 {
     if (!bmm__options.is_managed && bmm__options.wants_summary)
