@@ -118,6 +118,7 @@ void *bmm__os_file_map(int file, uint64_t offset, size_t bytes, void *at); /* sh
 void bmm__os_file_close(int file);
 bool bmm__os_file_remove(const char *path);
 uint64_t bmm__os_directory_free(const char *path); /* bytes free there; 0: no such writable directory */
+bool bmm__os_directory_now(char *buffer, size_t capacity); /* the working directory's absolute path; false: none */
 long bmm__os_link_read(const char *path, char *buffer, size_t capacity); /* NUL-terminated; -1 */
 
 /* Needed by debug/recorder.c. file_allocate must ask RLIMIT_FSIZE first (going past it is a signal, not an error). */

@@ -187,6 +187,14 @@ uint64_t bmm__os_directory_free(const char *path)
     return bytes;
 }
 
+bool bmm__os_directory_now(char *buffer, size_t capacity)
+{
+    int saved_errno = errno;
+    bool is_known = syscall(SYS_getcwd, buffer, capacity) > 0 && buffer[0] == '/'; /* else "(unreachable)…" */
+    errno = saved_errno;
+    return is_known;
+}
+
 long bmm__os_link_read(const char *path, char *buffer, size_t capacity)
 {
     int saved_errno = errno;

@@ -2,6 +2,7 @@
 #include "claim.h"
 
 #include "options.h"
+#include "path.h"
 
 #include "core/client.h"
 #include "core/os.h"
@@ -71,16 +72,18 @@ void bmm__claim_start(void)
 
 const char *bmm__claim_path(const char *report, char *buffer, size_t capacity)
 {
-    if (!is_another_ones)
-        return report;
-    const char *slash = strrchr(report, '/'), *dot = strrchr(report, '.');
-    size_t length = strlen(report),
-           head = dot != NULL && (slash == NULL || dot > slash) ? (size_t)(dot - report) : length;
-    if (length + 22 > capacity)
+    const char *path = bmm__path_absolute(report, buffer, capacity);
+    if (path == NULL || !is_another_ones)
+        return path;
+    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+    size_t length = strlen(path), head = dot != NULL && (slash == NULL || dot > slash) ? (size_t)(dot - path) : length;
+    char number[21];
+    size_t digits = (size_t)(put_decimal(number, bmm__os_process_id()) - number);
+    if (length + 1 + digits >= capacity)
         return NULL;
-    memcpy(buffer, report, head);
+    memmove(buffer + head + 1 + digits, path + head, length - head + 1);
+    memmove(buffer, path, head);
     buffer[head] = '.';
-    char *at = put_decimal(buffer + head + 1, bmm__os_process_id());
-    memcpy(at, report + head, length - head + 1);
+    memcpy(buffer + head + 1, number, digits);
     return buffer;
 }

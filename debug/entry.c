@@ -7,6 +7,7 @@
 #include "front.h"
 #include "guard.h"
 #include "options.h"
+#include "path.h"
 #include "process.h"
 #include "record.h"
 #include "recorder_sweep.h"
@@ -49,6 +50,7 @@ const struct bmm__client *bmm__client_open(void)
     bmm__options_open();
     if (bmm__options.mode == BMM_MODE_OFF)
         return NULL;
+    bmm__path_start();
     bmm__guard_open();
     bmm__recorder_prepare();
     bmm__process_settle();

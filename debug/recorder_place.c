@@ -2,6 +2,7 @@
 #include "recorder_place.h"
 
 #include "options.h"
+#include "path.h"
 
 #include "brainmm/snapshot.h"
 
@@ -88,7 +89,11 @@ static bool is_earlier_image(const struct bmm_snapshot_header *header)
 static int create_in(const char *directory, uint64_t bytes_min, char path[BMM__RECORDER_PATH_BYTES],
                      uint32_t *exec_count)
 {
-    if (directory == NULL || *directory == '\0' || bmm__os_directory_free(directory) < bytes_min)
+    if (directory == NULL || *directory == '\0')
+        return -1;
+    char absolute[BMM__RECORDER_PATH_BYTES]; /* the file is opened by name again and again, wherever the program went */
+    directory = bmm__path_absolute(directory, absolute, sizeof absolute);
+    if (directory == NULL || bmm__os_directory_free(directory) < bytes_min)
         return -1;
     uint64_t birth = bmm__os_process_birth();
     if (birth == 0)

@@ -4,6 +4,8 @@
 #endif
 #include "exit.h"
 
+#include "path.h"
+
 #include "core/os.h"
 
 #include <dlfcn.h>
@@ -54,7 +56,7 @@ const char *bmm__viewer_path(void)
 {
     const char *named = bmm__os_is_secure() ? NULL : bmm__os_environment("BRAINMM_VIEWER");
     if (named != NULL && *named != '\0')
-        return is_file(named) ? named : NULL;
+        return (named = bmm__path_absolute(named, viewer, sizeof viewer)) != NULL && is_file(named) ? named : NULL;
     if (try_beside_library("brainmm") || try_beside_library("../bin/brainmm"))
         return viewer;
     return NULL;
