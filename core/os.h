@@ -33,6 +33,9 @@ bool bmm__os_reserve_at(void *start, size_t bytes);
  * likely to put anything; another at each call. NULL: this system knows none. Nothing is reserved. */
 void *bmm__os_quiet_place(size_t align);
 
+/* The same, for what grows by gigabytes at most: in none of the room behind those other places. */
+void *bmm__os_quiet_corner(size_t align);
+
 /* Makes reserved pages readable and writable; pages never touched or decommitted read as zero. False: out of memory. */
 bool bmm__os_commit(void *start, size_t bytes);
 

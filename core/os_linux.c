@@ -90,6 +90,13 @@ void *bmm__os_quiet_place(size_t align)
 #endif
 }
 
+void *bmm__os_quiet_corner(size_t align)
+{
+    /* Between 32 and 48 TiB: no bound of anything, and where address space is smaller nothing can be put. */
+    uintptr_t place = (uintptr_t)bmm__os_quiet_place(align);
+    return place == 0 ? NULL : (void *)(place + ((uintptr_t)1 << 45)); /* NOLINT */
+}
+
 void *bmm__os_map(size_t bytes, size_t align)
 {
     return map_aligned(bytes, align, PROT_READ | PROT_WRITE);

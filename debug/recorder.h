@@ -2,10 +2,13 @@
  * disk whatever ends it. This module opens, extends and closes the file and hands out chunks; what is in a chunk is
  * known by the module that asked for it.
  *
- *   base                      used              mapped                                  reserved
- *   ┌────────┬────────┬───────┬─────────────────┬───────────────────────────────────────┐
- *   │ header │ chunk  │ chunk │ allocated, free │ address space only                    │
- *   └────────┴────────┴───────┴─────────────────┴───────────────────────────────────────┘
+ *   base                      used              mapped          reserved                   capacity
+ *   ┌────────┬────────┬───────┬─────────────────┬───────────────┬╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╮
+ *   │ header │ chunk  │ chunk │ allocated, free │ address space │ nobody's, as far as known ╎
+ *   └────────┴────────┴───────┴─────────────────┴───────────────┴╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╯
+ *
+ * Address space is reserved as the file grows: a program may set itself a limit on it, and the recorder's share is to
+ * be what it needs. Where the system knows no quiet place, all of it is reserved at once.
  *
  * Invariants
  *  R1  Space is allocated in the file system before it is mapped: a store into a chunk cannot SIGBUS.

@@ -6,7 +6,8 @@
 #include <string.h>
 
 #define BYTES_FIRST ((uint64_t)320 << 10) /* what a small program needs in all */
-#define RESERVE_BYTES_MIN BMM__OPTIONS_RECORDER_BYTES_MIN
+#define CAPACITY_MIN BMM__OPTIONS_RECORDER_BYTES_MIN
+_Static_assert(BYTES_FIRST % BMM__GRANULE == 0, "it is reserved");
 
 static uint32_t machine(void)
 {
@@ -47,22 +48,37 @@ void bmm__recorder_write_header(struct bmm_snapshot_header *header, uint32_t exe
     header->image = bmm__recorder_image();
 }
 
-/* A ladder, and never more than an eighth of a limited address space: the program needs it more. */
-static bool reserve(void)
+/* Never more than an eighth of a limited address space: the program needs it more. */
+static uint64_t wanted_bytes(void)
 {
     uint64_t bytes = bmm__options.recorder_bytes_max;
     uint64_t limit = bmm__os_address_limit();
     if (limit != UINT64_MAX && bytes > limit / 8)
         bytes = limit / 8;
-    if (bytes < RESERVE_BYTES_MIN)
-        bytes = RESERVE_BYTES_MIN;
+    if (bytes < CAPACITY_MIN)
+        bytes = CAPACITY_MIN;
     if (bytes > SIZE_MAX / 4)
         bytes = SIZE_MAX / 4;
-    for (; bytes >= RESERVE_BYTES_MIN; bytes /= 2) {
-        bytes = bmm__round_up(bytes, BMM__GRANULE);
+    return bmm__round_up(bytes, BMM__GRANULE);
+}
+
+/* A place to grow in or, where there is none, all at once, down a ladder. */
+static bool reserve(void)
+{
+    uint64_t bytes = wanted_bytes();
+    for (unsigned attempt = 0; attempt < 4; attempt++) {
+        char *place = bmm__os_quiet_corner(BMM__GRANULE);
+        if (place == NULL || !bmm__os_reserve_at(place, BYTES_FIRST))
+            continue;
+        bmm__recorder.base = place;
+        bmm__recorder.reserved = BYTES_FIRST;
+        bmm__recorder.capacity = bytes;
+        return true;
+    }
+    for (; bytes >= CAPACITY_MIN; bytes = bmm__round_up(bytes / 2, BMM__GRANULE)) {
         bmm__recorder.base = bmm__os_reserve((size_t)bytes, BMM__GRANULE);
         if (bmm__recorder.base != NULL) {
-            bmm__recorder.reserved = bytes;
+            bmm__recorder.reserved = bmm__recorder.capacity = bytes;
             return true;
         }
     }
