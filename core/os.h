@@ -103,6 +103,7 @@ uint64_t bmm__os_address_limit(
 bool bmm__os_is_secure(void); /* set-uid or alike: the environment must not be believed (AT_SECURE) */
 void bmm__os_wait(uint32_t *word, uint32_t value); /* sleeps while *word == value; may wake for no reason */
 void bmm__os_wake(uint32_t *word, int count);
+void bmm__os_nap(void); /* about a millisecond; by the same system call as wait, which sandboxes allow */
 
 /* Value of an environment variable, NULL if absent; right also before libc has started. Not copied. */
 const char *bmm__os_environment(const char *name);

@@ -319,6 +319,15 @@ void bmm__os_wake(uint32_t *word, int count)
     errno = saved_errno;
 }
 
+void bmm__os_nap(void)
+{
+    static const struct timespec millisecond = { 0, 1000000 };
+    uint32_t word = 0;
+    int saved_errno = errno;
+    syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, word, &millisecond, NULL, 0);
+    errno = saved_errno;
+}
+
 _Noreturn void bmm__os_abort(void)
 {
     /* Not abort(): its handlers are code of the program, and the heap may be in any state. */

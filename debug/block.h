@@ -24,6 +24,7 @@ enum bmm__block_is {
     BMM__BLOCK_INTERIOR,   /* in the slot of a live or freed block, but not its start */
     BMM__BLOCK_FREED,      /* the start of a block that is not live any more; slot is its last one */
     BMM__BLOCK_GONE,       /* the same, of a large block whose memory went back; only record is known */
+    BMM__BLOCK_BUSY,       /* the start of a block that another call is at work on, for too long to wait for its end */
     BMM__BLOCK_UNRECORDED, /* a slot of a span without records (the tables could not be made) */
     BMM__BLOCK_FOREIGN     /* none of ours */
 };

@@ -44,7 +44,7 @@ static void *remap(struct bmm__block *block, size_t size, unsigned kind, const s
     bmm__store_release(&block->record->state, (uint8_t)BMM_SLOT_NEVER);
     void *slot_start = bmm__core_remap((void *)block->slot.start, bytes);
     if (slot_start == NULL) {
-        bmm__store_release(&block->record->state, (uint8_t)BMM__SLOT_BUSY);
+        bmm__store_release(&block->record->state, bmm__record_busy());
         return NULL;
     }
     size_t front = block->start - block->slot.start;

@@ -15,7 +15,10 @@
 #define MIRROR_CHUNK_MIN ((size_t)64 << 10)
 #define MIRROR_CHUNK_MAX ((size_t)8 << 20)
 #define SIZES 512u /* different slot counts that are recycled */
-#define BUSY_PAUSES (1u << 20)
+#define BUSY_PAUSES 1000u
+#define BUSY_NAPS 5000u /* of a millisecond: whoever is at work may have to wait for a processor */
+
+uint8_t bmm__record_fork_count;
 
 static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_CLIENT);
 
@@ -43,11 +46,19 @@ static struct {
 uint8_t bmm__record_settled_state(const struct bmm__record *record)
 {
     uint8_t state = bmm__load_acquire(&record->state);
-    for (unsigned i = 0; state == BMM__SLOT_BUSY && i < BUSY_PAUSES; i++) {
-        bmm__pause();
+    for (unsigned i = 0; BMM__UNLIKELY(state == bmm__record_busy()) && i < BUSY_PAUSES + BUSY_NAPS; i++) {
+        if (i < BUSY_PAUSES)
+            bmm__pause();
+        else
+            bmm__os_nap();
         state = bmm__load_acquire(&record->state);
     }
     return state;
+}
+
+void bmm__record_orphan_all(void)
+{
+    bmm__record_fork_count++;
 }
 
 struct bmm__side *bmm__side_of(struct bmm__span *span)
