@@ -52,6 +52,12 @@ static inline size_t bmm__block_size(const struct bmm__block *block)
     return (size_t)bmm__record_size(block->record);
 }
 
+/* What an UNRECORDED block holds: its slot, from p on. */
+static inline size_t bmm__block_held(const struct bmm__block *block, const void *p)
+{
+    return block->slot.start + block->slot.bytes - (uintptr_t)p;
+}
+
 /* What address is. Everything but FOREIGN fills *block. */
 enum bmm__block_is bmm__block_find(uintptr_t address, struct bmm__block *block);
 

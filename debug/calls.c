@@ -82,6 +82,8 @@ size_t bmm__call_usable_size(const void *p)
     case BMM__BLOCK_LIVE:
     case BMM__BLOCK_BUSY:
         return bmm__block_size(&block);
+    case BMM__BLOCK_UNRECORDED:
+        return bmm__block_held(&block, p);
     default:
         return 0;
     }

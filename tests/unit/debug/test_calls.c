@@ -130,6 +130,16 @@ Test(calls, what_stays_claimed_is_no_error, .timeout = 30)
     cr_assert_eq(layer_live(777), 1);
 }
 
+Test(calls, a_block_without_a_record_has_the_size_of_its_slot)
+{
+    layer_open("mode=leak");
+    char *p = bmm__core_alloc(20000, 16, false);
+    struct bmm__slot slot;
+    cr_assert(bmm__core_find((uintptr_t)p, &slot));
+    cr_assert_null(bmm__side_of(slot.span));
+    cr_assert_eq(bmm__call_usable_size(p), slot.bytes);
+}
+
 Test(calls, zeroed)
 {
     layer_open("mode=check");
