@@ -60,9 +60,9 @@ void bmm__recorder_prepare(void);
 /* The first of the process: reserves, creates, writes the header. False: private memory from now on. */
 bool bmm__recorder_create(void);
 /* In a forked child: an own file with copies of what is inherited (stacks, modules, command, options, threads) and
- * emptiness where the parent's affairs were; without wants_file, or where none can be had, the same in private memory.
+ * emptiness where the parent's affairs were. Of stacks, ids below stack_count are inherited. Without wants_file, or where none can be had, the same in private memory.
  * Returns the state reached; UNSETTLED: not even memory was to be had, and what is mapped is still the parent's (R2). */
-uint32_t bmm__recorder_inherit(bool wants_file);
+uint32_t bmm__recorder_inherit(bool wants_file, uint32_t stack_count);
 
 /* ---- for everyone in debug ---- */
 

@@ -28,6 +28,48 @@ static int end_of(pid_t child)
 
 TestSuite(process, .fini = layer_close);
 
+/* A chunk of stacks is as large as all before it; what is unused of it stays untouched. */
+static long own_kilobytes(void)
+{
+    long kilobytes = 0;
+    char line[256];
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "RssAnon: %ld", &kilobytes) == 1)
+            break;
+    fclose(file);
+    return kilobytes;
+}
+
+static int inherit_privately(void)
+{
+    bmm__options.is_managed = false;
+    const char *directory = bmm__options.directory;
+    bmm__options.directory = NULL;
+    long before = own_kilobytes();
+    bmm__process_settle();
+    long more = own_kilobytes() - before;
+    bmm__options.directory = directory;
+    uintptr_t pc;
+    uint32_t parent;
+    if (bmm__recorder_is_open() || !bmm__depot_node(1 << 18, &pc, &parent) || pc < 0x100000)
+        return 1;
+    return more < 6000 ? 0 : 2; /* of 4 MiB that are used, and as much again that is not */
+}
+
+Test(process, a_child_copies_only_the_stacks_that_there_are)
+{
+    layer_open("mode=leak");
+    for (uintptr_t i = 0; i < (1 << 18) - 1000; i++)
+        cr_assert_neq(bmm__depot_intern(0, 0x100000 + 16 * i), 0);
+    while (bmm__depot_count() <= 1 << 18)
+        bmm__depot_intern(0, 0x100000000 + bmm__depot_count());
+    pid_t child = fork();
+    if (child == 0)
+        _exit(inherit_privately());
+    cr_assert_eq(end_of(child), 0);
+}
+
 static int behave_as_child(const char *parents_file, char *inherited)
 {
     uint32_t epoch = bmm__recorder_epoch;
