@@ -97,6 +97,7 @@ bool bmm__process_is_forked(void)
 void bmm__process_fork_child(void)
 {
     bmm__record_orphan_all();
+    bmm__thread_forget_others();
     bmm__store_relaxed(&bmm__recorder_process->state, BMM__RECORDER_UNSETTLED);
     bmm__store_relaxed(&bmm__recorder_process->owner, 0);
 }

@@ -100,6 +100,12 @@ void bmm__thread_end(struct bmm__thread *thread)
     bmm__lock_release(&lock);
 }
 
+void bmm__thread_forget_others(void)
+{
+    void **state = bmm__core_thread_state();
+    bmm__store_relaxed(&live_count, state != NULL && *state != NULL ? 1u : 0u);
+}
+
 /* The other threads are gone; what they had in quarantine stays there, since a ring may be half written. */
 void bmm__thread_fork_child(void)
 {

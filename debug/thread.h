@@ -40,7 +40,8 @@ struct bmm__thread {
 struct bmm__thread *bmm__thread_current(void);
 
 void bmm__thread_end(struct bmm__thread *thread);
-void bmm__thread_fork_child(void);
+void bmm__thread_forget_others(void); /* at once, in a forked child: the others are not among the living */
+void bmm__thread_fork_child(void);    /* when the child settles */
 
 /* Sums over all threads, approximate while they run. */
 void bmm__thread_counts(uint64_t *alloc_count, uint64_t *free_count);

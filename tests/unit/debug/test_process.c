@@ -2,7 +2,9 @@
 
 #include "debug/calls.h"
 #include "debug/error.h"
+#include "debug/thread.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -27,6 +29,41 @@ static int end_of(pid_t child)
 }
 
 TestSuite(process, .fini = layer_close);
+
+static pthread_barrier_t barrier;
+
+static void *live(void *unused)
+{
+    drop(make(10));
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier);
+    return unused;
+}
+
+/* A quarantine's share is by their number. */
+Test(process, a_child_has_one_thread)
+{
+    layer_open("mode=check");
+    drop(make(10));
+    enum { COUNT = 5 };
+    pthread_t threads[COUNT];
+    pthread_barrier_init(&barrier, NULL, COUNT + 1);
+    for (int i = 0; i < COUNT; i++)
+        pthread_create(&threads[i], NULL, live, NULL);
+    pthread_barrier_wait(&barrier);
+    uint32_t count = bmm__thread_live_count();
+    pid_t child = fork();
+    if (child == 0) {
+        bmm__process_fork_child();
+        drop(make(10));
+        _exit((int)bmm__thread_live_count());
+    }
+    pthread_barrier_wait(&barrier);
+    for (int i = 0; i < COUNT; i++)
+        pthread_join(threads[i], NULL);
+    cr_assert_eq(count, COUNT + 1);
+    cr_assert_eq(end_of(child), 1);
+}
 
 /* A chunk of stacks is as large as all before it; what is unused of it stays untouched. */
 static long own_kilobytes(void)
