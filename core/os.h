@@ -117,7 +117,8 @@ int bmm__os_file_create(const char *path);                /* new, 0600, never th
 int bmm__os_file_open(const char *path);                  /* for reading */
 long bmm__os_file_read(int file, void *buffer, size_t bytes);
 bool bmm__os_file_append(const char *path, const void *data, size_t bytes); /* one write, O_APPEND, creates 0600 */
-bool bmm__os_file_allocate(int file, uint64_t offset, uint64_t bytes);     /* real space: a later store cannot SIGBUS */
+/* Real space, so that a later store cannot SIGBUS; what is there stays. */
+bool bmm__os_file_allocate(int file, uint64_t offset, uint64_t bytes);
 void *bmm__os_file_map(int file, uint64_t offset, size_t bytes, void *at); /* shared, read-write, over `at` */
 void bmm__os_file_close(int file);
 bool bmm__os_file_remove(const char *path);

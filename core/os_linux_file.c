@@ -137,6 +137,25 @@ bool bmm__os_file_append(const char *path, const void *data, size_t bytes)
     return is_written;
 }
 
+/* What a file system that cannot allocate (NFS before 4.2, most in user space) is brought to by writing: what is there
+ * already, as what it is, and zeros. */
+static bool write_all(int file, uint64_t offset, uint64_t bytes)
+{
+    char block[4096];
+    for (uint64_t end = offset + bytes; offset < end;) {
+        size_t step = end - offset < sizeof block ? (size_t)(end - offset) : sizeof block;
+        memset(block, 0, step);
+        long done = syscall(SYS_pread64, file, block, step, (off_t)offset);
+        if (done >= 0) /* a short read: the file's end, and zeros from there */
+            done = syscall(SYS_pwrite64, file, block, step, (off_t)offset);
+        if (done > 0)
+            offset += (uint64_t)done;
+        else if (done == 0 || errno != EINTR)
+            return false;
+    }
+    return true;
+}
+
 bool bmm__os_file_allocate(int file, uint64_t offset, uint64_t bytes)
 {
     struct rlimit limit;
@@ -144,7 +163,10 @@ bool bmm__os_file_allocate(int file, uint64_t offset, uint64_t bytes)
         errno = EFBIG;
         return false;
     }
-    return syscall(SYS_fallocate, file, 0, (off_t)offset, (off_t)bytes) == 0;
+    while (syscall(SYS_fallocate, file, 0, (off_t)offset, (off_t)bytes) != 0)
+        if (errno != EINTR)
+            return (errno == EOPNOTSUPP || errno == ENOSYS) && write_all(file, offset, bytes);
+    return true;
 }
 
 void *bmm__os_file_map(int file, uint64_t offset, size_t bytes, void *at)
