@@ -122,8 +122,9 @@ bool bmm__os_file_allocate(int file, uint64_t offset, uint64_t bytes);
 void *bmm__os_file_map(int file, uint64_t offset, size_t bytes, void *at); /* shared, read-write, over `at` */
 void bmm__os_file_close(int file);
 bool bmm__os_file_remove(const char *path);
-uint64_t bmm__os_directory_free(const char *path); /* bytes free there; 0: no such writable directory */
+uint64_t bmm__os_directory_free(const char *path);         /* bytes free there; 0: no such writable directory */
 bool bmm__os_directory_now(char *buffer, size_t capacity); /* the working directory's absolute path; false: none */
+bool bmm__os_is_file(const char *path);                    /* a regular file, or a link to one */
 long bmm__os_link_read(const char *path, char *buffer, size_t capacity); /* NUL-terminated; -1 */
 
 /* Needed by debug/recorder.c. file_allocate must ask RLIMIT_FSIZE first (going past it is a signal, not an error). */

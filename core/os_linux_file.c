@@ -217,6 +217,15 @@ bool bmm__os_directory_now(char *buffer, size_t capacity)
     return is_known;
 }
 
+bool bmm__os_is_file(const char *path)
+{
+    struct stat what;
+    int saved_errno = errno;
+    bool is_file = fstatat(AT_FDCWD, path, &what, 0) == 0 && S_ISREG(what.st_mode);
+    errno = saved_errno;
+    return is_file;
+}
+
 long bmm__os_link_read(const char *path, char *buffer, size_t capacity)
 {
     int saved_errno = errno;

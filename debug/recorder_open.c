@@ -1,6 +1,7 @@
 /* The first recorder of a process: reserved, created, begun. See recorder.h. */
 #include "recorder_state.h"
 
+#include "machine.h"
 #include "options.h"
 
 #include <string.h>
@@ -9,21 +10,6 @@
 #define CAPACITY_MIN BMM__OPTIONS_RECORDER_BYTES_MIN
 _Static_assert(BYTES_FIRST % BMM__GRANULE == 0, "it is reserved");
 
-static uint32_t machine(void)
-{
-#if defined(__x86_64__)
-    return 62;
-#elif defined(__i386__)
-    return 3;
-#elif defined(__aarch64__)
-    return 183;
-#elif defined(__riscv)
-    return 243;
-#else
-    return 0;
-#endif
-}
-
 void bmm__recorder_write_header(struct bmm_snapshot_header *header, uint32_t exec_count, uint32_t flags)
 {
     memcpy(header->magic, BMM_SNAPSHOT_MAGIC, sizeof header->magic);
@@ -31,7 +17,7 @@ void bmm__recorder_write_header(struct bmm_snapshot_header *header, uint32_t exe
     header->header_bytes = BMM_SNAPSHOT_HEADER_BYTES;
     header->byte_order = BMM_SNAPSHOT_BYTE_ORDER;
     header->word_bits = (uint32_t)sizeof(void *) * 8;
-    header->machine = machine();
+    header->machine = BMM__MACHINE;
     header->pid = bmm__os_process_id();
     header->ppid = bmm__os_parent_id();
     header->exec_count = exec_count;
