@@ -11,6 +11,7 @@
 #include "process.h"
 #include "record.h"
 #include "recorder_sweep.h"
+#include "rights.h"
 #include "stack.h"
 #include "thread.h"
 
@@ -65,6 +66,7 @@ void bmm__client_start(void)
         bmm__front_start(); /* may change the mode, so before whoever asks for it */
     bmm__viewer_start();    /* before exec_start, which asks for the library's name */
     bmm__exec_start();
+    bmm__rights_start();
     if (bmm__options.mode == BMM_MODE_OFF)
         return;
     bmm__stack_start();

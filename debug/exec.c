@@ -201,33 +201,33 @@ static void copy_list(char **arguments, size_t count, const char *first, va_list
         arguments[i] = va_arg(*list, char *);
 }
 
-/* Declares arguments, on the stack of whoever uses it, and leaves list open behind the NULL. */
-#define TAKE_ARGUMENTS(arguments, first, list) \
+/* Declares list and arguments, the latter on the stack of whoever uses it, and leaves list open behind the NULL. */
+#define TAKE_ARGUMENTS(first) \
     va_list list; \
     va_start(list, first); \
-    size_t count_of_##arguments = count_list(list); \
+    size_t argument_count = count_list(list); \
     va_end(list); \
-    char **arguments = __builtin_alloca((count_of_##arguments + 1) * sizeof *arguments); \
+    char **arguments = __builtin_alloca((argument_count + 1) * sizeof *arguments); \
     va_start(list, first); \
-    copy_list(arguments, count_of_##arguments, first, &list)
+    copy_list(arguments, argument_count, first, &list)
 
 EXPORT int execl(const char *path, const char *first, ...)
 {
-    TAKE_ARGUMENTS(arguments, first, list);
+    TAKE_ARGUMENTS(first);
     va_end(list);
     return execve(path, arguments, environ);
 }
 
 EXPORT int execlp(const char *name, const char *first, ...)
 {
-    TAKE_ARGUMENTS(arguments, first, list);
+    TAKE_ARGUMENTS(first);
     va_end(list);
     return exec_search(name, arguments, environ);
 }
 
 EXPORT int execle(const char *path, const char *first, ...)
 {
-    TAKE_ARGUMENTS(arguments, first, list);
+    TAKE_ARGUMENTS(first);
     char *const *environment = va_arg(list, char *const *);
     va_end(list);
     return execve(path, arguments, environment);
