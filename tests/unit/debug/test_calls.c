@@ -274,7 +274,7 @@ Test(calls, write_after_free_at_eviction_and_on_demand)
     layer_open("mode=check,quarantine=1M");
     char *p = make(64);
     drop(p);
-    p[5] = 1;
+    p[5] ^= 1;
     cr_assert_eq(bmm__check_all(BMM_MOMENT_DEMAND), 1);
     cr_assert_eq(layer_error(0)->kind, BMM_ERROR_WRITE_AFTER_FREE);
     cr_assert_eq(layer_error(0)->moment, BMM_MOMENT_DEMAND);
@@ -282,7 +282,7 @@ Test(calls, write_after_free_at_eviction_and_on_demand)
     cr_assert_eq(bmm__check_all(BMM_MOMENT_DEMAND), 0); /* restored */
     char *q = make(100);
     drop(q);
-    q[99] = 1;
+    q[99] ^= 1;
     for (int i = 0; i < 20; i++)
         drop(make(100000));
     cr_assert_not_null(layer_error(1));
