@@ -253,15 +253,28 @@ uint64_t bmm__os_clock_real_ns(void)
     return clock_ns(CLOCK_REALTIME);
 }
 
+void bmm__os_image_random(uint64_t words[2])
+{
+    const void *from_kernel = (const void *)getauxval(AT_RANDOM);
+    words[0] = words[1] = 0;
+    if (from_kernel != NULL)
+        memcpy(words, from_kernel, 2 * sizeof *words);
+}
+
+const void *bmm__os_program_headers(uint32_t *count)
+{
+    const void *headers = (const void *)getauxval(AT_PHDR);
+    *count = headers != NULL ? (uint32_t)getauxval(AT_PHNUM) : 0;
+    return headers;
+}
+
 uint64_t bmm__os_random(void)
 {
     int saved_errno = errno;
     uint64_t word = 0;
     if (syscall(SYS_getrandom, &word, sizeof word, 1 /* GRND_NONBLOCK */) != (long)sizeof word) {
-        uint64_t given[2] = { 0, 0 };
-        const void *from_kernel = (const void *)getauxval(AT_RANDOM);
-        if (from_kernel != NULL)
-            memcpy(given, from_kernel, sizeof given);
+        uint64_t given[2];
+        bmm__os_image_random(given);
         word = given[0] ^ given[1] * 0x9e3779b97f4a7c15u ^ bmm__os_clock_mono_ns();
     }
     errno = saved_errno;

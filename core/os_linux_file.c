@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "core/os.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -42,6 +43,25 @@ const char *bmm__os_environment(const char *name)
         if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')
             return *entry + length + 1;
     return NULL;
+}
+
+bool bmm__os_environment_put(char *entry, void *(*alloc)(size_t bytes))
+{
+    size_t count = 0, name_length = strcspn(entry, "=") + 1;
+    for (; environ != NULL && environ[count] != NULL; count++)
+        if (strncmp(environ[count], entry, name_length) == 0) {
+            environ[count] = entry;
+            return true;
+        }
+    char **longer = alloc((count + 2) * sizeof *longer);
+    if (longer == NULL)
+        return false;
+    if (count != 0)
+        memcpy(longer, environ, count * sizeof *longer);
+    longer[count] = entry;
+    longer[count + 1] = NULL;
+    environ = longer;
+    return true;
 }
 
 static long read_whole(const char *path, char *buffer, size_t capacity)
@@ -119,12 +139,17 @@ int bmm__os_file_open(const char *path)
 
 int bmm__os_file_reopen(const char *path)
 {
-    return open_raw(path, O_RDWR | O_NOFOLLOW);
+    return open_raw(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK); /* who has a lease on it is not waited for */
 }
 
 long bmm__os_file_read(int file, void *buffer, size_t bytes)
 {
     return syscall(SYS_read, file, buffer, bytes);
+}
+
+long bmm__os_file_read_at(int file, uint64_t offset, void *buffer, size_t bytes)
+{
+    return syscall(SYS_pread64, file, buffer, bytes, (off_t)offset);
 }
 
 bool bmm__os_file_append(const char *path, const void *data, size_t bytes)
@@ -250,6 +275,33 @@ bool bmm__os_file_facts(int file, struct bmm__os_file_facts *facts)
         ((what.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && what.st_gid != (gid_t)syscall(SYS_getegid)) ||
         syscall(SYS_fgetxattr, file, "security.capability", capabilities, sizeof capabilities) > 0;
     return true;
+}
+
+/* A write lease is given to nobody but a file's only user, and a mapping is a use. Whoever opens the file meanwhile
+ * makes the system send a signal: one that is ignored. */
+bool bmm__os_file_is_abandoned(int file)
+{
+    struct stat status;
+    return fstat(file, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == (uid_t)syscall(SYS_geteuid) &&
+           syscall(SYS_fcntl, file, F_SETSIG, SIGURG) == 0 && syscall(SYS_fcntl, file, F_SETLEASE, F_WRLCK) == 0;
+}
+
+/* Not readdir: it allocates, and would stand among the program's allocations. */
+void bmm__os_directory_list(const char *path, void (*visit)(const char *name, void *context), void *context)
+{
+    _Alignas(struct dirent64) char buffer[4096];
+    int saved_errno = errno;
+    int directory = open_raw(path, O_RDONLY | O_DIRECTORY);
+    long bytes = 0;
+    while (directory >= 0 && (bytes = syscall(SYS_getdents64, directory, buffer, sizeof buffer)) > 0)
+        for (long at = 0; at < bytes;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buffer + at);
+            visit(entry->d_name, context);
+            at += entry->d_reclen;
+        }
+    if (directory >= 0)
+        syscall(SYS_close, directory);
+    errno = saved_errno;
 }
 
 /* ---- stderr, kept for the end ---- */

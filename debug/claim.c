@@ -11,8 +11,6 @@
 
 #define NAME "BRAINMM_CLAIM"
 
-extern char **environ; /* NOLINT(readability-redundant-declaration): of unistd.h, where there is too much else */
-
 static bool is_another_ones;
 static char variable[sizeof NAME + 48 + BMM__OPTIONS_TEXT_BYTES];
 
@@ -40,24 +38,6 @@ static const char *make_variable(void)
     return variable + sizeof NAME;
 }
 
-/* Not setenv: it allocates, and would stand among the program's allocations. Theirs is replaced where it stands. */
-static void set_variable(void)
-{
-    size_t count = 0;
-    for (; environ != NULL && environ[count] != NULL; count++)
-        if (strncmp(environ[count], NAME "=", sizeof NAME) == 0) {
-            environ[count] = variable;
-            return;
-        }
-    char **longer = bmm__core_meta_alloc((count + 2) * sizeof *longer);
-    if (longer == NULL)
-        return;
-    if (count != 0)
-        memcpy(longer, environ, count * sizeof *longer);
-    longer[count] = variable;
-    environ = longer;
-}
-
 void bmm__claim_start(void)
 {
     if (bmm__options.report_count == 0 || bmm__options.is_managed)
@@ -65,7 +45,8 @@ void bmm__claim_start(void)
     const char *found = bmm__os_environment(NAME), *own = make_variable();
     const char *options = found != NULL ? strchr(found, ':') : NULL;
     if (options == NULL || strcmp(options + 1, bmm__options.text) != 0)
-        set_variable(); /* nobody's, or another file's */
+        /* Nobody's, or another file's. Not setenv: it allocates, and would stand among the program's allocations. */
+        bmm__os_environment_put(variable, bmm__core_meta_alloc);
     else
         is_another_ones = strcmp(found, own) != 0;
 }

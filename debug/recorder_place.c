@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/auxv.h>
 
 #define ROOMY_BYTES ((uint64_t)64 << 20)
 #define NAMED_BYTES ((uint64_t)2 << 20)
@@ -39,10 +38,8 @@ static char *put_decimal(char *at, const char *end, uint64_t number)
 
 uint32_t bmm__recorder_image(void)
 {
-    const void *from_kernel = (const void *)getauxval(AT_RANDOM);
-    uint64_t words[2] = { 0, 0 };
-    if (from_kernel != NULL)
-        memcpy(words, from_kernel, sizeof words);
+    uint64_t words[2];
+    bmm__os_image_random(words);
     /* Folded: the stack protector's secret is made of the same bytes. */
     return (uint32_t)(((words[0] ^ words[1] >> 7) * 0x9e3779b97f4a7c15u) >> 32);
 }
