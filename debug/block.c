@@ -16,7 +16,7 @@ static enum bmm__block_is look_among_gone(uintptr_t address, struct bmm__block *
     return BMM__BLOCK_GONE;
 }
 
-enum bmm__block_is bmm__block_find(uintptr_t address, struct bmm__block *block)
+static inline __attribute__((always_inline)) enum bmm__block_is find(uintptr_t address, struct bmm__block *block)
 {
     if (!bmm__core_find(address, &block->slot))
         return look_among_gone(address, block);
@@ -39,10 +39,15 @@ enum bmm__block_is bmm__block_find(uintptr_t address, struct bmm__block *block)
     return state == BMM_SLOT_LIVE || bmm__record_is_orphan(state) ? BMM__BLOCK_LIVE : BMM__BLOCK_FREED;
 }
 
+enum bmm__block_is bmm__block_find(uintptr_t address, struct bmm__block *block)
+{
+    return find(address, block);
+}
+
 enum bmm__block_is bmm__block_claim(uintptr_t address, struct bmm__block *block)
 {
     for (;;) {
-        enum bmm__block_is what = bmm__block_find(address, block);
+        enum bmm__block_is what = find(address, block);
         if (what != BMM__BLOCK_LIVE || bmm__record_claim(block->record, BMM_SLOT_LIVE))
             return what;
         uint8_t state = bmm__load_acquire(&block->record->state);

@@ -47,8 +47,8 @@ void bmm__call_refuse(uintptr_t address, enum bmm__block_is what, const struct b
     bmm__misuse_pointer(address, what, block, moment, kind, caller->stack);
 }
 
-void bmm__call_judge(struct bmm__block *block, enum bmm_error_moment moment, unsigned kind, size_t given_size,
-                     size_t given_align, struct bmm__caller *caller)
+void bmm__call_judge_all(struct bmm__block *block, enum bmm_error_moment moment, unsigned kind, size_t given_size,
+                         size_t given_align, struct bmm__caller *caller)
 {
     unsigned wrong = bmm__misuse_of_kind(block, kind, given_size, given_align);
     if (BMM__UNLIKELY(wrong != 0)) {

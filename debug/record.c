@@ -43,7 +43,7 @@ static struct {
     struct bmm_snapshot_span *unused; /* chained through mirror_offset while start is 0 */
 } span_pool;
 
-uint8_t bmm__record_settled_state(const struct bmm__record *record)
+uint8_t bmm__record_wait(const struct bmm__record *record)
 {
     uint8_t state = bmm__load_acquire(&record->state);
     for (unsigned i = 0; BMM__UNLIKELY(state == bmm__record_busy()) && i < BUSY_PAUSES + BUSY_NAPS; i++) {
@@ -59,11 +59,6 @@ uint8_t bmm__record_settled_state(const struct bmm__record *record)
 void bmm__record_orphan_all(void)
 {
     bmm__record_fork_count++;
-}
-
-struct bmm__side *bmm__side_of(struct bmm__span *span)
-{
-    return bmm__load_acquire((struct bmm__side **)(void *)bmm__core_span_side(span));
 }
 
 /* ---- recycling, under lock ---- */
@@ -191,15 +186,12 @@ static void bind(struct bmm__side *side, const struct bmm__span_view *view)
     bmm__store_release(&side->epoch, bmm__recorder_epoch);
 }
 
-struct bmm__side *bmm__side_make(struct bmm__span *span)
+struct bmm__side *bmm__side_make_now(struct bmm__span *span)
 {
     struct bmm__side **place = (struct bmm__side **)(void *)bmm__core_span_side(span);
-    struct bmm__side *side = bmm__load_acquire(place);
-    if (BMM__LIKELY(side != NULL && bmm__load_acquire(&side->epoch) == bmm__recorder_epoch))
-        return side;
     struct bmm__span_view view = bmm__core_span_view(span);
     bmm__lock_take(&lock);
-    side = bmm__load_acquire(place);
+    struct bmm__side *side = bmm__load_acquire(place);
     if (side == NULL) {
         side = take_side(view.slot_count);
         if (side != NULL) {

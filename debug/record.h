@@ -19,13 +19,13 @@
 
 #include "brainmm/snapshot.h"
 
+#include "core/assert.h"
 #include "core/atomic.h"
+#include "core/client.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct bmm__span;
 
 /* States that no reader of the snapshot sees: someone is at work on the slot, namely a thread of the process with that
  * number of forks behind it, modulo 128. In a forked child those of its parent are *orphans*: nobody is at work. */
@@ -89,13 +89,28 @@ static inline bool bmm__record_claim(struct bmm__record *record, uint8_t state)
 /* The state, after waiting for a BUSY one to become something. Orphans stay what they are. BUSY: whoever is at work
  * does not come to an end, most likely because it is this very thread, which a signal handler interrupted; what the
  * slot is cannot be said, so nothing may be done to it, and nothing may be said against who asks. */
-uint8_t bmm__record_settled_state(const struct bmm__record *record);
+uint8_t bmm__record_wait(const struct bmm__record *record);
+static inline uint8_t bmm__record_settled_state(const struct bmm__record *record)
+{
+    uint8_t state = bmm__load_acquire(&record->state);
+    return BMM__UNLIKELY(state == bmm__record_busy()) ? bmm__record_wait(record) : state;
+}
 
 /* The span's side, NULL if it has none. */
-struct bmm__side *bmm__side_of(struct bmm__span *span);
+static inline struct bmm__side *bmm__side_of(struct bmm__span *span)
+{
+    return bmm__load_acquire((struct bmm__side **)(void *)bmm__core_span_side(span));
+}
 
 /* The span's side with mirrors of this epoch, made if needed. NULL: out of memory. Only in a settled process. */
-struct bmm__side *bmm__side_make(struct bmm__span *span);
+struct bmm__side *bmm__side_make_now(struct bmm__span *span);
+static inline struct bmm__side *bmm__side_make(struct bmm__span *span)
+{
+    struct bmm__side *side = bmm__side_of(span);
+    if (BMM__LIKELY(side != NULL && bmm__load_acquire(&side->epoch) == bmm__recorder_epoch))
+        return side;
+    return bmm__side_make_now(span);
+}
 
 /* Mirrors the record; state as the snapshot knows it. Nothing where this process has no mirror for it. */
 static inline void bmm__record_mirror(struct bmm__side *side, uint32_t index, uint32_t state)

@@ -13,6 +13,8 @@
 
 #define THREADS_PER_CHUNK 256u
 
+__thread struct bmm__thread *bmm__thread_own;
+
 static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_CLIENT);
 static struct bmm__thread *all;           /* written under lock, read by anyone: release, acquire */
 static struct bmm__thread *idle;          /* under lock */
@@ -77,14 +79,12 @@ static struct bmm__thread *thread_make(void **state)
     return thread;
 }
 
-struct bmm__thread *bmm__thread_current(void)
+struct bmm__thread *bmm__thread_find(void)
 {
     void **state = bmm__core_thread_state();
     if (state == NULL)
         return NULL;
-    if (BMM__LIKELY(*state != NULL))
-        return *state;
-    return thread_make(state);
+    return bmm__thread_own = *state != NULL ? *state : thread_make(state);
 }
 
 void bmm__thread_end(struct bmm__thread *thread)
@@ -93,6 +93,7 @@ void bmm__thread_end(struct bmm__thread *thread)
     bmm__stack_memo_free(thread->memo);
     bmm__stack_memo_free(thread->free_memo);
     thread->memo = thread->free_memo = NULL;
+    bmm__thread_own = NULL; /* who ends is the calling thread, and may free something yet */
     bmm__lock_take(&lock);
     thread->next_idle = idle;
     idle = thread;
