@@ -33,6 +33,9 @@ bool bmm__os_reserve_at(void *start, size_t bytes);
  * likely to put anything; another at each call. NULL: this system knows none. Nothing is reserved. */
 void *bmm__os_quiet_place(size_t align);
 
+/* The same, for what grows by gigabytes at most: in none of the room behind those other places. */
+void *bmm__os_quiet_corner(size_t align);
+
 /* Makes reserved pages readable and writable; pages never touched or decommitted read as zero. False: out of memory. */
 bool bmm__os_commit(void *start, size_t bytes);
 
@@ -88,8 +91,9 @@ void *bmm__os_page_wiped_on_fork(void);
 uint64_t bmm__os_clock_mono_ns(void);
 uint64_t bmm__os_clock_coarse_ms(void); /* monotonic, cheap, to about 10 ms */
 uint64_t bmm__os_clock_real_ns(void);
-uint64_t bmm__os_random(void);     /* a word of the system's entropy; never fails, may be weak at early boot */
-uint32_t bmm__os_process_id(void); /* always asks the system: right in a raw clone, too */
+uint64_t bmm__os_random(void); /* a word of the system's entropy; never fails, may be weak at early boot */
+void bmm__os_image_random(uint64_t words[2]); /* other ones for each image of a process; 0, 0: the system gave none */
+uint32_t bmm__os_process_id(void);            /* always asks the system: right in a raw clone, too */
 uint32_t bmm__os_parent_id(void);
 uint32_t bmm__os_thread_id(void);
 uintptr_t bmm__os_thread_key(void);      /* not 0, no system call; no two living threads have the same */
@@ -100,9 +104,16 @@ uint64_t bmm__os_address_limit(
 bool bmm__os_is_secure(void); /* set-uid or alike: the environment must not be believed (AT_SECURE) */
 void bmm__os_wait(uint32_t *word, uint32_t value); /* sleeps while *word == value; may wake for no reason */
 void bmm__os_wake(uint32_t *word, int count);
+void bmm__os_nap(void); /* about a millisecond; by the same system call as wait, which sandboxes allow */
+
+/* The program's own ELF headers, as the system found them; NULL: it does not say. */
+const void *bmm__os_program_headers(uint32_t *count);
 
 /* Value of an environment variable, NULL if absent; right also before libc has started. Not copied. */
 const char *bmm__os_environment(const char *name);
+/* Makes entry ("NAME=value", not copied) part of libc's environment, in the place of one of that name or at the end of a
+ * longer list, for which alloc gives memory. False: it gave none. */
+bool bmm__os_environment_put(char *entry, void *(*alloc)(size_t bytes));
 /* Writes the program's arguments, each NUL-terminated, to buffer; returns bytes written (cut at capacity). */
 size_t bmm__os_command_line(char *buffer, size_t capacity);
 
@@ -112,12 +123,16 @@ void bmm__os_write_error(const char *text, size_t bytes); /* to stderr, whole, w
 int bmm__os_file_create(const char *path);                /* new, 0600, never through a link */
 int bmm__os_file_open(const char *path);                  /* for reading */
 long bmm__os_file_read(int file, void *buffer, size_t bytes);
+long bmm__os_file_read_at(int file, uint64_t offset, void *buffer, size_t bytes);
 bool bmm__os_file_append(const char *path, const void *data, size_t bytes); /* one write, O_APPEND, creates 0600 */
-bool bmm__os_file_allocate(int file, uint64_t offset, uint64_t bytes);     /* real space: a later store cannot SIGBUS */
+/* Real space, so that a later store cannot SIGBUS; what is there stays. */
+bool bmm__os_file_allocate(int file, uint64_t offset, uint64_t bytes);
 void *bmm__os_file_map(int file, uint64_t offset, size_t bytes, void *at); /* shared, read-write, over `at` */
 void bmm__os_file_close(int file);
 bool bmm__os_file_remove(const char *path);
-uint64_t bmm__os_directory_free(const char *path); /* bytes free there; 0: no such writable directory */
+uint64_t bmm__os_directory_free(const char *path);         /* bytes free there; 0: no such writable directory */
+bool bmm__os_directory_now(char *buffer, size_t capacity); /* the working directory's absolute path; false: none */
+bool bmm__os_is_file(const char *path);                    /* a regular file, or a link to one */
 long bmm__os_link_read(const char *path, char *buffer, size_t capacity); /* NUL-terminated; -1 */
 
 /* Needed by debug/recorder.c. file_allocate must ask RLIMIT_FSIZE first (going past it is a signal, not an error). */
@@ -130,9 +145,16 @@ struct bmm__os_file_facts {
 bool bmm__os_file_facts(int file, struct bmm__os_file_facts *facts);
 /* Needed by debug/exit.c: many programs close stderr in their last atexit handler. keep copies the descriptor to a high
  * number that exec closes, and remembers what it is; restore makes it stderr again if nothing is open there now (and
- * the copy is still the same file), else opens /dev/null there, lest a message end in a file that got the number. */
+ * the copy is still the same file), else opens /dev/null there, lest a message end in a file that got the number.
+ * forget closes the copy, if it is the same file still: a forked child that becomes a daemon must not hold its parent's
+ * stderr open, for whose end somebody may wait. */
 void bmm__os_error_keep(void);
 void bmm__os_error_restore(void);
+void bmm__os_error_forget(void);
+/* True if the file, opened with reopen, is this user's own and no process has it open or mapped but by this descriptor. */
+bool bmm__os_file_is_abandoned(int file);
+/* Calls visit for the name of each entry; allocates nothing. */
+void bmm__os_directory_list(const char *path, void (*visit)(const char *name, void *context), void *context);
 /* Private, zeroed, readable and writable pages over a range that bmm__os_file_map had mapped (or that is reserved). */
 bool bmm__os_private_map(void *at, size_t bytes);
 

@@ -90,6 +90,13 @@ void *bmm__os_quiet_place(size_t align)
 #endif
 }
 
+void *bmm__os_quiet_corner(size_t align)
+{
+    /* Between 32 and 48 TiB: no bound of anything, and where address space is smaller nothing can be put. */
+    uintptr_t place = (uintptr_t)bmm__os_quiet_place(align);
+    return place == 0 ? NULL : (void *)(place + ((uintptr_t)1 << 45)); /* NOLINT */
+}
+
 void *bmm__os_map(size_t bytes, size_t align)
 {
     return map_aligned(bytes, align, PROT_READ | PROT_WRITE);
@@ -246,15 +253,28 @@ uint64_t bmm__os_clock_real_ns(void)
     return clock_ns(CLOCK_REALTIME);
 }
 
+void bmm__os_image_random(uint64_t words[2])
+{
+    const void *from_kernel = (const void *)getauxval(AT_RANDOM);
+    words[0] = words[1] = 0;
+    if (from_kernel != NULL)
+        memcpy(words, from_kernel, 2 * sizeof *words);
+}
+
+const void *bmm__os_program_headers(uint32_t *count)
+{
+    const void *headers = (const void *)getauxval(AT_PHDR);
+    *count = headers != NULL ? (uint32_t)getauxval(AT_PHNUM) : 0;
+    return headers;
+}
+
 uint64_t bmm__os_random(void)
 {
     int saved_errno = errno;
     uint64_t word = 0;
     if (syscall(SYS_getrandom, &word, sizeof word, 1 /* GRND_NONBLOCK */) != (long)sizeof word) {
-        uint64_t given[2] = { 0, 0 };
-        const void *from_kernel = (const void *)getauxval(AT_RANDOM);
-        if (from_kernel != NULL)
-            memcpy(given, from_kernel, sizeof given);
+        uint64_t given[2];
+        bmm__os_image_random(given);
         word = given[0] ^ given[1] * 0x9e3779b97f4a7c15u ^ bmm__os_clock_mono_ns();
     }
     errno = saved_errno;
@@ -309,6 +329,15 @@ void bmm__os_wake(uint32_t *word, int count)
 {
     int saved_errno = errno;
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+    errno = saved_errno;
+}
+
+void bmm__os_nap(void)
+{
+    static const struct timespec millisecond = { 0, 1000000 };
+    uint32_t word = 0;
+    int saved_errno = errno;
+    syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, word, &millisecond, NULL, 0);
     errno = saved_errno;
 }
 

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "core/os.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -42,6 +43,25 @@ const char *bmm__os_environment(const char *name)
         if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')
             return *entry + length + 1;
     return NULL;
+}
+
+bool bmm__os_environment_put(char *entry, void *(*alloc)(size_t bytes))
+{
+    size_t count = 0, name_length = strcspn(entry, "=") + 1;
+    for (; environ != NULL && environ[count] != NULL; count++)
+        if (strncmp(environ[count], entry, name_length) == 0) {
+            environ[count] = entry;
+            return true;
+        }
+    char **longer = alloc((count + 2) * sizeof *longer);
+    if (longer == NULL)
+        return false;
+    if (count != 0)
+        memcpy(longer, environ, count * sizeof *longer);
+    longer[count] = entry;
+    longer[count + 1] = NULL;
+    environ = longer;
+    return true;
 }
 
 static long read_whole(const char *path, char *buffer, size_t capacity)
@@ -119,12 +139,17 @@ int bmm__os_file_open(const char *path)
 
 int bmm__os_file_reopen(const char *path)
 {
-    return open_raw(path, O_RDWR | O_NOFOLLOW);
+    return open_raw(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK); /* who has a lease on it is not waited for */
 }
 
 long bmm__os_file_read(int file, void *buffer, size_t bytes)
 {
     return syscall(SYS_read, file, buffer, bytes);
+}
+
+long bmm__os_file_read_at(int file, uint64_t offset, void *buffer, size_t bytes)
+{
+    return syscall(SYS_pread64, file, buffer, bytes, (off_t)offset);
 }
 
 bool bmm__os_file_append(const char *path, const void *data, size_t bytes)
@@ -137,6 +162,25 @@ bool bmm__os_file_append(const char *path, const void *data, size_t bytes)
     return is_written;
 }
 
+/* What a file system that cannot allocate (NFS before 4.2, most in user space) is brought to by writing: what is there
+ * already, as what it is, and zeros. */
+static bool write_all(int file, uint64_t offset, uint64_t bytes)
+{
+    char block[4096];
+    for (uint64_t end = offset + bytes; offset < end;) {
+        size_t step = end - offset < sizeof block ? (size_t)(end - offset) : sizeof block;
+        memset(block, 0, step);
+        long done = syscall(SYS_pread64, file, block, step, (off_t)offset);
+        if (done >= 0) /* a short read: the file's end, and zeros from there */
+            done = syscall(SYS_pwrite64, file, block, step, (off_t)offset);
+        if (done > 0)
+            offset += (uint64_t)done;
+        else if (done == 0 || errno != EINTR)
+            return false;
+    }
+    return true;
+}
+
 bool bmm__os_file_allocate(int file, uint64_t offset, uint64_t bytes)
 {
     struct rlimit limit;
@@ -144,7 +188,10 @@ bool bmm__os_file_allocate(int file, uint64_t offset, uint64_t bytes)
         errno = EFBIG;
         return false;
     }
-    return syscall(SYS_fallocate, file, 0, (off_t)offset, (off_t)bytes) == 0;
+    while (syscall(SYS_fallocate, file, 0, (off_t)offset, (off_t)bytes) != 0)
+        if (errno != EINTR)
+            return (errno == EOPNOTSUPP || errno == ENOSYS) && write_all(file, offset, bytes);
+    return true;
 }
 
 void *bmm__os_file_map(int file, uint64_t offset, size_t bytes, void *at)
@@ -187,6 +234,23 @@ uint64_t bmm__os_directory_free(const char *path)
     return bytes;
 }
 
+bool bmm__os_directory_now(char *buffer, size_t capacity)
+{
+    int saved_errno = errno;
+    bool is_known = syscall(SYS_getcwd, buffer, capacity) > 0 && buffer[0] == '/'; /* else "(unreachable)…" */
+    errno = saved_errno;
+    return is_known;
+}
+
+bool bmm__os_is_file(const char *path)
+{
+    struct stat what;
+    int saved_errno = errno;
+    bool is_file = fstatat(AT_FDCWD, path, &what, 0) == 0 && S_ISREG(what.st_mode);
+    errno = saved_errno;
+    return is_file;
+}
+
 long bmm__os_link_read(const char *path, char *buffer, size_t capacity)
 {
     int saved_errno = errno;
@@ -213,6 +277,33 @@ bool bmm__os_file_facts(int file, struct bmm__os_file_facts *facts)
     return true;
 }
 
+/* A write lease is given to nobody but a file's only user, and a mapping is a use. Whoever opens the file meanwhile
+ * makes the system send a signal: one that is ignored. */
+bool bmm__os_file_is_abandoned(int file)
+{
+    struct stat status;
+    return fstat(file, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == (uid_t)syscall(SYS_geteuid) &&
+           syscall(SYS_fcntl, file, F_SETSIG, SIGURG) == 0 && syscall(SYS_fcntl, file, F_SETLEASE, F_WRLCK) == 0;
+}
+
+/* Not readdir: it allocates, and would stand among the program's allocations. */
+void bmm__os_directory_list(const char *path, void (*visit)(const char *name, void *context), void *context)
+{
+    _Alignas(struct dirent64) char buffer[4096];
+    int saved_errno = errno;
+    int directory = open_raw(path, O_RDONLY | O_DIRECTORY);
+    long bytes = 0;
+    while (directory >= 0 && (bytes = syscall(SYS_getdents64, directory, buffer, sizeof buffer)) > 0)
+        for (long at = 0; at < bytes;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buffer + at);
+            visit(entry->d_name, context);
+            at += entry->d_reclen;
+        }
+    if (directory >= 0)
+        syscall(SYS_close, directory);
+    errno = saved_errno;
+}
+
 /* ---- stderr, kept for the end ---- */
 
 static int kept_error = -1;
@@ -229,13 +320,28 @@ void bmm__os_error_keep(void)
     errno = saved_errno;
 }
 
+/* The program may have closed it, and the number may be another file's. */
+static bool is_kept(void)
+{
+    struct stat now;
+    return kept_error >= 0 && fstat(kept_error, &now) == 0 && now.st_dev == kept_facts.st_dev &&
+           now.st_ino == kept_facts.st_ino;
+}
+
+void bmm__os_error_forget(void)
+{
+    int saved_errno = errno;
+    if (is_kept())
+        syscall(SYS_close, kept_error);
+    kept_error = -1;
+    errno = saved_errno;
+}
+
 void bmm__os_error_restore(void)
 {
     int saved_errno = errno;
-    struct stat now;
     if (syscall(SYS_fcntl, 2, F_GETFD) == -1) {
-        if (kept_error >= 0 && fstat(kept_error, &now) == 0 && now.st_dev == kept_facts.st_dev &&
-            now.st_ino == kept_facts.st_ino) {
+        if (is_kept()) {
             syscall(SYS_dup3, kept_error, 2, 0);
         } else {
             int nowhere = open_raw("/dev/null", O_WRONLY);

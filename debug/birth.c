@@ -38,8 +38,9 @@ static void write_record(struct bmm__record *record, size_t size, size_t align, 
     record->mode = (uint8_t)bmm__options.mode;
 }
 
-void *bmm__birth_in(struct bmm__block *block, size_t size, size_t align, unsigned kind, size_t fill_from,
-                    const struct bmm__caller *caller)
+static inline __attribute__((always_inline)) void *birth_in(struct bmm__block *block, size_t size, size_t align,
+                                                            unsigned kind, size_t fill_from,
+                                                            const struct bmm__caller *caller)
 {
     struct bmm__record *record = block->record;
     write_record(record, size, align, kind, caller);
@@ -55,7 +56,13 @@ void *bmm__birth_in(struct bmm__block *block, size_t size, size_t align, unsigne
     return (void *)block->start;
 }
 
-bool bmm__birth_find(void *slot_start, struct bmm__block *block, bool is_settled)
+void *bmm__birth_in(struct bmm__block *block, size_t size, size_t align, unsigned kind, size_t fill_from,
+                    const struct bmm__caller *caller)
+{
+    return birth_in(block, size, align, kind, fill_from, caller);
+}
+
+static inline __attribute__((always_inline)) bool find(void *slot_start, struct bmm__block *block, bool is_settled)
 {
     if (!bmm__core_find((uintptr_t)slot_start, &block->slot))
         return false;
@@ -64,6 +71,11 @@ bool bmm__birth_find(void *slot_start, struct bmm__block *block, bool is_settled
         return false;
     block->record = &block->side->records[block->slot.index];
     return true;
+}
+
+bool bmm__birth_find(void *slot_start, struct bmm__block *block, bool is_settled)
+{
+    return find(slot_start, block, is_settled);
 }
 
 void *bmm__birth_make(size_t size, size_t align, bool is_zeroed, unsigned kind, const struct bmm__caller *caller)
@@ -77,11 +89,11 @@ void *bmm__birth_make(size_t size, size_t align, bool is_zeroed, unsigned kind, 
     if (BMM__UNLIKELY(slot_start == NULL))
         return NULL;
     struct bmm__block block;
-    if (BMM__UNLIKELY(!bmm__birth_find(slot_start, &block, caller->is_settled))) {
+    if (BMM__UNLIKELY(!find(slot_start, &block, caller->is_settled))) {
         if (!caller->is_settled)
             return slot_start; /* UNRECORDED: a handler that interrupted the settling (P2) */
         bmm__core_free(slot_start);
         return NULL;
     }
-    return bmm__birth_in(&block, size, align, kind, is_zeroed ? size : 0, caller);
+    return birth_in(&block, size, align, kind, is_zeroed ? size : 0, caller);
 }

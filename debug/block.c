@@ -16,7 +16,7 @@ static enum bmm__block_is look_among_gone(uintptr_t address, struct bmm__block *
     return BMM__BLOCK_GONE;
 }
 
-enum bmm__block_is bmm__block_find(uintptr_t address, struct bmm__block *block)
+static inline __attribute__((always_inline)) enum bmm__block_is find(uintptr_t address, struct bmm__block *block)
 {
     if (!bmm__core_find(address, &block->slot))
         return look_among_gone(address, block);
@@ -32,14 +32,26 @@ enum bmm__block_is bmm__block_find(uintptr_t address, struct bmm__block *block)
         return look_among_gone(address, block); /* cannot be; and must not be believed if it is */
     if (address != block->start)
         return BMM__BLOCK_INTERIOR;
-    return state == BMM_SLOT_LIVE ? BMM__BLOCK_LIVE : BMM__BLOCK_FREED;
+    if (state == bmm__record_busy())
+        return BMM__BLOCK_BUSY;
+    /* An orphan may be claimed: the child has no other thread that could be at work on it, and what a vanished one did
+     * to a block that the program still uses was to look at its guards. */
+    return state == BMM_SLOT_LIVE || bmm__record_is_orphan(state) ? BMM__BLOCK_LIVE : BMM__BLOCK_FREED;
+}
+
+enum bmm__block_is bmm__block_find(uintptr_t address, struct bmm__block *block)
+{
+    return find(address, block);
 }
 
 enum bmm__block_is bmm__block_claim(uintptr_t address, struct bmm__block *block)
 {
     for (;;) {
-        enum bmm__block_is what = bmm__block_find(address, block);
+        enum bmm__block_is what = find(address, block);
         if (what != BMM__BLOCK_LIVE || bmm__record_claim(block->record, BMM_SLOT_LIVE))
+            return what;
+        uint8_t state = bmm__load_acquire(&block->record->state);
+        if (bmm__record_is_orphan(state) && bmm__record_claim(block->record, state))
             return what;
         /* Another thread was faster; what it made of the block is found in the next round. */
     }
@@ -75,7 +87,7 @@ size_t bmm__block_retire(uintptr_t slot_start)
     while (state == BMM_SLOT_QUARANTINED && !bmm__record_claim(block.record, BMM_SLOT_QUARANTINED))
         state = bmm__record_settled_state(block.record);
     if (state != BMM_SLOT_QUARANTINED)
-        return bytes; /* only if a worker vanished by fork; then the slot stays */
+        return bytes; /* an orphan, or somebody's for too long; then the slot stays */
     bmm__check_freed(&block, BMM_MOMENT_QUARANTINE);
     bmm__block_give_back(&block, bmm__load_relaxed(&bmm__recorder_process->state) != BMM__RECORDER_UNSETTLED);
     return bytes;

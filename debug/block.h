@@ -24,6 +24,7 @@ enum bmm__block_is {
     BMM__BLOCK_INTERIOR,   /* in the slot of a live or freed block, but not its start */
     BMM__BLOCK_FREED,      /* the start of a block that is not live any more; slot is its last one */
     BMM__BLOCK_GONE,       /* the same, of a large block whose memory went back; only record is known */
+    BMM__BLOCK_BUSY,       /* the start of a block that another call is at work on, for too long to wait for its end */
     BMM__BLOCK_UNRECORDED, /* a slot of a span without records (the tables could not be made) */
     BMM__BLOCK_FOREIGN     /* none of ours */
 };
@@ -49,6 +50,12 @@ static inline size_t bmm__block_front(const struct bmm__record *record)
 static inline size_t bmm__block_size(const struct bmm__block *block)
 {
     return (size_t)bmm__record_size(block->record);
+}
+
+/* What an UNRECORDED block holds: its slot, from p on. */
+static inline size_t bmm__block_held(const struct bmm__block *block, const void *p)
+{
+    return block->slot.start + block->slot.bytes - (uintptr_t)p;
 }
 
 /* What address is. Everything but FOREIGN fills *block. */

@@ -41,12 +41,14 @@ void bmm__call_end(struct bmm__block *block, const struct bmm__caller *caller)
 void bmm__call_refuse(uintptr_t address, enum bmm__block_is what, const struct bmm__block *block,
                       enum bmm_error_moment moment, unsigned kind, struct bmm__caller *caller)
 {
+    if (what == BMM__BLOCK_BUSY)
+        return; /* nothing can be said of it */
     bmm__caller_complete_stack(caller);
     bmm__misuse_pointer(address, what, block, moment, kind, caller->stack);
 }
 
-void bmm__call_judge(struct bmm__block *block, enum bmm_error_moment moment, unsigned kind, size_t given_size,
-                     size_t given_align, struct bmm__caller *caller)
+void bmm__call_judge_all(struct bmm__block *block, enum bmm_error_moment moment, unsigned kind, size_t given_size,
+                         size_t given_align, struct bmm__caller *caller)
 {
     unsigned wrong = bmm__misuse_of_kind(block, kind, given_size, given_align);
     if (BMM__UNLIKELY(wrong != 0)) {
@@ -76,5 +78,13 @@ void bmm__call_free(void *p, size_t given_size, size_t given_align, unsigned kin
 size_t bmm__call_usable_size(const void *p)
 {
     struct bmm__block block;
-    return bmm__block_find((uintptr_t)p, &block) == BMM__BLOCK_LIVE ? bmm__block_size(&block) : 0;
+    switch (bmm__block_find((uintptr_t)p, &block)) {
+    case BMM__BLOCK_LIVE:
+    case BMM__BLOCK_BUSY:
+        return bmm__block_size(&block);
+    case BMM__BLOCK_UNRECORDED:
+        return bmm__block_held(&block, p);
+    default:
+        return 0;
+    }
 }

@@ -13,7 +13,7 @@ void *bmm__call_alloc(size_t size, size_t align, bool is_zeroed, unsigned kind);
 void bmm__call_free(void *p, size_t given_size, size_t given_align, unsigned kind);
 /* Of what is not a live block: reported, NULL; errno is the caller's business. */
 void *bmm__call_realloc(void *p, size_t size, unsigned kind);
-size_t bmm__call_usable_size(const void *p); /* the requested size */
+size_t bmm__call_usable_size(const void *p); /* the requested size; of a block without a record its slot's */
 
 /* ---- what free and realloc share ---- */
 
@@ -21,8 +21,16 @@ size_t bmm__call_usable_size(const void *p); /* the requested size */
 void bmm__call_refuse(uintptr_t address, enum bmm__block_is what, const struct bmm__block *block,
                       enum bmm_error_moment moment, unsigned kind, struct bmm__caller *caller);
 /* Kinds, sizes and guards of a claimed block. */
-void bmm__call_judge(struct bmm__block *block, enum bmm_error_moment moment, unsigned kind, size_t given_size,
-                     size_t given_align, struct bmm__caller *caller);
+void bmm__call_judge_all(struct bmm__block *block, enum bmm_error_moment moment, unsigned kind, size_t given_size,
+                         size_t given_align, struct bmm__caller *caller);
+static inline void bmm__call_judge(struct bmm__block *block, enum bmm_error_moment moment, unsigned kind,
+                                   size_t given_size, size_t given_align, struct bmm__caller *caller)
+{
+    const struct bmm__record *record = block->record;
+    bool is_plain = record->kind == kind && given_size == SIZE_MAX && given_align == 0; /* no more to be compared */
+    if (BMM__UNLIKELY(!is_plain || record->mode == BMM_MODE_CHECK))
+        bmm__call_judge_all(block, moment, kind, given_size, given_align, caller);
+}
 /* Ends a claimed block: through the quarantine, where it was born under check. */
 void bmm__call_end(struct bmm__block *block, const struct bmm__caller *caller);
 

@@ -2,6 +2,7 @@
 #include "claim.h"
 
 #include "options.h"
+#include "path.h"
 
 #include "core/client.h"
 #include "core/os.h"
@@ -9,8 +10,6 @@
 #include <string.h>
 
 #define NAME "BRAINMM_CLAIM"
-
-extern char **environ; /* NOLINT(readability-redundant-declaration): of unistd.h, where there is too much else */
 
 static bool is_another_ones;
 static char variable[sizeof NAME + 48 + BMM__OPTIONS_TEXT_BYTES];
@@ -39,24 +38,6 @@ static const char *make_variable(void)
     return variable + sizeof NAME;
 }
 
-/* Not setenv: it allocates, and would stand among the program's allocations. Theirs is replaced where it stands. */
-static void set_variable(void)
-{
-    size_t count = 0;
-    for (; environ != NULL && environ[count] != NULL; count++)
-        if (strncmp(environ[count], NAME "=", sizeof NAME) == 0) {
-            environ[count] = variable;
-            return;
-        }
-    char **longer = bmm__core_meta_alloc((count + 2) * sizeof *longer);
-    if (longer == NULL)
-        return;
-    if (count != 0)
-        memcpy(longer, environ, count * sizeof *longer);
-    longer[count] = variable;
-    environ = longer;
-}
-
 void bmm__claim_start(void)
 {
     if (bmm__options.report_count == 0 || bmm__options.is_managed)
@@ -64,23 +45,26 @@ void bmm__claim_start(void)
     const char *found = bmm__os_environment(NAME), *own = make_variable();
     const char *options = found != NULL ? strchr(found, ':') : NULL;
     if (options == NULL || strcmp(options + 1, bmm__options.text) != 0)
-        set_variable(); /* nobody's, or another file's */
+        /* Nobody's, or another file's. Not setenv: it allocates, and would stand among the program's allocations. */
+        bmm__os_environment_put(variable, bmm__core_meta_alloc);
     else
         is_another_ones = strcmp(found, own) != 0;
 }
 
 const char *bmm__claim_path(const char *report, char *buffer, size_t capacity)
 {
-    if (!is_another_ones)
-        return report;
-    const char *slash = strrchr(report, '/'), *dot = strrchr(report, '.');
-    size_t length = strlen(report),
-           head = dot != NULL && (slash == NULL || dot > slash) ? (size_t)(dot - report) : length;
-    if (length + 22 > capacity)
+    const char *path = bmm__path_absolute(report, buffer, capacity);
+    if (path == NULL || !is_another_ones)
+        return path;
+    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+    size_t length = strlen(path), head = dot != NULL && (slash == NULL || dot > slash) ? (size_t)(dot - path) : length;
+    char number[21];
+    size_t digits = (size_t)(put_decimal(number, bmm__os_process_id()) - number);
+    if (length + 1 + digits >= capacity)
         return NULL;
-    memcpy(buffer, report, head);
+    memmove(buffer + head + 1 + digits, path + head, length - head + 1);
+    memmove(buffer, path, head);
     buffer[head] = '.';
-    char *at = put_decimal(buffer + head + 1, bmm__os_process_id());
-    memcpy(at, report + head, length - head + 1);
+    memcpy(buffer + head + 1, number, digits);
     return buffer;
 }

@@ -12,7 +12,7 @@
 /* Before the program runs: claims, unless somebody has. */
 void bmm__claim_start(void);
 
-/* Where this process writes the report named so: report itself, or buffer. NULL: the buffer is too small. */
+/* Where this process writes the report named so, absolute: report itself, or buffer. NULL: the buffer is too small. */
 const char *bmm__claim_path(const char *report, char *buffer, size_t capacity);
 
 #endif

@@ -7,9 +7,11 @@
 #include "front.h"
 #include "guard.h"
 #include "options.h"
+#include "path.h"
 #include "process.h"
 #include "record.h"
 #include "recorder_sweep.h"
+#include "rights.h"
 #include "stack.h"
 #include "thread.h"
 
@@ -26,6 +28,12 @@ static void fork_nothing(void)
 {
 }
 
+static void fork_child(void)
+{
+    bmm__process_fork_child();
+    bmm__exit_fork_child();
+}
+
 static const struct bmm__client client = {
     .alloc = bmm__call_alloc,
     .free = bmm__call_free,
@@ -35,7 +43,7 @@ static const struct bmm__client client = {
     .span_end = bmm__side_end,
     .fork_prepare = fork_nothing,
     .fork_parent = fork_nothing,
-    .fork_child = bmm__process_fork_child,
+    .fork_child = fork_child,
 };
 
 const struct bmm__client *bmm__client_open(void)
@@ -43,6 +51,7 @@ const struct bmm__client *bmm__client_open(void)
     bmm__options_open();
     if (bmm__options.mode == BMM_MODE_OFF)
         return NULL;
+    bmm__path_start();
     bmm__guard_open();
     bmm__recorder_prepare();
     bmm__process_settle();
@@ -57,6 +66,7 @@ void bmm__client_start(void)
         bmm__front_start(); /* may change the mode, so before whoever asks for it */
     bmm__viewer_start();    /* before exec_start, which asks for the library's name */
     bmm__exec_start();
+    bmm__rights_start();
     if (bmm__options.mode == BMM_MODE_OFF)
         return;
     bmm__stack_start();

@@ -123,18 +123,24 @@ void bmm__error_report(const struct bmm_snapshot_error *found)
     bmm__add_relaxed(&report_count, 1u);
     if (bmm__options.stops_on_error) {
         say(&error, "; stopped");
-        if (bmm__recorder_is_open() && !bmm__options.is_managed) {
-            struct bmm__text line;
-            bmm__text_begin(&line);
-            bmm__text_put(&line, "report: run 'brainmm show ");
-            bmm__text_put(&line, bmm__recorder_path());
-            bmm__text_put(&line, "'");
-            bmm__text_send(&line);
-        }
+        if (bmm__recorder_is_open() && !bmm__options.is_managed)
+            bmm__error_say_where("report");
         bmm__os_abort();
     }
     if (!is_entered || !bmm__recorder_is_open())
         say(&error, ""); /* E3 */
+}
+
+void bmm__error_say_where(const char *what)
+{
+    const char *path = bmm__recorder_path();
+    struct bmm__text line;
+    bmm__text_begin(&line);
+    bmm__text_put(&line, what);
+    bmm__text_put(&line, ": run 'brainmm show ");
+    bmm__text_put(&line, path != NULL ? path : "?");
+    bmm__text_put(&line, "'");
+    bmm__text_send(&line);
 }
 
 uint32_t bmm__error_count(void)

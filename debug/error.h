@@ -28,6 +28,9 @@ struct bmm_snapshot_error bmm__error_about(const struct bmm__block *block, enum 
 /* Enters it; with on_error=stop this is the end. Fills in thread and time. */
 void bmm__error_report(const struct bmm_snapshot_error *error);
 
+/* One line: <what>: run 'brainmm show <this process's recorder>'. */
+void bmm__error_say_where(const char *what);
+
 uint32_t bmm__error_count(void); /* all reports of this process, repeats included */
 
 #endif

@@ -4,7 +4,6 @@
 #endif
 #include "exec.h"
 
-#include "core/text.h"
 #include "error.h"
 #include "options.h"
 #include "process.h"
@@ -60,12 +59,7 @@ static bool leave(void)
     if (!has_own_recorder())
         return false;
     if (!bmm__options.is_managed && bmm__error_count() != 0) {
-        struct bmm__text line;
-        bmm__text_begin(&line);
-        bmm__text_put(&line, "errors were found before exec: run 'brainmm show ");
-        bmm__text_put(&line, bmm__recorder_path());
-        bmm__text_put(&line, "'");
-        bmm__text_send(&line);
+        bmm__error_say_where("errors were found before exec");
         return false;
     }
     bmm__store_release(&bmm__recorder_header()->state, (uint32_t)BMM_SNAPSHOT_EXECED);
@@ -132,24 +126,14 @@ static int exec_search(const char *name, char *const arguments[], char *const en
         look(found, environment);
     if (strchr(name, '/') != NULL)
         return exec_or_shell(name, arguments, environment);
-    const char *list = bmm__os_environment("PATH"); /* as it is now, not as it was at start */
-    size_t name_bytes = strlen(name) + 1;
     bool was_denied = false;
-    for (const char *at = list != NULL ? list : "/bin:/usr/bin";; at++) {
-        size_t length = strcspn(at, ":");
-        if (length + 1 + name_bytes <= sizeof path) {
-            memcpy(path, at, length);
-            path[length] = '/';
-            memcpy(path + length + (length != 0), name, name_bytes);
-            exec_or_shell(path, arguments, environment);
-            if (errno == EACCES)
-                was_denied = true;
-            else if (errno != ENOENT && errno != ESTALE && errno != ENOTDIR && errno != ENODEV && errno != ETIMEDOUT)
-                return -1;
-        }
-        at += length;
-        if (*at == '\0')
-            break;
+    struct bmm__candidates candidates = bmm__candidates_of(name);
+    while (bmm__candidates_next(&candidates, path, sizeof path)) {
+        exec_or_shell(path, arguments, environment);
+        if (errno == EACCES)
+            was_denied = true;
+        else if (errno != ENOENT && errno != ESTALE && errno != ENOTDIR && errno != ENODEV && errno != ETIMEDOUT)
+            return -1;
     }
     errno = was_denied ? EACCES : ENOENT;
     return -1;
@@ -209,48 +193,41 @@ static size_t count_list(va_list list)
     return count;
 }
 
-static void copy_list(char **arguments, size_t count, const char *first, va_list list)
+/* With the NULL at the end, behind which the list is left. */
+static void copy_list(char **arguments, size_t count, const char *first, va_list *list)
 {
     memcpy(&arguments[0], &first, sizeof first);
-    for (size_t i = 1; i <= count; i++) /* with the NULL at the end */
-        arguments[i] = va_arg(list, char *);
+    for (size_t i = 1; i <= count; i++)
+        arguments[i] = va_arg(*list, char *);
 }
+
+/* Declares list and arguments, the latter on the stack of whoever uses it, and leaves list open behind the NULL. */
+#define TAKE_ARGUMENTS(first) \
+    va_list list; \
+    va_start(list, first); \
+    size_t argument_count = count_list(list); \
+    va_end(list); \
+    char **arguments = __builtin_alloca((argument_count + 1) * sizeof *arguments); \
+    va_start(list, first); \
+    copy_list(arguments, argument_count, first, &list)
 
 EXPORT int execl(const char *path, const char *first, ...)
 {
-    va_list list;
-    va_start(list, first);
-    size_t count = count_list(list);
-    va_end(list);
-    char **arguments = __builtin_alloca((count + 1) * sizeof *arguments);
-    va_start(list, first);
-    copy_list(arguments, count, first, list);
+    TAKE_ARGUMENTS(first);
     va_end(list);
     return execve(path, arguments, environ);
 }
 
 EXPORT int execlp(const char *name, const char *first, ...)
 {
-    va_list list;
-    va_start(list, first);
-    size_t count = count_list(list);
-    va_end(list);
-    char **arguments = __builtin_alloca((count + 1) * sizeof *arguments);
-    va_start(list, first);
-    copy_list(arguments, count, first, list);
+    TAKE_ARGUMENTS(first);
     va_end(list);
     return exec_search(name, arguments, environ);
 }
 
 EXPORT int execle(const char *path, const char *first, ...)
 {
-    va_list list;
-    va_start(list, first);
-    size_t count = count_list(list);
-    va_end(list);
-    char **arguments = __builtin_alloca((count + 1) * sizeof *arguments);
-    va_start(list, first);
-    copy_list(arguments, count, first, list);
+    TAKE_ARGUMENTS(first);
     char *const *environment = va_arg(list, char *const *);
     va_end(list);
     return execve(path, arguments, environment);

@@ -6,7 +6,6 @@
 
 #include "check.h"
 #include "claim.h"
-#include "core/text.h"
 #include "error.h"
 #include "options.h"
 #include "process.h"
@@ -14,6 +13,7 @@
 #include "thread.h"
 
 #include "core/os.h"
+#include "core/text.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -24,24 +24,6 @@ extern int on_exit(/* NOLINT(readability-redundant-declaration): weak */
 extern int __cxa_atexit(void (*function)(void *argument), void *argument, void *module) __attribute__((weak));
 
 static uint32_t has_run; /* X1; private, copied by fork: 0 in a child of a process that is not exiting */
-
-static void say_where(const char *path)
-{
-    struct bmm__text line;
-    bmm__text_begin(&line);
-    bmm__text_put(&line, "report: run 'brainmm show ");
-    bmm__text_put(&line, path);
-    bmm__text_put(&line, "'");
-    bmm__text_send(&line);
-}
-
-static bool is_there(const char *path)
-{
-    int file = bmm__os_file_open(path);
-    if (file >= 0)
-        bmm__os_file_close(file);
-    return file >= 0;
-}
 
 /* brainmm report --snapshot FILE [--quiet] [--contents] [--report OUT]…; it removes the file when all is written.
  * Whatever was started instead, or went wrong: as long as the file is there, that is where to look. */
@@ -67,8 +49,8 @@ static void make_report(const char *path)
     arguments[count] = NULL;
     const char *viewer = bmm__viewer_path();
     int status = viewer != NULL && is_named ? bmm__os_run_and_wait(viewer, arguments) : -1;
-    if (status != 0 || is_there(path))
-        say_where(path);
+    if (status != 0 || bmm__os_is_file(path))
+        bmm__error_say_where("report");
 }
 
 static void say_no_recorder(void)
@@ -92,7 +74,7 @@ static void end_forked_child(const char *path)
     if (path == NULL || bmm__error_count() == 0)
         return;
     bmm__os_error_restore();
-    say_where(path);
+    bmm__error_say_where("report");
 }
 
 static void report(void)
@@ -109,7 +91,7 @@ static void report(void)
     bool is_wanted = bmm__options.wants_summary || bmm__options.report_count != 0;
     if (bmm__sandbox_is_closed()) { /* no other process may be started, and no file touched */
         if (is_wanted && path != NULL)
-            say_where(path);
+            bmm__error_say_where("report");
         return;
     }
     bmm__os_error_restore();
@@ -154,6 +136,11 @@ static void run_without_status(void *argument)
 static void run_plain(void)
 {
     run(-1);
+}
+
+void bmm__exit_fork_child(void)
+{
+    bmm__os_error_forget();
 }
 
 void bmm__exit_start(void)

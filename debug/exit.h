@@ -16,6 +16,9 @@
 /* When libc is usable. */
 void bmm__exit_start(void);
 
+/* For the client's fork_child: a child says what it has to say on the stderr that it has. */
+void bmm__exit_fork_child(void);
+
 /* Where the report is made: BRAINMM_VIEWER, or `brainmm` beside the library's own file, or in ../bin from there.
  * NULL: nowhere. */
 const char *bmm__viewer_path(void);

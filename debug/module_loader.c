@@ -4,15 +4,15 @@
 #endif
 #include "module_loader.h"
 
-#include "core/atomic.h"
-#include "core/lock.h"
-#include "core/os.h"
 #include "module.h"
 #include "stack_range.h"
 
+#include "core/atomic.h"
+#include "core/lock.h"
+#include "core/os.h"
+
 #include <link.h>
 #include <string.h>
-#include <sys/auxv.h>
 
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
 #pragma weak _dl_find_object
@@ -113,8 +113,7 @@ bool bmm__loader_find(uintptr_t pc, struct bmm__loaded *loaded)
     }
     /* A program at a fixed address, or a module with holes, of which the loader names one segment only. */
     if (loaded->name[0] == 0) {
-        loaded->headers = (const void *)getauxval(AT_PHDR);
-        loaded->header_count = loaded->headers ? (uint32_t)getauxval(AT_PHNUM) : 0;
+        loaded->headers = bmm__os_program_headers(&loaded->header_count);
     } else if (loaded->bias != 0 && bmm__range_is_readable(loaded->bias))
         find_headers(loaded, loaded->bias);
     if (loaded->headers)

@@ -49,7 +49,8 @@ static uint32_t begin(void)
  * its errors on stderr at once. A directory that was asked for is asked for in children too. */
 static uint32_t begin_child(void)
 {
-    uint32_t state = bmm__recorder_inherit(bmm__options.is_managed || bmm__options.directory != NULL);
+    uint32_t state =
+        bmm__recorder_inherit(bmm__options.is_managed || bmm__options.directory != NULL, bmm__depot_count());
     if (state == BMM__RECORDER_UNSETTLED)
         return state;
     fork_count++;
@@ -95,6 +96,8 @@ bool bmm__process_is_forked(void)
 
 void bmm__process_fork_child(void)
 {
+    bmm__record_orphan_all();
+    bmm__thread_forget_others();
     bmm__store_relaxed(&bmm__recorder_process->state, BMM__RECORDER_UNSETTLED);
     bmm__store_relaxed(&bmm__recorder_process->owner, 0);
 }

@@ -30,7 +30,7 @@ static inline bool bmm__process_is_settled(void)
 
 bool bmm__process_is_forked(void); /* a child of fork of the process that loaded the library */
 
-/* For the client's fork_child, where the system could not wipe the page. */
+/* For the client's fork_child: at once, while settling waits for the first call. */
 void bmm__process_fork_child(void);
 
 #endif

@@ -44,7 +44,7 @@ static void *remap(struct bmm__block *block, size_t size, unsigned kind, const s
     bmm__store_release(&block->record->state, (uint8_t)BMM_SLOT_NEVER);
     void *slot_start = bmm__core_remap((void *)block->slot.start, bytes);
     if (slot_start == NULL) {
-        bmm__store_release(&block->record->state, (uint8_t)BMM__SLOT_BUSY);
+        bmm__store_release(&block->record->state, bmm__record_busy());
         return NULL;
     }
     size_t front = block->start - block->slot.start;
@@ -70,7 +70,7 @@ static void *move(struct bmm__block *block, size_t size, unsigned kind, const st
 static void *move_unrecorded(const struct bmm__block *block, const void *p, size_t size, unsigned kind,
                              const struct bmm__caller *caller)
 {
-    size_t held = block->slot.start + block->slot.bytes - (uintptr_t)p;
+    size_t held = bmm__block_held(block, p);
     void *moved = bmm__birth_make(size, 16, false, kind, caller);
     if (moved != NULL) {
         memcpy(moved, p, held < size ? held : size);

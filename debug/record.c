@@ -15,7 +15,10 @@
 #define MIRROR_CHUNK_MIN ((size_t)64 << 10)
 #define MIRROR_CHUNK_MAX ((size_t)8 << 20)
 #define SIZES 512u /* different slot counts that are recycled */
-#define BUSY_PAUSES (1u << 20)
+#define BUSY_PAUSES 1000u
+#define BUSY_NAPS 5000u /* of a millisecond: whoever is at work may have to wait for a processor */
+
+uint8_t bmm__record_fork_count;
 
 static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_CLIENT);
 
@@ -40,19 +43,22 @@ static struct {
     struct bmm_snapshot_span *unused; /* chained through mirror_offset while start is 0 */
 } span_pool;
 
-uint8_t bmm__record_settled_state(const struct bmm__record *record)
+uint8_t bmm__record_wait(const struct bmm__record *record)
 {
     uint8_t state = bmm__load_acquire(&record->state);
-    for (unsigned i = 0; state == BMM__SLOT_BUSY && i < BUSY_PAUSES; i++) {
-        bmm__pause();
+    for (unsigned i = 0; BMM__UNLIKELY(state == bmm__record_busy()) && i < BUSY_PAUSES + BUSY_NAPS; i++) {
+        if (i < BUSY_PAUSES)
+            bmm__pause();
+        else
+            bmm__os_nap();
         state = bmm__load_acquire(&record->state);
     }
     return state;
 }
 
-struct bmm__side *bmm__side_of(struct bmm__span *span)
+void bmm__record_orphan_all(void)
 {
-    return bmm__load_acquire((struct bmm__side **)(void *)bmm__core_span_side(span));
+    bmm__record_fork_count++;
 }
 
 /* ---- recycling, under lock ---- */
@@ -180,15 +186,12 @@ static void bind(struct bmm__side *side, const struct bmm__span_view *view)
     bmm__store_release(&side->epoch, bmm__recorder_epoch);
 }
 
-struct bmm__side *bmm__side_make(struct bmm__span *span)
+struct bmm__side *bmm__side_make_now(struct bmm__span *span)
 {
     struct bmm__side **place = (struct bmm__side **)(void *)bmm__core_span_side(span);
-    struct bmm__side *side = bmm__load_acquire(place);
-    if (BMM__LIKELY(side != NULL && bmm__load_acquire(&side->epoch) == bmm__recorder_epoch))
-        return side;
     struct bmm__span_view view = bmm__core_span_view(span);
     bmm__lock_take(&lock);
-    side = bmm__load_acquire(place);
+    struct bmm__side *side = bmm__load_acquire(place);
     if (side == NULL) {
         side = take_side(view.slot_count);
         if (side != NULL) {

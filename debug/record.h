@@ -4,7 +4,7 @@
  *                   └─► mirror mirror mirror …   in the recorder, only ever written     (16 bytes a slot)
  *
  * Invariants
- *  B1  state is changed by whoever claimed the record (LIVE or QUARANTINED → BUSY by CAS), or by the thread that has
+ *  B1  state is changed by whoever claimed the record (LIVE, QUARANTINED or orphan → BUSY by CAS), or by the thread that has
  *      just got the slot from the core. Everything else in a record is written before the state that publishes it
  *      (release) and read after the state (acquire).
  *  B2  A BUSY slot is never given back to the core, so its span cannot end; the time is short.
@@ -19,16 +19,28 @@
 
 #include "brainmm/snapshot.h"
 
+#include "core/assert.h"
 #include "core/atomic.h"
+#include "core/client.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct bmm__span;
+/* States that no reader of the snapshot sees: someone is at work on the slot, namely a thread of the process with that
+ * number of forks behind it, modulo 128. In a forked child those of its parent are *orphans*: nobody is at work. */
+enum { BMM__SLOT_BUSY = 0x80 };
+extern uint8_t bmm__record_fork_count;
 
-/* A state that no reader of the snapshot sees: someone is at work on the slot. */
-enum { BMM__SLOT_BUSY = 7 };
+static inline uint8_t bmm__record_busy(void)
+{
+    return BMM__SLOT_BUSY | (bmm__record_fork_count & 0x7f);
+}
+
+static inline bool bmm__record_is_orphan(uint8_t state)
+{
+    return (state & BMM__SLOT_BUSY) != 0 && state != bmm__record_busy();
+}
 
 struct bmm__record {
     uint32_t alloc_stack;
@@ -42,7 +54,7 @@ struct bmm__record {
     uint8_t kind;       /* enum bmm_alloc_kind */
     uint8_t align_log2; /* as asked, at least 4 */
     uint8_t mode;       /* enum bmm_mode it was born under: says where in the slot the block begins */
-    uint8_t state;      /* enum bmm_slot_state or BUSY (B1) */
+    uint8_t state;      /* enum bmm_slot_state, or BUSY (B1) */
     uint16_t reserved;
 };
 _Static_assert(sizeof(struct bmm__record) == 32, "32 private bytes a slot are promised");
@@ -68,20 +80,37 @@ static inline void bmm__record_set_size(struct bmm__record *record, uint64_t siz
     record->size_high = (uint16_t)(size >> 32);
 }
 
-/* LIVE or QUARANTINED → BUSY. False: it was not in that state any more. */
+/* LIVE, QUARANTINED or an orphan → BUSY. False: it was not in that state any more. */
 static inline bool bmm__record_claim(struct bmm__record *record, uint8_t state)
 {
-    return bmm__cas_acq_rel(&record->state, &state, (uint8_t)BMM__SLOT_BUSY);
+    return bmm__cas_acq_rel(&record->state, &state, bmm__record_busy());
 }
 
-/* The state, after waiting for a BUSY one to become something. BUSY: it did not (its worker is gone, by fork). */
-uint8_t bmm__record_settled_state(const struct bmm__record *record);
+/* The state, after waiting for a BUSY one to become something. Orphans stay what they are. BUSY: whoever is at work
+ * does not come to an end, most likely because it is this very thread, which a signal handler interrupted; what the
+ * slot is cannot be said, so nothing may be done to it, and nothing may be said against who asks. */
+uint8_t bmm__record_wait(const struct bmm__record *record);
+static inline uint8_t bmm__record_settled_state(const struct bmm__record *record)
+{
+    uint8_t state = bmm__load_acquire(&record->state);
+    return BMM__UNLIKELY(state == bmm__record_busy()) ? bmm__record_wait(record) : state;
+}
 
 /* The span's side, NULL if it has none. */
-struct bmm__side *bmm__side_of(struct bmm__span *span);
+static inline struct bmm__side *bmm__side_of(struct bmm__span *span)
+{
+    return bmm__load_acquire((struct bmm__side **)(void *)bmm__core_span_side(span));
+}
 
 /* The span's side with mirrors of this epoch, made if needed. NULL: out of memory. Only in a settled process. */
-struct bmm__side *bmm__side_make(struct bmm__span *span);
+struct bmm__side *bmm__side_make_now(struct bmm__span *span);
+static inline struct bmm__side *bmm__side_make(struct bmm__span *span)
+{
+    struct bmm__side *side = bmm__side_of(span);
+    if (BMM__LIKELY(side != NULL && bmm__load_acquire(&side->epoch) == bmm__recorder_epoch))
+        return side;
+    return bmm__side_make_now(span);
+}
 
 /* Mirrors the record; state as the snapshot knows it. Nothing where this process has no mirror for it. */
 static inline void bmm__record_mirror(struct bmm__side *side, uint32_t index, uint32_t state)
@@ -102,6 +131,7 @@ static inline void bmm__record_mirror(struct bmm__side *side, uint32_t index, ui
 /* The client's span_end: no lock, so that core may call it under its own. */
 void bmm__side_end(struct bmm__span *span, void *side);
 
-void bmm__record_fork_child(void);
+void bmm__record_fork_child(void); /* when the child settles */
+void bmm__record_orphan_all(void); /* at once, in a forked child: who was at work is gone */
 
 #endif

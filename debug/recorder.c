@@ -55,8 +55,21 @@ void bmm__recorder_flag(enum bmm_snapshot_flag flag)
 
 /* ---- growing ---- */
 
+static bool reserve_to(uint64_t end)
+{
+    if (end <= bmm__recorder.reserved)
+        return true;
+    uint64_t more = bmm__round_up(end, BMM__GRANULE) - bmm__recorder.reserved;
+    if (!bmm__os_reserve_at(bmm__recorder.base + bmm__recorder.reserved, (size_t)more))
+        return false;
+    bmm__recorder.reserved += more;
+    return true;
+}
+
 bool bmm__recorder_map_more(int file, uint64_t bytes)
 {
+    if (!reserve_to(bmm__recorder.mapped + bytes))
+        return false;
     if (!bmm__os_file_allocate(file, bmm__recorder.mapped, bytes))
         return false;
     if (bmm__os_file_map(file, bmm__recorder.mapped, (size_t)bytes, bmm__recorder.base + bmm__recorder.mapped) == NULL)
@@ -79,14 +92,14 @@ static int reopen(void)
 
 static bool grow_to(uint64_t end)
 {
-    if (end > bmm__recorder.reserved || bmm__sandbox_is_closed())
+    if (end > bmm__recorder.capacity || bmm__sandbox_is_closed())
         return false;
     uint64_t step = bmm__recorder.mapped / 4;
     step = step < STEP_BYTES_MIN ? STEP_BYTES_MIN : step > STEP_BYTES_MAX ? STEP_BYTES_MAX : step;
     uint64_t target = bmm__recorder.mapped + step > end ? bmm__recorder.mapped + step : end;
     target = bmm__round_up(target, STEP_BYTES_MIN); /* mapped stays a multiple of the OS page */
-    if (target > bmm__recorder.reserved)
-        target = bmm__recorder.reserved;
+    if (target > bmm__recorder.capacity)
+        target = bmm__recorder.capacity;
     int file = reopen();
     if (file < 0)
         return false;
@@ -104,7 +117,7 @@ void bmm__recorder_make_room(void)
     bmm__lock_take(&bmm__recorder.lock);
     uint64_t wanted = bmm__recorder.used + ROOM_BYTES;
     if (bmm__recorder.has_file && wanted > bmm__recorder.mapped)
-        grow_to(wanted < bmm__recorder.reserved ? wanted : bmm__recorder.reserved);
+        grow_to(wanted < bmm__recorder.capacity ? wanted : bmm__recorder.capacity);
     bmm__lock_release(&bmm__recorder.lock);
     errno = saved_errno;
 }

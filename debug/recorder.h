@@ -2,10 +2,13 @@
  * disk whatever ends it. This module opens, extends and closes the file and hands out chunks; what is in a chunk is
  * known by the module that asked for it.
  *
- *   base                      used              mapped                                  reserved
- *   ┌────────┬────────┬───────┬─────────────────┬───────────────────────────────────────┐
- *   │ header │ chunk  │ chunk │ allocated, free │ address space only                    │
- *   └────────┴────────┴───────┴─────────────────┴───────────────────────────────────────┘
+ *   base                      used              mapped          reserved                   capacity
+ *   ┌────────┬────────┬───────┬─────────────────┬───────────────┬╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╮
+ *   │ header │ chunk  │ chunk │ allocated, free │ address space │ nobody's, as far as known ╎
+ *   └────────┴────────┴───────┴─────────────────┴───────────────┴╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╯
+ *
+ * Address space is reserved as the file grows: a program may set itself a limit on it, and the recorder's share is to
+ * be what it needs. Where the system knows no quiet place, all of it is reserved at once.
  *
  * Invariants
  *  R1  Space is allocated in the file system before it is mapped: a store into a chunk cannot SIGBUS.
@@ -57,9 +60,9 @@ void bmm__recorder_prepare(void);
 /* The first of the process: reserves, creates, writes the header. False: private memory from now on. */
 bool bmm__recorder_create(void);
 /* In a forked child: an own file with copies of what is inherited (stacks, modules, command, options, threads) and
- * emptiness where the parent's affairs were; without wants_file, or where none can be had, the same in private memory.
+ * emptiness where the parent's affairs were. Of stacks, ids below stack_count are inherited. Without wants_file, or where none can be had, the same in private memory.
  * Returns the state reached; UNSETTLED: not even memory was to be had, and what is mapped is still the parent's (R2). */
-uint32_t bmm__recorder_inherit(bool wants_file);
+uint32_t bmm__recorder_inherit(bool wants_file, uint32_t stack_count);
 
 /* ---- for everyone in debug ---- */
 
@@ -68,7 +71,7 @@ const char *bmm__recorder_path(void);                   /* NULL: no file */
 uint64_t bmm__recorder_offset(const void *in_chunk);    /* in the file; 0: private memory */
 uint64_t bmm__recorder_now_ns(void);                    /* since header.start_mono_ns */
 void bmm__recorder_flag(enum bmm_snapshot_flag flag);
-/* For debug/sandbox.c: what the file is to grow by must be had now, since it will not be opened again. */
+/* For debug/sandbox.c and rights.c: what the file is to grow by must be had now, since it will not be opened again. */
 void bmm__recorder_make_room(void);
 
 #endif

@@ -6,6 +6,8 @@
 
 enum inheritance { EMPTY, COPY, HOLE };
 
+static uint32_t stack_count; /* of the depot, at the fork */
+
 /* HOLE: room that nobody writes any more; no space is allocated for it. Mirrors of inherited blocks stay there unread:
  * the child's span table begins empty, and a span that the child uses gets a new mirror. */
 static enum inheritance inheritance_of(const struct bmm_snapshot_chunk *chunk)
@@ -26,6 +28,23 @@ static enum inheritance inheritance_of(const struct bmm_snapshot_chunk *chunk)
         break;
     }
     return EMPTY;
+}
+
+/* Bytes at the chunk's start to copy; the last chunk of stacks may be large and nearly empty. */
+static uint64_t inherited_bytes(const struct bmm_snapshot_chunk *chunk)
+{
+    if (inheritance_of(chunk) != COPY)
+        return 0;
+    if (chunk->type != BMM_CHUNK_STACKS)
+        return chunk->used != 0 ? chunk->used : chunk->bytes;
+    uint64_t bytes = stack_count > chunk->first ? (stack_count - chunk->first) * sizeof(struct bmm_snapshot_stack) : 0;
+    return bytes < chunk->bytes ? bytes : chunk->bytes;
+}
+
+/* The parent's other threads go on appending chunks: what is past our own `used` is not ours. */
+static bool is_ours(const struct bmm_snapshot_chunk *chunk)
+{
+    return chunk->offset + chunk->bytes <= bmm__recorder.used;
 }
 
 /* Allocates [offset, offset + bytes) of the new file, and copies the first used bytes of it from what base shows now,
@@ -54,42 +73,36 @@ static bool copy_all_to_file(int file)
         return false;
     for (uint32_t i = 0; i < header->chunk_count; i++) {
         const struct bmm_snapshot_chunk *chunk = &bmm__recorder_directory()[i];
-        /* The parent's other threads go on appending chunks: what is past our own `used` is not ours. */
-        if (chunk->offset + chunk->bytes > bmm__recorder.used)
-            continue;
-        enum inheritance how = inheritance_of(chunk);
-        uint64_t used = how == EMPTY ? 0 : chunk->used != 0 ? chunk->used : chunk->bytes;
-        if (how != HOLE && !copy_to_file(file, chunk->offset, chunk->bytes, used))
+        if (is_ours(chunk) && inheritance_of(chunk) != HOLE &&
+            !copy_to_file(file, chunk->offset, chunk->bytes, inherited_bytes(chunk)))
             return false;
     }
     return bmm__os_file_allocate(file, bmm__recorder.used - bmm__os_page_bytes(), bmm__os_page_bytes()) &&
            bmm__os_file_map(file, 0, (size_t)bmm__recorder.used, bmm__recorder.base) != NULL;
 }
 
+static void copy_all(char *to, const char *from)
+{
+    const struct bmm_snapshot_header *header = (const struct bmm_snapshot_header *)(const void *)from;
+    const struct bmm_snapshot_chunk *chunks = (const void *)(from + BMM_SNAPSHOT_CHUNKS_OFFSET);
+    memcpy(to, from, BMM_SNAPSHOT_DATA_OFFSET);
+    for (uint32_t i = 0; i < header->chunk_count; i++)
+        if (is_ours(&chunks[i]))
+            memcpy(to + chunks[i].offset, from + chunks[i].offset, (size_t)inherited_bytes(&chunks[i]));
+}
+
 /* The same at the same addresses, but in private memory; piece by piece, holes left as they are. */
 static bool make_private(void)
 {
-    char *copy = bmm__os_map((size_t)bmm__round_up(bmm__recorder.used, BMM__GRANULE), BMM__GRANULE);
+    size_t bytes = (size_t)bmm__round_up(bmm__recorder.used, BMM__GRANULE);
+    char *copy = bmm__os_map(bytes, BMM__GRANULE);
     if (copy == NULL)
         return false;
-    const struct bmm_snapshot_header *header = bmm__recorder_header();
-    uint32_t chunk_count = header->chunk_count;
-    memcpy(copy, bmm__recorder.base, BMM_SNAPSHOT_DATA_OFFSET);
-    for (uint32_t i = 0; i < chunk_count; i++) {
-        const struct bmm_snapshot_chunk *chunk = &bmm__recorder_directory()[i];
-        if (inheritance_of(chunk) == COPY && chunk->offset + chunk->bytes <= bmm__recorder.used)
-            memcpy(copy + chunk->offset, bmm__recorder.base + chunk->offset, (size_t)chunk->bytes);
-    }
+    copy_all(copy, bmm__recorder.base);
     bool is_private = bmm__os_private_map(bmm__recorder.base, (size_t)bmm__recorder.mapped);
-    if (is_private) {
-        memcpy(bmm__recorder.base, copy, BMM_SNAPSHOT_DATA_OFFSET);
-        for (uint32_t i = 0; i < chunk_count; i++) {
-            const struct bmm_snapshot_chunk *chunk = &bmm__recorder_directory()[i];
-            if (inheritance_of(chunk) == COPY && chunk->offset + chunk->bytes <= bmm__recorder.used)
-                memcpy(bmm__recorder.base + chunk->offset, copy + chunk->offset, (size_t)chunk->bytes);
-        }
-    }
-    bmm__os_release(copy, (size_t)bmm__round_up(bmm__recorder.used, BMM__GRANULE));
+    if (is_private)
+        copy_all(bmm__recorder.base, copy);
+    bmm__os_release(copy, bytes);
     return is_private;
 }
 
@@ -109,8 +122,9 @@ static void make_own(uint32_t exec_count)
                                BMM_SNAPSHOT_FORKED | (header->flags & (BMM_SNAPSHOT_FULL | BMM_SNAPSHOT_BYPASSED)));
 }
 
-uint32_t bmm__recorder_inherit(bool wants_file)
+uint32_t bmm__recorder_inherit(bool wants_file, uint32_t stacks)
 {
+    stack_count = stacks;
     bmm__recorder_epoch++;
     /* After a raw clone another thread's hold of the lock was copied, and no fork handler made it new. */
     bmm__lock_reset(&bmm__recorder.lock);

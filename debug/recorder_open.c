@@ -1,27 +1,14 @@
 /* The first recorder of a process: reserved, created, begun. See recorder.h. */
 #include "recorder_state.h"
 
+#include "machine.h"
 #include "options.h"
 
 #include <string.h>
 
 #define BYTES_FIRST ((uint64_t)320 << 10) /* what a small program needs in all */
-#define RESERVE_BYTES_MIN BMM__OPTIONS_RECORDER_BYTES_MIN
-
-static uint32_t machine(void)
-{
-#if defined(__x86_64__)
-    return 62;
-#elif defined(__i386__)
-    return 3;
-#elif defined(__aarch64__)
-    return 183;
-#elif defined(__riscv)
-    return 243;
-#else
-    return 0;
-#endif
-}
+#define CAPACITY_MIN BMM__OPTIONS_RECORDER_BYTES_MIN
+_Static_assert(BYTES_FIRST % BMM__GRANULE == 0, "it is reserved");
 
 void bmm__recorder_write_header(struct bmm_snapshot_header *header, uint32_t exec_count, uint32_t flags)
 {
@@ -30,7 +17,7 @@ void bmm__recorder_write_header(struct bmm_snapshot_header *header, uint32_t exe
     header->header_bytes = BMM_SNAPSHOT_HEADER_BYTES;
     header->byte_order = BMM_SNAPSHOT_BYTE_ORDER;
     header->word_bits = (uint32_t)sizeof(void *) * 8;
-    header->machine = machine();
+    header->machine = BMM__MACHINE;
     header->pid = bmm__os_process_id();
     header->ppid = bmm__os_parent_id();
     header->exec_count = exec_count;
@@ -47,22 +34,37 @@ void bmm__recorder_write_header(struct bmm_snapshot_header *header, uint32_t exe
     header->image = bmm__recorder_image();
 }
 
-/* A ladder, and never more than an eighth of a limited address space: the program needs it more. */
-static bool reserve(void)
+/* Never more than an eighth of a limited address space: the program needs it more. */
+static uint64_t wanted_bytes(void)
 {
     uint64_t bytes = bmm__options.recorder_bytes_max;
     uint64_t limit = bmm__os_address_limit();
     if (limit != UINT64_MAX && bytes > limit / 8)
         bytes = limit / 8;
-    if (bytes < RESERVE_BYTES_MIN)
-        bytes = RESERVE_BYTES_MIN;
+    if (bytes < CAPACITY_MIN)
+        bytes = CAPACITY_MIN;
     if (bytes > SIZE_MAX / 4)
         bytes = SIZE_MAX / 4;
-    for (; bytes >= RESERVE_BYTES_MIN; bytes /= 2) {
-        bytes = bmm__round_up(bytes, BMM__GRANULE);
+    return bmm__round_up(bytes, BMM__GRANULE);
+}
+
+/* A place to grow in or, where there is none, all at once, down a ladder. */
+static bool reserve(void)
+{
+    uint64_t bytes = wanted_bytes();
+    for (unsigned attempt = 0; attempt < 4; attempt++) {
+        char *place = bmm__os_quiet_corner(BMM__GRANULE);
+        if (place == NULL || !bmm__os_reserve_at(place, BYTES_FIRST))
+            continue;
+        bmm__recorder.base = place;
+        bmm__recorder.reserved = BYTES_FIRST;
+        bmm__recorder.capacity = bytes;
+        return true;
+    }
+    for (; bytes >= CAPACITY_MIN; bytes = bmm__round_up(bytes / 2, BMM__GRANULE)) {
         bmm__recorder.base = bmm__os_reserve((size_t)bytes, BMM__GRANULE);
         if (bmm__recorder.base != NULL) {
-            bmm__recorder.reserved = bytes;
+            bmm__recorder.reserved = bmm__recorder.capacity = bytes;
             return true;
         }
     }

@@ -2,6 +2,7 @@
 #include "recorder_place.h"
 
 #include "options.h"
+#include "path.h"
 
 #include "brainmm/snapshot.h"
 
@@ -9,7 +10,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/auxv.h>
 
 #define ROOMY_BYTES ((uint64_t)64 << 20)
 #define NAMED_BYTES ((uint64_t)2 << 20)
@@ -38,10 +38,8 @@ static char *put_decimal(char *at, const char *end, uint64_t number)
 
 uint32_t bmm__recorder_image(void)
 {
-    const void *from_kernel = (const void *)getauxval(AT_RANDOM);
-    uint64_t words[2] = { 0, 0 };
-    if (from_kernel != NULL)
-        memcpy(words, from_kernel, sizeof words);
+    uint64_t words[2];
+    bmm__os_image_random(words);
     /* Folded: the stack protector's secret is made of the same bytes. */
     return (uint32_t)(((words[0] ^ words[1] >> 7) * 0x9e3779b97f4a7c15u) >> 32);
 }
@@ -88,7 +86,11 @@ static bool is_earlier_image(const struct bmm_snapshot_header *header)
 static int create_in(const char *directory, uint64_t bytes_min, char path[BMM__RECORDER_PATH_BYTES],
                      uint32_t *exec_count)
 {
-    if (directory == NULL || *directory == '\0' || bmm__os_directory_free(directory) < bytes_min)
+    if (directory == NULL || *directory == '\0')
+        return -1;
+    char absolute[BMM__RECORDER_PATH_BYTES]; /* the file is opened by name again and again, wherever the program went */
+    directory = bmm__path_absolute(directory, absolute, sizeof absolute);
+    if (directory == NULL || bmm__os_directory_free(directory) < bytes_min)
         return -1;
     uint64_t birth = bmm__os_process_birth();
     if (birth == 0)

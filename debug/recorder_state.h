@@ -14,8 +14,8 @@
 /* Private, copied by fork. Written under lock. */
 struct bmm__recorder_state {
     struct bmm__lock lock;
-    char *base;                      /* NULL: never reserved */
-    uint64_t reserved, mapped, used; /* bytes; mapped and used are multiples of the OS page */
+    char *base;                                /* NULL: never reserved */
+    uint64_t capacity, reserved, mapped, used; /* bytes; mapped and used are multiples of the OS page */
     bool has_file; /* the memory at base belongs to a file of this process or, before inherit, of its parent */
     struct bmm__os_file_facts facts;
     char path[BMM__RECORDER_PATH_BYTES];

@@ -1,22 +1,16 @@
 /* See recorder_sweep.h. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "recorder_sweep.h"
+
+#include "recorder_place.h"
 
 #include "brainmm/snapshot.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
+#include "core/os.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define NAME_BYTES 64
 
@@ -26,11 +20,19 @@ struct orphan {
 };
 
 struct sweep {
-    int directory;
+    char path[BMM__RECORDER_PATH_BYTES + NAME_BYTES]; /* the directory with its slash, and a name behind it */
+    size_t directory_bytes;
     uint32_t found_count; /* recorders of whatever kind */
     struct orphan newest[BMM__RECORDER_ORPHANS_MAX];
     uint32_t count;
 };
+
+/* Of a recorder's name, which is short. */
+static const char *path_of(struct sweep *s, const char *name)
+{
+    memcpy(s->path + s->directory_bytes, name, strlen(name) + 1);
+    return s->path;
+}
 
 static bool take_number(const char **at, uint64_t *number)
 {
@@ -51,43 +53,33 @@ static bool is_recorder(const char *name, uint64_t *birth)
            take_number(&at, &ignored) && strcmp(at, ".bmm") == 0;
 }
 
-/* A write lease is given to nobody but a file's only user, and a mapping is a use. Whoever opens the file meanwhile
- * makes the system send a signal: one that is ignored. */
-static bool is_abandoned(int file)
-{
-    struct stat status;
-    return fstat(file, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
-           fcntl(file, F_SETSIG, SIGURG) == 0 && fcntl(file, F_SETLEASE, F_WRLCK) == 0;
-}
-
 static bool is_without_errors(int file)
 {
     struct bmm_snapshot_header header;
-    if (pread(file, &header, sizeof header, 0) != (ssize_t)sizeof header ||
+    if (bmm__os_file_read_at(file, 0, &header, sizeof header) != (long)sizeof header ||
         memcmp(header.magic, BMM_SNAPSHOT_MAGIC, sizeof header.magic) != 0)
         return false;
     for (uint32_t i = 0; i < header.chunk_count && i < BMM_SNAPSHOT_CHUNKS_MAX; i++) {
         struct bmm_snapshot_chunk chunk;
         uint32_t is_committed;
-        if (pread(file, &chunk, sizeof chunk, (off_t)(header.chunks_offset + i * sizeof chunk)) !=
-            (ssize_t)sizeof chunk)
+        if (bmm__os_file_read_at(file, header.chunks_offset + i * sizeof chunk, &chunk, sizeof chunk) !=
+            (long)sizeof chunk)
             return false;
         if (chunk.type == BMM_CHUNK_ERRORS)
-            return pread(file, &is_committed, sizeof is_committed,
-                         (off_t)(chunk.offset + offsetof(struct bmm_snapshot_error, committed))) ==
-                       (ssize_t)sizeof is_committed &&
+            return bmm__os_file_read_at(file, chunk.offset + offsetof(struct bmm_snapshot_error, committed),
+                                        &is_committed, sizeof is_committed) == (long)sizeof is_committed &&
                    is_committed == 0;
     }
     return false; /* it has not begun */
 }
 
-static bool is_orphan(int directory, const char *name)
+static bool is_orphan(const char *path)
 {
-    int file = openat(directory, name, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    int file = bmm__os_file_reopen(path);
     if (file < 0)
         return false;
-    bool is = is_abandoned(file) && is_without_errors(file);
-    close(file); /* and the lease with it */
+    bool is = bmm__os_file_is_abandoned(file) && is_without_errors(file);
+    bmm__os_file_close(file);
     return is;
 }
 
@@ -100,7 +92,7 @@ static void keep(struct sweep *s, const char *name, uint64_t birth)
             oldest = i;
     struct orphan *place = &s->newest[s->count < BMM__RECORDER_ORPHANS_MAX ? s->count++ : oldest];
     if (place->name[0] != '\0') {
-        unlinkat(s->directory, birth > place->birth ? place->name : name, 0);
+        bmm__os_file_remove(path_of(s, birth > place->birth ? place->name : name));
         if (birth <= place->birth)
             return;
     }
@@ -108,47 +100,32 @@ static void keep(struct sweep *s, const char *name, uint64_t birth)
     memcpy(place->name, name, strlen(name) + 1);
 }
 
-static void look(struct sweep *s, const char *name, bool is_counting)
+static void count_one(const char *name, void *sweep)
 {
+    struct sweep *s = sweep;
     uint64_t birth;
-    if (!is_recorder(name, &birth))
-        return;
-    if (is_counting)
-        s->found_count++;
-    else if (is_orphan(s->directory, name))
-        keep(s, name, birth);
+    s->found_count += is_recorder(name, &birth);
 }
 
-/* Not readdir: it allocates, and would stand among the program's allocations. */
-static void list(struct sweep *s, bool is_counting)
+static void sweep_one(const char *name, void *sweep)
 {
-    _Alignas(struct dirent64) char buffer[4096];
-    ssize_t bytes;
-    lseek(s->directory, 0, SEEK_SET);
-    while ((bytes = getdents64(s->directory, buffer, sizeof buffer)) > 0)
-        for (ssize_t at = 0; at < bytes;) {
-            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buffer + at);
-            look(s, entry->d_name, is_counting);
-            at += entry->d_reclen;
-        }
+    struct sweep *s = sweep;
+    uint64_t birth;
+    if (is_recorder(name, &birth) && is_orphan(path_of(s, name)))
+        keep(s, name, birth);
 }
 
 void bmm__recorder_sweep(const char *path)
 {
-    char directory[PATH_MAX];
     const char *slash = strrchr(path, '/');
-    size_t length = slash != NULL ? (size_t)(slash - path) : 0;
-    if (length == 0 || length >= sizeof directory)
+    struct sweep s = { .directory_bytes = slash != NULL ? (size_t)(slash + 1 - path) : 0 };
+    if (s.directory_bytes == 0 || s.directory_bytes >= BMM__RECORDER_PATH_BYTES)
         return;
-    int saved_errno = errno;
-    memcpy(directory, path, length);
-    directory[length] = '\0';
-    struct sweep s = { .directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
-    if (s.directory >= 0) {
-        list(&s, true);
-        if (s.found_count > BMM__RECORDER_ORPHANS_MAX)
-            list(&s, false);
-        close(s.directory);
-    }
-    errno = saved_errno;
+    char directory[BMM__RECORDER_PATH_BYTES];
+    memcpy(s.path, path, s.directory_bytes);
+    memcpy(directory, path, s.directory_bytes);
+    directory[s.directory_bytes] = '\0';
+    bmm__os_directory_list(directory, count_one, &s);
+    if (s.found_count > BMM__RECORDER_ORPHANS_MAX)
+        bmm__os_directory_list(directory, sweep_one, &s);
 }

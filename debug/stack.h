@@ -42,6 +42,7 @@ void bmm__stack_fork_child(void);
 /* ---- the depot, also for tests ---- */
 uint32_t bmm__depot_intern(uint32_t parent, uintptr_t pc);          /* 0: full */
 bool bmm__depot_node(uint32_t id, uintptr_t *pc, uint32_t *parent); /* false: no such node */
+uint32_t bmm__depot_count(void);                                    /* ids that may name a node are below */
 void bmm__depot_fork_child(void);
 
 #endif

@@ -42,30 +42,33 @@ static inline int64_t bmm__bytes_signed(struct bmm__bytes *b, unsigned count)
     return (int64_t)(bmm__bytes_fixed(b, count) << shift) >> shift;
 }
 
+/* Seven bits a byte, the lowest first; *shift: how many there were, *last: the byte that ended it. */
+static inline uint64_t bmm__bytes_leb(struct bmm__bytes *b, unsigned *shift, uint64_t *last)
+{
+    uint64_t value = 0;
+    *shift = 0;
+    do {
+        *last = bmm__bytes_fixed(b, 1);
+        if (*shift < 64)
+            value |= (*last & 0x7f) << *shift;
+        *shift += 7;
+    } while (*last & 0x80);
+    return value;
+}
+
 static inline uint64_t bmm__bytes_uleb(struct bmm__bytes *b)
 {
-    uint64_t value = 0, byte;
-    unsigned shift = 0;
-    do {
-        byte = bmm__bytes_fixed(b, 1);
-        if (shift < 64)
-            value |= (byte & 0x7f) << shift;
-        shift += 7;
-    } while (byte & 0x80);
-    return value;
+    uint64_t last;
+    unsigned shift;
+    return bmm__bytes_leb(b, &shift, &last);
 }
 
 static inline int64_t bmm__bytes_sleb(struct bmm__bytes *b)
 {
-    uint64_t value = 0, byte;
-    unsigned shift = 0;
-    do {
-        byte = bmm__bytes_fixed(b, 1);
-        if (shift < 64)
-            value |= (byte & 0x7f) << shift;
-        shift += 7;
-    } while (byte & 0x80);
-    if (shift < 64 && (byte & 0x40))
+    uint64_t last;
+    unsigned shift;
+    uint64_t value = bmm__bytes_leb(b, &shift, &last);
+    if (shift < 64 && (last & 0x40))
         value |= ~(uint64_t)0 << shift;
     return (int64_t)value;
 }

@@ -181,6 +181,11 @@ void bmm__depot_fork_child(void)
     bmm__lock_reset(&lock); /* after a raw clone no fork handler made it new */
 }
 
+uint32_t bmm__depot_count(void)
+{
+    return bmm__load_acquire(&next_id);
+}
+
 bool bmm__depot_node(uint32_t id, uintptr_t *pc, uint32_t *parent)
 {
     const struct bmm_snapshot_stack *node = id == 0 || id >= bmm__load_relaxed(&next_id) ? NULL : node_at(id);

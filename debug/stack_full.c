@@ -5,6 +5,7 @@
 #include "module.h"
 #include "stack_cfi.h"
 #include "stack_expression.h"
+#include "stack_rules.h"
 
 #define STEPS_MAX 1024 /* frames passed, stored or not */
 
@@ -56,13 +57,6 @@ static void enter_context(struct bmm__walk *walk, struct bmm__registers *registe
         registers->is_known[i] = true;
 }
 
-/* The trampoline's own tables say the same as the code here, but musl has none. */
-static bool is_trampoline(uintptr_t pc)
-{
-    return bmm__range_is_readable(pc) && bmm__range_is_readable(pc + BMM__ARCH_TRAMPOLINE_BYTES - 1) &&
-           bmm__arch_is_trampoline((const uint8_t *)pc);
-}
-
 /* Makes registers those of the caller. False: that cannot be known; *is_end: because there is none. */
 static bool step(struct bmm__walk *walk, const struct bmm__module *module, const struct bmm__cfi_row *row,
                  struct bmm__registers *registers, bool *is_end)
@@ -108,12 +102,12 @@ __attribute__((noinline)) enum bmm__walk_end bmm__walk_full(struct bmm__walk *wa
         uintptr_t address = walk->state.pc - !walk->is_interrupted;
         bool is_in_module = bmm__module_find(address, &module, &is_certain);
         enum bmm__cfi_result result = is_in_module ? bmm__cfi_row_at(&module, address, &row) : BMM__CFI_NO_TABLE;
-        bool is_signal = result == BMM__CFI_FOUND ? row.is_signal_frame : is_trampoline(walk->state.pc);
+        bool is_signal = result == BMM__CFI_FOUND ? row.is_signal_frame : bmm__rule_is_trampoline(walk->state.pc);
         if (is_signal) {
             uintptr_t sp = walk->state.sp;
             if (has_started && !bmm__walk_store_signal(walk))
                 return BMM__WALK_CUT;
-            if (is_trampoline(walk->state.pc)) {
+            if (bmm__rule_is_trampoline(walk->state.pc)) { /* its own tables say the same, but musl has none */
                 if (!bmm__walk_change_stack(walk, sp) ||
                     !bmm__range_reach(&walk->range, sp, sp + BMM__ARCH_CONTEXT_BYTES))
                     return BMM__WALK_CUT;

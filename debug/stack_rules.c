@@ -90,11 +90,10 @@ static bool read_fp(const struct bmm__module *module, const struct bmm__cfi_row 
     }
 }
 
-static bool is_trampoline(uintptr_t address)
+bool bmm__rule_is_trampoline(uintptr_t pc)
 {
-    uintptr_t last = address + BMM__ARCH_TRAMPOLINE_BYTES - 1;
-    return bmm__range_is_readable(address) && bmm__range_is_readable(last) &&
-           bmm__arch_is_trampoline((const uint8_t *)address);
+    uintptr_t last = pc + BMM__ARCH_TRAMPOLINE_BYTES - 1;
+    return bmm__range_is_readable(pc) && bmm__range_is_readable(last) && bmm__arch_is_trampoline((const uint8_t *)pc);
 }
 
 static struct bmm__rule make_rule(uintptr_t address, bool *is_certain)
@@ -108,7 +107,7 @@ static struct bmm__rule make_rule(uintptr_t address, bool *is_certain)
     enum bmm__cfi_result result = rule.is_in_module ? bmm__cfi_row_at(&module, address, &row) : BMM__CFI_NO_TABLE;
     if (result != BMM__CFI_FOUND) {
         /* The address is that of a call, the trampoline's own is one further: nobody called, it was returned to. */
-        if (is_trampoline(address + 1))
+        if (bmm__rule_is_trampoline(address + 1))
             rule.kind = BMM__RULE_SIGNAL;
         /* Likewise what makecontext makes a coroutine return to: a return address that is a function's first byte, with
          * no function before it, was not left by a call. */
@@ -118,7 +117,8 @@ static struct bmm__rule make_rule(uintptr_t address, bool *is_certain)
         return rule;
     }
     if (row.is_signal_frame) {
-        rule.kind = is_trampoline(address) || is_trampoline(address + 1) ? BMM__RULE_SIGNAL : BMM__RULE_FULL;
+        rule.kind = bmm__rule_is_trampoline(address) || bmm__rule_is_trampoline(address + 1) ? BMM__RULE_SIGNAL
+                                                                                             : BMM__RULE_FULL;
         return rule;
     }
     if (row.how[BMM__ARCH_RA] == BMM__CFI_UNDEFINED) {

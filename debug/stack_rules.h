@@ -64,6 +64,9 @@ struct bmm__rule {
 
 extern uint64_t bmm__rule_words[BMM__RULE_SETS][2];
 
+/* True if a signal handler returns to there. Some libcs have tables that say so, too. */
+bool bmm__rule_is_trampoline(uintptr_t pc);
+
 /* Learns the rule of an address. */
 uint64_t bmm__rule_learn(uintptr_t address);
 void bmm__rules_forget(void);

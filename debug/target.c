@@ -4,9 +4,10 @@
 #endif
 #include "target.h"
 
+#include "machine.h"
+
 #include "core/os.h"
 
-#include <elf.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,28 +21,13 @@
 #define OWN_CLASS ELFCLASS32
 #endif
 
-static unsigned own_machine(void)
-{
-#if defined(__x86_64__)
-    return EM_X86_64;
-#elif defined(__i386__)
-    return EM_386;
-#elif defined(__aarch64__)
-    return EM_AARCH64;
-#elif defined(__riscv)
-    return EM_RISCV;
-#else
-    return EM_NONE;
-#endif
-}
-
 static const char *obstacle_of_elf(const char *head, size_t bytes)
 {
     ElfW(Ehdr) header;
     if (bytes < sizeof header)
         return NULL;
     memcpy(&header, head, sizeof header);
-    if (header.e_ident[EI_CLASS] != OWN_CLASS || (own_machine() != EM_NONE && header.e_machine != own_machine()))
+    if (header.e_ident[EI_CLASS] != OWN_CLASS || (BMM__MACHINE != EM_NONE && header.e_machine != BMM__MACHINE))
         return "it is for another kind of machine than this library";
     for (unsigned i = 0; i < header.e_phnum; i++) {
         ElfW(Phdr) segment;
@@ -99,35 +85,37 @@ const char *bmm__target_obstacle(const char *path)
     return NULL;
 }
 
-static bool is_there(const char *path)
+struct bmm__candidates bmm__candidates_of(const char *name)
 {
-    struct bmm__os_file_facts facts;
-    int file = bmm__os_file_open(path);
-    if (file < 0)
-        return false;
-    bool is_regular = bmm__os_file_facts(file, &facts) && facts.is_regular;
-    bmm__os_file_close(file);
-    return is_regular;
+    const char *list = bmm__os_environment("PATH");
+    return (struct bmm__candidates){ .name = name, .rest = list != NULL ? list : "/bin:/usr/bin" };
+}
+
+bool bmm__candidates_next(struct bmm__candidates *candidates, char *buffer, size_t capacity)
+{
+    size_t name_bytes = strlen(candidates->name) + 1;
+    while (candidates->rest != NULL) {
+        const char *directory = candidates->rest;
+        size_t length = strcspn(directory, ":");
+        candidates->rest = directory[length] != '\0' ? directory + length + 1 : NULL;
+        if (length + 1 + name_bytes > capacity)
+            continue;
+        memcpy(buffer, directory, length);
+        if (length != 0) /* else the working directory */
+            buffer[length++] = '/';
+        memcpy(buffer + length, candidates->name, name_bytes);
+        return true;
+    }
+    return false;
 }
 
 const char *bmm__target_search(const char *name, char *buffer, size_t capacity)
 {
     if (strchr(name, '/') != NULL)
         return name;
-    const char *list = bmm__os_environment("PATH");
-    size_t name_bytes = strlen(name) + 1;
-    for (const char *at = list != NULL ? list : "/bin:/usr/bin";; at++) {
-        size_t length = strcspn(at, ":");
-        if (length + 1 + name_bytes <= capacity) {
-            memcpy(buffer, at, length);
-            if (length != 0)
-                buffer[length] = '/';
-            memcpy(buffer + length + (length != 0), name, name_bytes);
-            if (is_there(buffer))
-                return buffer;
-        }
-        at += length;
-        if (*at == '\0')
-            return NULL;
-    }
+    struct bmm__candidates candidates = bmm__candidates_of(name);
+    while (bmm__candidates_next(&candidates, buffer, capacity))
+        if (bmm__os_is_file(buffer))
+            return buffer;
+    return NULL;
 }

@@ -13,6 +13,8 @@
 
 #define THREADS_PER_CHUNK 256u
 
+__thread struct bmm__thread *bmm__thread_own;
+
 static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_CLIENT);
 static struct bmm__thread *all;           /* written under lock, read by anyone: release, acquire */
 static struct bmm__thread *idle;          /* under lock */
@@ -77,14 +79,12 @@ static struct bmm__thread *thread_make(void **state)
     return thread;
 }
 
-struct bmm__thread *bmm__thread_current(void)
+struct bmm__thread *bmm__thread_find(void)
 {
     void **state = bmm__core_thread_state();
     if (state == NULL)
         return NULL;
-    if (BMM__LIKELY(*state != NULL))
-        return *state;
-    return thread_make(state);
+    return bmm__thread_own = *state != NULL ? *state : thread_make(state);
 }
 
 void bmm__thread_end(struct bmm__thread *thread)
@@ -93,11 +93,18 @@ void bmm__thread_end(struct bmm__thread *thread)
     bmm__stack_memo_free(thread->memo);
     bmm__stack_memo_free(thread->free_memo);
     thread->memo = thread->free_memo = NULL;
+    bmm__thread_own = NULL; /* who ends is the calling thread, and may free something yet */
     bmm__lock_take(&lock);
     thread->next_idle = idle;
     idle = thread;
     bmm__store_relaxed(&live_count, live_count - 1);
     bmm__lock_release(&lock);
+}
+
+void bmm__thread_forget_others(void)
+{
+    void **state = bmm__core_thread_state();
+    bmm__store_relaxed(&live_count, state != NULL && *state != NULL ? 1u : 0u);
 }
 
 /* The other threads are gone; what they had in quarantine stays there, since a ring may be half written. */

@@ -13,6 +13,8 @@
 
 #include "quarantine.h"
 
+#include "core/assert.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,11 +38,19 @@ struct bmm__thread {
     uint64_t past_free_count;
 };
 
+/* The calling thread's as long as it has one: what its state in the core says, without asking there. */
+extern __thread struct bmm__thread *bmm__thread_own;
+struct bmm__thread *bmm__thread_find(void); /* asks, and makes one */
+
 /* The calling thread's. NULL: it has none and cannot have one. Keeps errno. */
-struct bmm__thread *bmm__thread_current(void);
+static inline struct bmm__thread *bmm__thread_current(void)
+{
+    return BMM__LIKELY(bmm__thread_own != NULL) ? bmm__thread_own : bmm__thread_find();
+}
 
 void bmm__thread_end(struct bmm__thread *thread);
-void bmm__thread_fork_child(void);
+void bmm__thread_forget_others(void); /* at once, in a forked child: the others are not among the living */
+void bmm__thread_fork_child(void);    /* when the child settles */
 
 /* Sums over all threads, approximate while they run. */
 void bmm__thread_counts(uint64_t *alloc_count, uint64_t *free_count);

@@ -4,6 +4,8 @@
 #endif
 #include "exit.h"
 
+#include "path.h"
+
 #include "core/os.h"
 
 #include <dlfcn.h>
@@ -28,17 +30,6 @@ const char *bmm__library_name(void)
     return strstr(name, ".so") != NULL ? name : "";
 }
 
-static bool is_file(const char *path)
-{
-    struct bmm__os_file_facts facts;
-    int file = bmm__os_file_open(path);
-    if (file < 0)
-        return false;
-    bool is_regular = bmm__os_file_facts(file, &facts) && facts.is_regular;
-    bmm__os_file_close(file);
-    return is_regular;
-}
-
 static bool try_beside_library(const char *relative)
 {
     const char *slash = strrchr(library, '/');
@@ -47,14 +38,15 @@ static bool try_beside_library(const char *relative)
     size_t directory = (size_t)(slash + 1 - library);
     memcpy(viewer, library, directory);
     memcpy(viewer + directory, relative, strlen(relative) + 1);
-    return is_file(viewer);
+    return bmm__os_is_file(viewer);
 }
 
 const char *bmm__viewer_path(void)
 {
     const char *named = bmm__os_is_secure() ? NULL : bmm__os_environment("BRAINMM_VIEWER");
     if (named != NULL && *named != '\0')
-        return is_file(named) ? named : NULL;
+        return (named = bmm__path_absolute(named, viewer, sizeof viewer)) != NULL && bmm__os_is_file(named) ? named
+                                                                                                            : NULL;
     if (try_beside_library("brainmm") || try_beside_library("../bin/brainmm"))
         return viewer;
     return NULL;

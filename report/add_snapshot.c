@@ -13,6 +13,9 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#define FULL "the recorder was full: later records are missing"
+#define LOST "more distinct errors happened than are recorded"
+
 /* What one snapshot needs while it is read. */
 struct reading {
     struct bmm__report *report;
@@ -192,8 +195,13 @@ static struct bmm__check check_of(const struct bmm_snapshot_header *header, stru
     const char *reason = header->mode == BMM_MODE_OFF            ? "mode off: nothing was recorded"
                          : header->flags & BMM_SNAPSHOT_BYPASSED ? "the program brings its own malloc"
                                                                  : NULL;
+    bool is_full = (header->flags & BMM_SNAPSHOT_FULL) != 0, has_lost = (header->flags & BMM_SNAPSHOT_ERRORS_LOST) != 0;
     return (struct bmm__check){ bmm__intern(strings, bmm__word_mode(header->mode)), reason == NULL,
-                                bmm__intern(strings, reason) };
+                                bmm__intern(strings, reason != NULL ? reason
+                                                     : is_full      ? FULL
+                                                     : has_lost     ? LOST
+                                                                    : NULL),
+                                reason == NULL && (is_full || has_lost) };
 }
 
 /* Why the process was not checked or, where it was, what that check did not come to; NULL: nothing is to be said. */
@@ -201,7 +209,7 @@ static const char *reason_of(const struct bmm__process *process, const struct bm
 {
     if (!process->check.ran || strcmp(process->check.mode, "check") != 0 || strcmp(process->state, "exited") == 0)
         return process->check.reason;
-    static char text[96];
+    static char text[192];
     char word[32];
     const char *end = strcmp(process->state, "execed") == 0    ? "became another program"
                       : strcmp(process->state, "running") == 0 ? "still running"
@@ -209,7 +217,9 @@ static const char *reason_of(const struct bmm__process *process, const struct bm
                       : facts->has_wait                        ? "_exit"
                                                                : "a signal or _exit";
     bool is_ended = strcmp(process->state, "ended") == 0;
-    snprintf(text, sizeof text, "%s%s: blocks in use were not verified", is_ended ? "ended by " : "", end);
+    bool is_more = process->check.reason != NULL;
+    snprintf(text, sizeof text, "%s%s%s%s: blocks in use were not verified", is_more ? process->check.reason : "",
+             is_more ? "; " : "", is_ended ? "ended by " : "", end);
     return text;
 }
 
@@ -270,10 +280,9 @@ static void add_notes(struct reading *r)
     if (strcmp(state, "running") == 0)
         bmm__report_add_note(report, r->process, "still running: its blocks are those of the moment of this report");
     if (header->flags & BMM_SNAPSHOT_FULL)
-        bmm__report_add_note(report, r->process,
-                             "the recorder was full: later records are missing (see the option recorder_max)");
+        bmm__report_add_note(report, r->process, FULL " (see the option recorder_max)");
     if (header->flags & BMM_SNAPSHOT_ERRORS_LOST)
-        bmm__report_add_note(report, r->process, "more distinct errors happened than are recorded");
+        bmm__report_add_note(report, r->process, LOST);
     if (r->torn_count + r->snapshot.damaged_count > 0)
         bmm__report_add_note(report, r->process,
                              bmm__arena_printf(&report->arena, "%llu records were not complete and are left out",

@@ -60,7 +60,8 @@ static uint32_t process_of(const struct reading *r, const cJSON *object)
 
 static struct bmm__check check_of(struct reading *r, const cJSON *object)
 {
-    return (struct bmm__check){ text_of(r, object, "mode"), is_true(object, "ran"), text_or_null(r, object, "reason") };
+    return (struct bmm__check){ text_of(r, object, "mode"), is_true(object, "ran"), text_or_null(r, object, "reason"),
+                                is_true(object, "incomplete") };
 }
 
 static const struct bmm__stack *stack_of(struct reading *r, const cJSON *array, bool is_truncated)

@@ -86,6 +86,8 @@ static void read_meta(struct reading *r, sqlite3_stmt *s)
         r->report->check.mode = text_of(r, s, 1);
     else if (strcmp(key, "ran") == 0)
         r->report->check.ran = number_of(s, 1) != 0;
+    else if (strcmp(key, "incomplete") == 0)
+        r->report->check.is_incomplete = number_of(s, 1) != 0;
     else if (strcmp(key, "reason") == 0)
         r->report->check.reason = text_or_null(r, s, 1);
 }
@@ -115,7 +117,8 @@ static void read_process(struct reading *r, sqlite3_stmt *s)
     process->has_exit = sqlite3_column_type(s, 4) != SQLITE_NULL;
     process->exit = sqlite3_column_int(s, 4);
     process->signal = sqlite3_column_int(s, 5) & 0x7f;
-    process->check = (struct bmm__check){ text_of(r, s, 6), number_of(s, 7) != 0, text_or_null(r, s, 8) };
+    process->check =
+        (struct bmm__check){ text_of(r, s, 6), number_of(s, 7) != 0, text_or_null(r, s, 8), number_of(s, 16) != 0 };
     process->state = text_of(r, s, 9);
     process->is_forked = number_of(s, 10) != 0;
     process->start_unix_ns = number_of(s, 11);
@@ -258,7 +261,7 @@ static void read_all(struct reading *r)
         each_row(r, "SELECT key, value FROM meta", read_meta);
     each_row(r,
              "SELECT pid, ppid, exec_count, command, exit, signal, mode, ran, reason, state, forked, start_unix_ns,"
-             " exit_unix_ns, allocations, frees, peak_bytes FROM processes ORDER BY id",
+             " exit_unix_ns, allocations, frees, peak_bytes, incomplete FROM processes ORDER BY id",
              read_process);
     if (r->process_count > 0) {
         each_row(r, "SELECT process, count(*) FROM modules GROUP BY process", count_modules);

@@ -179,14 +179,37 @@ void bmm__report_reorder(struct bmm__report *report, const uint32_t *place)
     MOVE(report->notes, report->note_count);
 }
 
-void bmm__report_finish(struct bmm__report *report)
+/* A gate that asks only the report is to hear it of children, too. */
+static void find_incomplete(struct bmm__report *report)
 {
-    sum(report->leaks, report->leak_count, &report->leaked_bytes, &report->leaked_blocks);
-    sum(report->runtime, report->runtime_count, &report->runtime_bytes, &report->runtime_blocks);
+    struct bmm__check *check = &report->check;
+    for (uint32_t i = 0; i < report->process_count && !check->is_incomplete; i++) {
+        const struct bmm__process *process = &report->processes[i];
+        if (!process->check.is_incomplete)
+            continue;
+        check->is_incomplete = true;
+        check->reason =
+            bmm__intern(&report->strings,
+                        bmm__arena_printf(&report->arena, "%s%sprocess %u: %s",
+                                          check->reason != NULL ? check->reason : "", check->reason != NULL ? "; " : "",
+                                          process->pid, process->check.reason != NULL ? process->check.reason : "?"));
+    }
+}
+
+static void take_check(struct bmm__report *report)
+{
     if (report->check.mode != NULL)
         return;
     if (report->process_count > 0)
         report->check = report->processes[0].check;
     else
-        report->check = (struct bmm__check){ "off", false, "no process was recorded" };
+        report->check = (struct bmm__check){ .mode = "off", .reason = "no process was recorded" };
+}
+
+void bmm__report_finish(struct bmm__report *report)
+{
+    sum(report->leaks, report->leak_count, &report->leaked_bytes, &report->leaked_blocks);
+    sum(report->runtime, report->runtime_count, &report->runtime_bytes, &report->runtime_blocks);
+    take_check(report);
+    find_incomplete(report);
 }

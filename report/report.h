@@ -32,6 +32,7 @@ struct bmm__check {
     const char *mode; /* "off", "leak", "check" */
     bool ran;
     const char *reason; /* why not or, where it ran, what it left out; NULL: nothing is to be said */
+    bool is_incomplete; /* it ran, but records of what it saw are missing: nothing found is not "nothing there" */
 };
 
 struct bmm__module {
@@ -103,7 +104,7 @@ struct bmm__note {
 struct bmm__report {
     struct bmm__arena arena;
     struct bmm__strings strings;
-    struct bmm__check check; /* of the main program */
+    struct bmm__check check; /* of the main program; but incomplete where any process's is */
     struct bmm__process *processes;
     struct bmm__leak *leaks, *runtime;
     struct bmm__error *errors;
@@ -136,7 +137,8 @@ uint64_t bmm__saturating_add(uint64_t a, uint64_t b);
  * only. What hangs on a process goes with it, in the order it was added. Before bmm__report_finish. */
 void bmm__report_reorder(struct bmm__report *report, const uint32_t *place);
 
-/* When everything was added: sorts, counts, and takes the top-level check from process 0, unless it was set. */
+/* When everything was added: sorts, counts, and takes the top-level check from process 0, unless it was set; it is
+ * incomplete if that of any process is. */
 void bmm__report_finish(struct bmm__report *report);
 
 #endif

@@ -3,7 +3,8 @@
 const char bmm__sqlite_tables[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
     "CREATE TABLE processes(id INTEGER PRIMARY KEY, pid INTEGER, ppid INTEGER, exec_count INTEGER, command TEXT,"
-    " exit INTEGER, signal INTEGER, mode TEXT, ran INTEGER, reason TEXT, state TEXT, forked INTEGER,"
+    " exit INTEGER, signal INTEGER, mode TEXT, ran INTEGER, incomplete INTEGER, reason TEXT, state TEXT, forked "
+    "INTEGER,"
     " start_unix_ns INTEGER, exit_unix_ns INTEGER, allocations INTEGER, frees INTEGER, peak_bytes INTEGER);"
     "CREATE TABLE modules(process INTEGER REFERENCES processes, path TEXT, build_id TEXT, start TEXT, \"end\" TEXT);"
     "CREATE TABLE frames(id INTEGER PRIMARY KEY, function TEXT, file TEXT, line INTEGER, module TEXT, offset TEXT,"

@@ -62,6 +62,7 @@ static void add_check(cJSON *object, const struct bmm__check *check)
     cJSON *member = cJSON_AddObjectToObject(object, "check");
     add_text(member, "mode", check->mode);
     cJSON_AddBoolToObject(member, "ran", check->ran);
+    cJSON_AddBoolToObject(member, "incomplete", check->is_incomplete);
     add_text(member, "reason", check->reason);
 }
 

@@ -99,6 +99,7 @@ static void put_meta(struct writing *w)
     insert(w, row, "ti", "version", (int64_t)BMM__REPORT_VERSION);
     insert(w, row, "tt", "mode", report->check.mode);
     insert(w, row, "ti", "ran", (int64_t)report->check.ran);
+    insert(w, row, "ti", "incomplete", (int64_t)report->check.is_incomplete);
     insert(w, row, "tt", "reason", report->check.reason);
     insert(w, row, "ti", "leaked_bytes", number(report->leaked_bytes));
     insert(w, row, "ti", "leaked_blocks", number(report->leaked_blocks));
@@ -120,17 +121,18 @@ static char *command_text(const struct bmm__process *process)
 
 static void put_processes(struct writing *w)
 {
-    sqlite3_stmt *row = prepare(w, "INSERT INTO processes VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+    sqlite3_stmt *row = prepare(w, "INSERT INTO processes VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
     sqlite3_stmt *module = prepare(w, "INSERT INTO modules VALUES(?,?,?,?,?)");
     for (uint32_t i = 0; i < w->report->process_count; i++) {
         const struct bmm__process *process = &w->report->processes[i];
         char *command = command_text(process);
-        insert(w, row, "iooitootittiiiiii", (int64_t)i, process->pid != 0, (int64_t)process->pid, process->ppid != 0,
+        insert(w, row, "iooitootiittiiiiii", (int64_t)i, process->pid != 0, (int64_t)process->pid, process->ppid != 0,
                (int64_t)process->ppid, (int64_t)process->exec_count, command, (int)process->has_exit,
                (int64_t)process->exit, process->signal != 0, (int64_t)process->signal, process->check.mode,
-               (int64_t)process->check.ran, process->check.reason, process->state, (int64_t)process->is_forked,
-               number(process->start_unix_ns), number(process->exit_unix_ns), number(process->alloc_count),
-               number(process->free_count), number(process->peak_bytes));
+               (int64_t)process->check.ran, (int64_t)process->check.is_incomplete, process->check.reason,
+               process->state, (int64_t)process->is_forked, number(process->start_unix_ns),
+               number(process->exit_unix_ns), number(process->alloc_count), number(process->free_count),
+               number(process->peak_bytes));
         free(command);
         for (uint32_t k = 0; k < process->module_count; k++)
             insert(w, module, "itthh", (int64_t)i, process->modules[k].path, process->modules[k].build_id,

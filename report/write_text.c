@@ -111,6 +111,9 @@ static void put_headline(const struct writing *w)
     }
     bool is_cut = main != NULL && strcmp(main->state, "ended") == 0 && strcmp(report->check.mode, "check") == 0;
     fprintf(w->out, "mode %s, ran%s", report->check.mode, is_cut ? " without the final verification" : "");
+    if (report->check.is_incomplete)
+        fprintf(w->out, ", %sincomplete%s", RED(w), PLAIN(w));
+    const char *good = report->check.is_incomplete ? "" : GREEN(w);
     char word[32];
     if (main != NULL && main->signal != 0)
         fprintf(w->out, ", ended by %s", bmm__signal_word(main->signal, word, sizeof word));
@@ -120,7 +123,7 @@ static void put_headline(const struct writing *w)
         put_count(w, report->error_count, "error");
         fprintf(w->out, "%s, ", PLAIN(w));
     } else if (strcmp(report->check.mode, "check") == 0) {
-        fprintf(w->out, "%sno errors%s, ", GREEN(w), PLAIN(w));
+        fprintf(w->out, "%sno errors%s, ", good, PLAIN(w));
     }
     if (report->leaked_blocks > 0) {
         fputs(YELLOW(w), w->out);
@@ -131,7 +134,7 @@ static void put_headline(const struct writing *w)
         put_count(w, report->leaked_blocks, "block");
         fputs(")", w->out);
     } else {
-        fprintf(w->out, "%sno leaks%s", GREEN(w), PLAIN(w));
+        fprintf(w->out, "%sno leaks%s", good, PLAIN(w));
     }
     if (report->process_count > 1)
         fprintf(w->out, " in %" PRIu32 " processes", report->process_count);

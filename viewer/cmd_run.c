@@ -118,7 +118,7 @@ static int verdict(const struct bmm__report *report, const struct request *reque
     bool is_gated = strcmp(request->fail_on, "none") != 0;
     if (is_gated && report->error_count > 0)
         return BMM_STATUS_CORRUPTION;
-    if (is_gated && !report->check.ran)
+    if (is_gated && (!report->check.ran || report->check.is_incomplete))
         return BMM_STATUS_NOT_RUN;
     bool is_own_good = WIFEXITED(child->wait_status) && WEXITSTATUS(child->wait_status) == 0;
     if (is_own_good && strcmp(request->fail_on, "leak") == 0 && report->leaked_blocks > 0)
@@ -165,6 +165,8 @@ static int run_in(const struct request *request, const struct bmm__place *place,
     bmm__survivors_free(&survivors);
     if (!request->is_quiet || report->error_count > 0 || !report->check.ran)
         bmm__summary(report, stderr, request->is_all, request->is_contents);
+    else if (report->check.is_incomplete)
+        bmm__say("%s: the check is incomplete: %s", request->command[0], report->check.reason);
     if (!write_reports(report, request)) {
         int status = keep(report, place, is_thinned, request->is_contents);
         bmm__report_free(report);
@@ -213,7 +215,8 @@ static const struct bmm__option options[] = {
       "whether the program goes on after an error (default: continue)" },
     { "--all", 0, NULL, NULL, false, "every leak, error and frame in the summary, not only the first" },
     { "--contents", 0, NULL, NULL, false, "changed bytes as text, too: data of the program" },
-    { "--quiet", 0, NULL, NULL, false, "no summary unless there are errors or the check did not run" },
+    { "--quiet", 0, NULL, NULL, false,
+      "no summary unless there are errors or the check did not run; one line if it is incomplete" },
 };
 
 const struct bmm__verb bmm__verb_run = {

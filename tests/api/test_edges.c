@@ -150,7 +150,7 @@ static int live_under_limit(rlim_t bytes)
 PLAIN_TEST(a_limit_that_the_program_sets_itself_leaves_it_room)
 {
     free(malloc(2 << 20));
-    for (rlim_t bytes = (rlim_t)2 << 30; bytes <= (rlim_t)8 << 30; bytes *= 2) {
+    for (rlim_t bytes = (rlim_t)512 << 20; bytes <= (rlim_t)8 << 30; bytes *= 2) {
         pid_t child = fork();
         if (child == 0)
             _exit(live_under_limit(bytes));

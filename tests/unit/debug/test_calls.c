@@ -7,7 +7,9 @@
 #include "debug/quarantine.h"
 #include "debug/thread.h"
 
+#include <pthread.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #define NOT_GIVEN SIZE_MAX
 
@@ -53,6 +55,89 @@ Test(calls, sizes_and_alignments_under_check)
         }
     }
     cr_assert_null(layer_error(0));
+}
+
+/* Somebody is at work on the block, and has to wait for a processor. */
+static void *claim_for_a_while(void *p)
+{
+    struct bmm__block block;
+    cr_assert_eq(bmm__block_claim((uintptr_t)p, &block), BMM__BLOCK_LIVE);
+    usleep(400000);
+    bmm__block_unclaim(&block);
+    return NULL;
+}
+
+static bool is_claimed(void *p)
+{
+    struct bmm__slot slot;
+    return bmm__core_find((uintptr_t)p, &slot) &&
+           bmm__load_acquire(&bmm__side_of(slot.span)->records[slot.index].state) == bmm__record_busy();
+}
+
+Test(calls, a_block_that_is_being_looked_at_can_be_freed)
+{
+    layer_open("mode=check");
+    for (int round = 0; round < 2; round++) {
+        void *p = make(777);
+        pthread_t thread;
+        pthread_create(&thread, NULL, claim_for_a_while, p);
+        while (!is_claimed(p))
+            usleep(1000);
+        if (round == 0)
+            drop(p);
+        else
+            cr_assert_not_null(p = bmm__call_realloc(p, 10, BMM_KIND_MALLOC));
+        pthread_join(thread, NULL);
+        cr_assert_eq(layer_live(777), 0);
+    }
+    cr_assert_null(layer_error(0));
+}
+
+Test(calls, a_child_frees_what_its_parent_was_looking_at)
+{
+    layer_open("mode=check");
+    void *p = make(777), *q = make(778);
+    struct bmm__block block;
+    bmm__block_claim((uintptr_t)p, &block);
+    bmm__block_claim((uintptr_t)q, &block);
+    bmm__block_unclaim(&block);
+    pid_t child = fork();
+    if (child == 0) {
+        bmm__process_fork_child();
+        bool is_sized = bmm__call_usable_size(p) == 777;
+        drop(p);
+        struct bmm__slot slot;
+        bool is_freed = bmm__core_find((uintptr_t)p, &slot) &&
+                        bmm__side_of(slot.span)->records[slot.index].state == BMM_SLOT_QUARANTINED;
+        drop(q);
+        _exit(is_sized && is_freed && bmm__error_count() == 0 ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    cr_assert_eq(status, 0);
+}
+
+/* A signal handler that frees the block which it interrupted the free of, for instance. */
+Test(calls, what_stays_claimed_is_no_error, .timeout = 30)
+{
+    layer_open("mode=check");
+    void *p = make(777);
+    struct bmm__block block;
+    bmm__block_claim((uintptr_t)p, &block);
+    drop(p);
+    bmm__block_unclaim(&block);
+    cr_assert_null(layer_error(0));
+    cr_assert_eq(layer_live(777), 1);
+}
+
+Test(calls, a_block_without_a_record_has_the_size_of_its_slot)
+{
+    layer_open("mode=leak");
+    char *p = bmm__core_alloc(20000, 16, false);
+    struct bmm__slot slot;
+    cr_assert(bmm__core_find((uintptr_t)p, &slot));
+    cr_assert_null(bmm__side_of(slot.span));
+    cr_assert_eq(bmm__call_usable_size(p), slot.bytes);
 }
 
 Test(calls, zeroed)
@@ -189,7 +274,7 @@ Test(calls, write_after_free_at_eviction_and_on_demand)
     layer_open("mode=check,quarantine=1M");
     char *p = make(64);
     drop(p);
-    p[5] = 1;
+    p[5] ^= 1;
     cr_assert_eq(bmm__check_all(BMM_MOMENT_DEMAND), 1);
     cr_assert_eq(layer_error(0)->kind, BMM_ERROR_WRITE_AFTER_FREE);
     cr_assert_eq(layer_error(0)->moment, BMM_MOMENT_DEMAND);
@@ -197,7 +282,7 @@ Test(calls, write_after_free_at_eviction_and_on_demand)
     cr_assert_eq(bmm__check_all(BMM_MOMENT_DEMAND), 0); /* restored */
     char *q = make(100);
     drop(q);
-    q[99] = 1;
+    q[99] ^= 1;
     for (int i = 0; i < 20; i++)
         drop(make(100000));
     cr_assert_not_null(layer_error(1));

@@ -2,7 +2,9 @@
 
 #include "debug/calls.h"
 #include "debug/error.h"
+#include "debug/thread.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -27,6 +29,83 @@ static int end_of(pid_t child)
 }
 
 TestSuite(process, .fini = layer_close);
+
+static pthread_barrier_t barrier;
+
+static void *live(void *unused)
+{
+    drop(make(10));
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier);
+    return unused;
+}
+
+/* A quarantine's share is by their number. */
+Test(process, a_child_has_one_thread)
+{
+    layer_open("mode=check");
+    drop(make(10));
+    enum { COUNT = 5 };
+    pthread_t threads[COUNT];
+    pthread_barrier_init(&barrier, NULL, COUNT + 1);
+    for (int i = 0; i < COUNT; i++)
+        pthread_create(&threads[i], NULL, live, NULL);
+    pthread_barrier_wait(&barrier);
+    uint32_t count = bmm__thread_live_count();
+    pid_t child = fork();
+    if (child == 0) {
+        bmm__process_fork_child();
+        drop(make(10));
+        _exit((int)bmm__thread_live_count());
+    }
+    pthread_barrier_wait(&barrier);
+    for (int i = 0; i < COUNT; i++)
+        pthread_join(threads[i], NULL);
+    cr_assert_eq(count, COUNT + 1);
+    cr_assert_eq(end_of(child), 1);
+}
+
+/* A chunk of stacks is as large as all before it; what is unused of it stays untouched. */
+static long own_kilobytes(void)
+{
+    long kilobytes = 0;
+    char line[256];
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "RssAnon: %ld", &kilobytes) == 1)
+            break;
+    fclose(file);
+    return kilobytes;
+}
+
+static int inherit_privately(void)
+{
+    bmm__options.is_managed = false;
+    const char *directory = bmm__options.directory;
+    bmm__options.directory = NULL;
+    long before = own_kilobytes();
+    bmm__process_settle();
+    long more = own_kilobytes() - before;
+    bmm__options.directory = directory;
+    uintptr_t pc;
+    uint32_t parent;
+    if (bmm__recorder_is_open() || !bmm__depot_node(1 << 18, &pc, &parent) || pc < 0x100000)
+        return 1;
+    return more < 6000 ? 0 : 2; /* of 4 MiB that are used, and as much again that is not */
+}
+
+Test(process, a_child_copies_only_the_stacks_that_there_are)
+{
+    layer_open("mode=leak");
+    for (uintptr_t i = 0; i < (1 << 18) - 1000; i++)
+        cr_assert_neq(bmm__depot_intern(0, 0x100000 + 16 * i), 0);
+    while (bmm__depot_count() <= 1 << 18)
+        bmm__depot_intern(0, 0x100000000 + bmm__depot_count());
+    pid_t child = fork();
+    if (child == 0)
+        _exit(inherit_privately());
+    cr_assert_eq(end_of(child), 0);
+}
 
 static int behave_as_child(const char *parents_file, char *inherited)
 {

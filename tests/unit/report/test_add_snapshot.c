@@ -146,6 +146,25 @@ Test(processes, state_exit_and_signal)
     unload(loaded);
 }
 
+Test(processes, what_was_lost_makes_the_check_incomplete)
+{
+    static const struct {
+        uint32_t flags;
+        const char *word;
+    } cases[] = { { BMM_SNAPSHOT_FULL, "the recorder was full" },
+                  { BMM_SNAPSHOT_ERRORS_LOST, "more distinct errors" } };
+    for (int i = 0; i < 2; i++) {
+        struct made_snapshot made;
+        made_begin(&made, BMM_MODE_CHECK, BMM_SNAPSHOT_RUNNING);
+        made.header.flags = cases[i].flags;
+        struct loaded loaded = load(&made, (struct bmm__process_facts){ .has_wait = true, .wait_status = 9 });
+        cr_expect(loaded.report->check.ran && loaded.report->check.is_incomplete);
+        cr_expect_not_null(strstr(loaded.report->check.reason, cases[i].word));
+        cr_expect_not_null(strstr(loaded.report->check.reason, "; ended by SIGKILL: blocks in use"));
+        unload(loaded);
+    }
+}
+
 /* 1 000 000 leaked blocks from 10 000 stacks of 20 frames, in code with debug information. */
 Test(scale, a_million_blocks_take_less_than_three_seconds, .timeout = 100)
 {

@@ -120,6 +120,40 @@ Test(write, control_characters_do_not_reach_the_terminal)
     bmm__report_free(report);
 }
 
+/* Through every format: a gate may read the report only. */
+Test(write, an_incomplete_check_is_said)
+{
+    static const char *command[] = { "big" };
+    struct bmm__report *report = bmm__report_make();
+    *bmm__report_add_process(report) = (struct bmm__process){
+        .pid = 5, .command = command, .command_count = 1, .check = { "leak", true, NULL, false }, .state = "exited"
+    };
+    *bmm__report_add_process(report) = (struct bmm__process){ .pid = 6,
+                                                              .command = command,
+                                                              .command_count = 1,
+                                                              .check = { "leak", true, "it was full", true },
+                                                              .state = "exited" };
+    bmm__report_finish(report);
+    static const char *const names[] = { "part.json", "part.db" };
+    for (int i = 0; i < 2; i++) {
+        struct bmm__why why = { "" };
+        const char *path = made_path(names[i]);
+        cr_assert(bmm__output_write(report, bmm__format_of_path(path), path, false, &why), "%s", why.text);
+        struct bmm__report *again = bmm__report_make();
+        cr_assert(bmm__report_load(again, NULL, path, &why), "%s", why.text);
+        bmm__report_finish(again);
+        cr_expect(again->check.ran && again->check.is_incomplete);
+        cr_expect_str_eq(again->check.reason, "process 6: it was full");
+        cr_expect(!again->processes[0].check.is_incomplete && again->processes[1].check.is_incomplete);
+        char *text = print(again, BMM_FORMAT_TEXT, &(struct bmm__text_options){ .is_coloured = true });
+        cr_expect_not_null(strstr(text, "ran, \033[1;31mincomplete\033[0m: no leaks\033[0m in"), "%s", text);
+        free(text);
+        unlink(path);
+        bmm__report_free(again);
+    }
+    bmm__report_free(report);
+}
+
 static void replace(char *text, const char *from, const char *to)
 {
     for (char *at = text; (at = strstr(at, from)) != NULL; at += strlen(to))
