@@ -18,7 +18,7 @@ struct bmm__report *bmm__absent_report(const struct bmm__absent *program, const 
     struct bmm__report *report = bmm__report_make();
     bmm__absent_add(report, program);
     report->check =
-        (struct bmm__check){ report->processes[0].check.mode, false, bmm__intern(&report->strings, reason) };
+        (struct bmm__check){ .mode = report->processes[0].check.mode, .reason = bmm__intern(&report->strings, reason) };
     report->processes[0].check = report->check;
     bmm__report_finish(report);
     return report;

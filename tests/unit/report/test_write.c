@@ -99,7 +99,7 @@ Test(write, a_clean_run_is_one_line)
     char *text = print(report, BMM_FORMAT_TEXT, &(struct bmm__text_options){ 0 });
     cr_expect_str_eq(text, "brainmm: true (pid 5): mode check, ran: no errors, no leaks\n");
     free(text);
-    report->check = (struct bmm__check){ "check", false, "it was not there" };
+    report->check = (struct bmm__check){ .mode = "check", .reason = "it was not there" };
     text = print(report, BMM_FORMAT_TEXT, &(struct bmm__text_options){ 0 });
     cr_expect_str_eq(text, "brainmm: true (pid 5): the check did not run: it was not there\n");
     free(text);
