@@ -317,7 +317,9 @@ static struct bmm__span *next_span(struct bmm__heap *heap, struct bmm__bin *bin)
 void *bmm__heap_alloc(struct bmm__heap *heap, struct bmm__bin *bin)
 {
     struct bmm__span *span = bin->current;
-    struct bmm__list *list = span != NULL && span->is_shown ? &bin->list : &span->list;
+    struct bmm__list *list = &bin->list;
+    if (span != NULL && !span->is_shown)
+        list = &span->list;
     bmm__heap_begin(heap);
     while (span == NULL || (list->free == NULL && !refill(span, list))) {
         span = bin->current = next_span(heap, bin);
