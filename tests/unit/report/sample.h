@@ -35,7 +35,7 @@ static inline struct bmm__report *sample_report(void)
                                       .command = command,
                                       .command_count = 3,
                                       .signal = 11,
-                                      .check = { "check", true, NULL },
+                                      .check = { .mode = "check", .ran = true },
                                       .state = "ended",
                                       .start_unix_ns = 1700000000123456789u,
                                       .alloc_count = 12,
@@ -52,7 +52,7 @@ static inline struct bmm__report *sample_report(void)
                                                               .command_count = 1,
                                                               .has_exit = true,
                                                               .exit = 3,
-                                                              .check = { "off", false, "mode off" },
+                                                              .check = { .mode = "off", .reason = "mode off" },
                                                               .state = "exited",
                                                               .is_forked = true };
     const struct bmm__stack *invite = sample_stack(

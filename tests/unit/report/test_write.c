@@ -93,7 +93,7 @@ Test(write, a_clean_run_is_one_line)
     static const char *command[] = { "true" };
     struct bmm__report *report = bmm__report_make();
     *bmm__report_add_process(report) = (struct bmm__process){
-        .pid = 5, .command = command, .command_count = 1, .check = { "check", true, NULL }, .state = "exited"
+        .pid = 5, .command = command, .command_count = 1, .check = { .mode = "check", .ran = true }, .state = "exited"
     };
     bmm__report_finish(report);
     char *text = print(report, BMM_FORMAT_TEXT, &(struct bmm__text_options){ 0 });
@@ -111,7 +111,7 @@ Test(write, control_characters_do_not_reach_the_terminal)
     static const char *command[] = { "evil\033[2J" };
     struct bmm__report *report = bmm__report_make();
     *bmm__report_add_process(report) = (struct bmm__process){
-        .pid = 5, .command = command, .command_count = 1, .check = { "leak", true, NULL }, .state = "exited"
+        .pid = 5, .command = command, .command_count = 1, .check = { .mode = "leak", .ran = true }, .state = "exited"
     };
     bmm__report_finish(report);
     char *text = print(report, BMM_FORMAT_TEXT, &(struct bmm__text_options){ 0 });
