@@ -42,13 +42,18 @@ unsigned bmm__slot_class(size_t size, size_t align)
     return align_index * BMM__CLASS_COUNT + index;
 }
 
-/* A block of several huge pages gets those that lie in it whole: it is no larger for that. */
+/* A block of several huge pages begins with one, and gets those that lie in it whole: it is no larger for that. */
+static bool is_huge(size_t bytes)
+{
+    return bytes >= 2 * HUGE_BYTES;
+}
+
 static void use_huge_pages(const struct bmm__span *span)
 {
     static uint32_t count; /* each may be a mapping of its own to the system, of which a process can have so many */
     uintptr_t first = (span->start + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1);
     uintptr_t end = (span->start + span->span_bytes) & ~(HUGE_BYTES - 1);
-    if (span->span_bytes >= 2 * HUGE_BYTES && end > first && bmm__add_relaxed(&count, 1) < HUGE_MAX)
+    if (end > first && bmm__add_relaxed(&count, 1) < HUGE_MAX)
         bmm__os_prefer_huge((void *)first, end - first); /* NOLINT */
 }
 
@@ -60,14 +65,15 @@ static void *alloc_run(size_t size, size_t align, bool *is_zero)
             return start;
     }
     size_t whole = (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
-    struct bmm__span *span = bmm__span_open(whole, align, BMM__SPAN_BIG, is_zero);
+    size_t place = is_huge(whole) && align < HUGE_BYTES ? HUGE_BYTES : align;
+    struct bmm__span *span = bmm__span_open(whole, place, BMM__SPAN_BIG, is_zero);
     if (span == NULL) {
-        span = bmm__span_open_large(size, align);
+        span = bmm__span_open_large(size, place);
         *is_zero = true;
     }
     if (span == NULL)
         return NULL;
-    if (*is_zero)
+    if (*is_zero && is_huge(whole))
         use_huge_pages(span);
     span->align_shift = (uint8_t)__builtin_ctzll(align);
     return (void *)span->start; /* NOLINT */

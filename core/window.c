@@ -9,8 +9,6 @@
 /* Granules. A step is an eighth of what is there. */
 #define STEP_MIN ((size_t)16)
 #define STEP_MAX ((size_t)1024)
-#define HUGE ((size_t)(2 << 20) >> BMM__GRANULE_SHIFT) /* of the usual size; elsewhere the system rounds as it likes */
-#define HUGE_FROM (128 * HUGE) /* heaps of so many get them: one unused is less than a hundredth */
 
 uintptr_t bmm__window_start;
 size_t bmm__window_count;
@@ -126,8 +124,6 @@ static bool extend(size_t step)
     }
     if (!bmm__os_commit(end, step << BMM__GRANULE_SHIFT) || !extend_tables(now + step))
         return false;
-    if (now - own_count >= HUGE_FROM)
-        bmm__os_prefer_huge(end, step << BMM__GRANULE_SHIFT);
     bmm__store_release(&bmm__window_count, now + step);
     bmm__store_release(&bmm__window_map.unit_count, (uint32_t)(now + step));
     return true;
@@ -147,8 +143,6 @@ bool bmm__window_grow(size_t count)
         size_t now = bmm__window_count, step = (now - own_count) / 8;
         step = step < STEP_MIN ? STEP_MIN : step > STEP_MAX ? STEP_MAX : step;
         step = step < count ? count : step;
-        if (now - own_count + step >= HUGE_FROM)
-            step = ((now + step + HUGE - 1) & ~(HUGE - 1)) - now; /* start is a multiple of theirs */
         if (step > capacity - now)
             step = capacity - now;
         is_done = step >= count && (extend(step) || (step > count && extend(count)));
