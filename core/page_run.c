@@ -262,6 +262,8 @@ void *bmm__page_run_slide(struct bmm__span *span, void *start, size_t size)
         return NULL;
     uint32_t right = bmm__run_map_free_at(&area->map, page + count, wanted - count);
     uint32_t left = wanted - count - right;
+    if (left == 0) /* what was in the way a moment ago has gone */
+        return bmm__page_run_resize(span, start, size) ? start : NULL;
     if (bmm__run_map_free_before(&area->map, page, left) < left)
         return NULL;
     if (right != 0 && !bmm__run_map_take_at(&area->map, page + count, right, &dirty_count))

@@ -103,7 +103,7 @@ uint32_t bmm__run_map_take(struct bmm__run_map *map, uint32_t count, uint32_t al
 bool bmm__run_map_take_at(struct bmm__run_map *map, uint32_t index, uint32_t count, uint32_t *dirty_count)
 {
     uint32_t unit_count = bmm__load_acquire(&map->unit_count);
-    if (index >= unit_count || count > unit_count - index || !claim(map, index, count))
+    if (count == 0 || index >= unit_count || count > unit_count - index || !claim(map, index, count))
         return false;
     *dirty_count = wipe_marks(map, index, count);
     return true;

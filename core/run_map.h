@@ -41,7 +41,7 @@ extern size_t bmm__dirty_bytes;
  * *dirty_count is how many of its units were dirty. BMM__RUN_NONE: there is no such run. */
 uint32_t bmm__run_map_take(struct bmm__run_map *map, uint32_t count, uint32_t align, uint32_t *dirty_count);
 
-/* The same for the run at index. False: some unit is in use or does not exist; nothing changed. */
+/* The same for the run at index. False: some unit is in use or does not exist, or count is 0; nothing changed. */
 bool bmm__run_map_take_at(struct bmm__run_map *map, uint32_t index, uint32_t count, uint32_t *dirty_count);
 
 /* Lets a held run go. is_dirty: there may be memory behind it. */

@@ -64,6 +64,25 @@ PLAIN_TEST(five_six_and_nine_units_between_four_and_three)
     }
 }
 
+/* Another thread has freed what was in the way between the two attempts. */
+PLAIN_TEST(a_run_slides_nowhere_where_it_can_stay)
+{
+    bool is_zero;
+    char *run;
+    struct bmm__span *span;
+    do { /* the first pages of an area: there is nothing to the left of them */
+        run = bmm__page_run_alloc(BMM__PAGE_RUN_BYTES_MAX, 16, &is_zero);
+        span = bmm__page_map_find((uintptr_t)run);
+    } while ((uintptr_t)run != span->start);
+    PLAIN_CHECK(bmm__page_run_resize(span, run, BLOCK));
+    PLAIN_CHECK(bmm__page_run_slide(span, run, 2 * BLOCK) == run);
+    PLAIN_CHECK(bmm__page_run_find(span, (uintptr_t)run).bytes == 2 * BLOCK);
+    for (int i = 0; i < 1000; i++) {
+        char *other = bmm__page_run_alloc(BLOCK, 16, &is_zero);
+        PLAIN_CHECK(other + BLOCK <= run || other >= run + 2 * BLOCK);
+    }
+}
+
 PLAIN_TEST(every_address_of_a_run_finds_it_and_no_other_does)
 {
     bool is_zero;
