@@ -6,6 +6,7 @@
 #include "core/arena.h"
 #include "core/atomic.h"
 #include "core/client.h"
+#include "core/huge.h"
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/page_run.h"
@@ -16,9 +17,6 @@
 #include "brainmm/snapshot.h"
 
 #include <string.h>
-
-#define HUGE_BYTES ((size_t)2 << 20) /* of the usual size */
-#define HUGE_MAX 8192u
 
 static void *alloc_slot(unsigned class_index)
 {
@@ -42,21 +40,6 @@ unsigned bmm__slot_class(size_t size, size_t align)
     return align_index * BMM__CLASS_COUNT + index;
 }
 
-/* A block of several huge pages begins with one, and gets those that lie in it whole: it is no larger for that. */
-static bool is_huge(size_t bytes)
-{
-    return bytes >= 2 * HUGE_BYTES;
-}
-
-static void use_huge_pages(const struct bmm__span *span)
-{
-    static uint32_t count; /* each may be a mapping of its own to the system, of which a process can have so many */
-    uintptr_t first = (span->start + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1);
-    uintptr_t end = (span->start + span->span_bytes) & ~(HUGE_BYTES - 1);
-    if (end > first && bmm__add_relaxed(&count, 1) < HUGE_MAX)
-        bmm__os_prefer_huge((void *)first, end - first); /* NOLINT */
-}
-
 static void *alloc_run(size_t size, size_t align, bool *is_zero)
 {
     if (size <= BMM__PAGE_RUN_BYTES_MAX && align <= BMM__PAGE_RUN_ALIGN_MAX) {
@@ -65,7 +48,7 @@ static void *alloc_run(size_t size, size_t align, bool *is_zero)
             return start;
     }
     size_t whole = (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
-    size_t place = is_huge(whole) && align < HUGE_BYTES ? HUGE_BYTES : align;
+    size_t place = bmm__is_huge(whole) && align < BMM__HUGE_BYTES ? BMM__HUGE_BYTES : align;
     struct bmm__span *span = bmm__span_open(whole, place, BMM__SPAN_BIG, is_zero);
     if (span == NULL) {
         span = bmm__span_open_large(size, place);
@@ -73,8 +56,8 @@ static void *alloc_run(size_t size, size_t align, bool *is_zero)
     }
     if (span == NULL)
         return NULL;
-    if (*is_zero && is_huge(whole))
-        use_huge_pages(span);
+    if (*is_zero && bmm__is_huge(whole))
+        bmm__huge_use(span);
     span->align_shift = (uint8_t)__builtin_ctzll(align);
     return (void *)span->start; /* NOLINT */
 }
@@ -110,6 +93,18 @@ static void free_slot(struct bmm__span *span, void *slot)
     bmm__late_end();
 }
 
+static void gave_back(void)
+{
+    struct bmm__heap *heap = bmm__thread_heap_if_any();
+    if (heap == NULL) {
+        bmm__purge_tick();
+        return;
+    }
+    bmm__heap_begin(heap);
+    bmm__heap_gave_back(heap);
+    bmm__heap_end(heap);
+}
+
 bool bmm__core_free(void *start)
 {
     struct bmm__span *span = bmm__page_map_find((uintptr_t)start);
@@ -126,7 +121,7 @@ bool bmm__core_free(void *start)
         bmm__span_close(span, true);
         bmm__span_free(span);
     }
-    bmm__heap_gave_back(bmm__thread_heap_if_any());
+    gave_back();
     return true;
 }
 

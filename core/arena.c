@@ -38,11 +38,11 @@ static void *take(struct bmm__run_map *map, uint32_t count, uint32_t align, bool
     return (void *)(map->start + ((uintptr_t)index << BMM__GRANULE_SHIFT)); /* NOLINT */
 }
 
-/* An arena outside the window that can hold bytes. The ladder: under a tight limit on address space a small one is
+/* An arena outside the window that can hold bytes and begins at a multiple of align. The ladder: under a tight limit on address space a small one is
  * better than none. */
-static bool add_arena(size_t bytes_min)
+static bool add_arena(size_t bytes_min, size_t align)
 {
-    size_t bytes = (size_t)ARENA_GRANULES_MAX << BMM__GRANULE_SHIFT, align = BMM__GRANULE;
+    size_t bytes = (size_t)ARENA_GRANULES_MAX << BMM__GRANULE_SHIFT;
     void *start = NULL;
     for (; bytes >= bytes_min; bytes /= 4)
         if ((bytes <= bmm__os_address_limit() / 8 || bytes / 4 < bytes_min) &&
@@ -76,34 +76,36 @@ static bool add_arena(size_t bytes_min)
     }
 }
 
-static void *alloc_outside(size_t bytes, uint32_t count, bool *is_zero)
+static void *alloc_outside(size_t bytes, size_t align, bool *is_zero)
 {
+    uint32_t count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT), align_count = (uint32_t)(align >> BMM__GRANULE_SHIFT);
     static uint32_t last; /* where it was found last; any value is right */
     do {
         uint32_t total = bmm__load_acquire(&arena_count), first = bmm__load_relaxed(&last);
         for (uint32_t i = 0; i < total; i++) {
             uint32_t index = (first + i) % total;
-            void *start = take(&arenas[index]->map, count, 1, is_zero);
+            bool fits = (arenas[index]->map.start & (align - 1)) == 0;
+            void *start = fits ? take(&arenas[index]->map, count, align_count, is_zero) : NULL;
             if (start != NULL) {
                 if (index != first)
                     bmm__store_relaxed(&last, index);
                 return start;
             }
         }
-    } while (add_arena(bytes));
+    } while (add_arena(bytes, align));
     return NULL;
 }
 
 void *bmm__arena_alloc(size_t bytes, size_t align, bool *is_zero)
 {
-    uint32_t count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT);
-    uint32_t align_count = align <= BMM__GRANULE ? 1 : (uint32_t)(align >> BMM__GRANULE_SHIFT);
+    align = align < BMM__GRANULE ? BMM__GRANULE : align;
+    uint32_t count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT), align_count = (uint32_t)(align >> BMM__GRANULE_SHIFT);
     do {
         void *start = take(&bmm__window_map, count, align_count, is_zero);
         if (start != NULL)
             return start;
-    } while (bmm__window_grow(align_count == 1 ? count : count + align_count - 1));
-    return align_count == 1 ? alloc_outside(bytes, count, is_zero) : NULL;
+    } while (bmm__window_grow(count + align_count - 1));
+    return alloc_outside(bytes, align, is_zero);
 }
 
 static struct bmm__run_map *map_of(uintptr_t start)

@@ -44,6 +44,7 @@ static void enter_list(const struct bmm__span *span, struct bmm__list *list)
 /* Lets the fast path see the span (H1). */
 static void show(struct bmm__heap *heap, struct bmm__span *span)
 {
+    BMM_ASSERT(heap->is_busy);
     if (span->is_shown || (heap->token & 1) != 0 || span->class_index >= BMM__CLASS_COUNT)
         return;
     struct bmm__list *list = &heap->bins[span->class_index].list;
@@ -58,6 +59,7 @@ static void hide(struct bmm__span *span)
 {
     if (!span->is_shown)
         return;
+    BMM_ASSERT(span->heap->is_busy);
     struct bmm__list *list = bmm__span_list(span);
     bmm__store_relaxed(&span->list.countdown, list->countdown);
     bmm__store_relaxed(&span->list.free, list->free);
@@ -79,7 +81,7 @@ void bmm__heap_gave_back(struct bmm__heap *heap)
     if (!bmm__purge_is_pending())
         return;
     bmm__purge_tick();
-    if (heap != NULL && heap->watch != WATCH) {
+    if (heap->watch != WATCH) {
         hide_all(heap);
         heap->watch = WATCH;
     }

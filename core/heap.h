@@ -88,8 +88,8 @@ static inline struct bmm__list *bmm__span_list(struct bmm__span *span)
 {
     return bmm__load_relaxed(&span->is_shown) != 0 ? &span->heap->bins[span->class_index].list : &span->list;
 }
-/* The heap's thread (NULL: one without) has given memory back: while some waits to be purged, the heap's first
- * allocations of each class are slow ones, so that they pass by the clock. */
+/* The heap's thread has given memory back: while some waits to be purged, the heap's first allocations of each class are
+ * slow ones, so that they pass by the clock. Between begin and end. */
 void bmm__heap_gave_back(struct bmm__heap *heap);
 /* Collects what others freed, gives empty spans back. True if something was given back. */
 bool bmm__heap_minimize(struct bmm__heap *heap);

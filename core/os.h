@@ -59,9 +59,10 @@ enum { BMM__OS_NONE = 0, BMM__OS_READ = 1, BMM__OS_WRITE = 2, BMM__OS_EXECUTE = 
 /* Changes access rights. False with errno of the system. */
 bool bmm__os_protect(void *start, size_t bytes, unsigned rights);
 
-/* Grows or shrinks a whole committed reservation where it is. False: this system cannot, or there is no room; nothing
- * changed. Optional: a system may always say false. */
-bool bmm__os_resize(void *start, size_t old_bytes, size_t new_bytes);
+/* Grows or shrinks a whole committed reservation where it is. NO_ROOM, CANNOT: nothing changed; CANNOT: nor can it be
+ * remapped (parts of it have different properties, say). Optional: a system may always say CANNOT. */
+enum bmm__os_resized { BMM__OS_RESIZED, BMM__OS_NO_ROOM, BMM__OS_CANNOT };
+enum bmm__os_resized bmm__os_resize(void *start, size_t old_bytes, size_t new_bytes);
 
 /* Moves a whole committed reservation to `place`, a reservation of new_bytes ≥ old_bytes with nothing behind it, by
  * changing page addresses; what is new reads as zero, and the old reservation is gone. False: `start` is untouched, the
@@ -69,8 +70,9 @@ bool bmm__os_resize(void *start, size_t old_bytes, size_t new_bytes);
 bool bmm__os_remap(void *start, size_t old_bytes, void *place, size_t new_bytes);
 
 /* Moves the memory behind `from` to `to`, both committed, not overlapping. MOVED: `from` reads as zero afterwards, what
- * was behind `to` is gone. KEPT: this system cannot; `from` is untouched, `to` reads as zero. LOST: nor could what was
- * behind `to` be put back: it must not be touched any more, nor given back. Optional: a system may always say KEPT. */
+ * was behind `to` is gone. KEPT: this system cannot; `from` is untouched, `to` reads as zero if it did. LOST: nor could
+ * what was behind `to` be put back: it must not be touched any more, nor given back. Optional: a system may always say
+ * KEPT. */
 enum bmm__os_moved { BMM__OS_KEPT, BMM__OS_MOVED, BMM__OS_LOST };
 enum bmm__os_moved bmm__os_move(void *from, size_t bytes, void *to);
 

@@ -3,6 +3,7 @@
 #include "core/os.h"
 
 #include "core/assert.h"
+#include "core/atomic.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -150,37 +151,61 @@ bool bmm__os_protect(void *start, size_t bytes, unsigned rights)
     return mprotect(start, bytes, protection) == 0;
 }
 
-bool bmm__os_resize(void *start, size_t old_bytes, size_t new_bytes)
+enum bmm__os_resized bmm__os_resize(void *start, size_t old_bytes, size_t new_bytes)
 {
     int saved_errno = errno;
-    bool is_done = mremap(start, old_bytes, new_bytes, 0) == start;
+    enum bmm__os_resized resized = BMM__OS_RESIZED;
+    if (mremap(start, old_bytes, new_bytes, 0) != start)
+        resized = errno == EFAULT ? BMM__OS_CANNOT : BMM__OS_NO_ROOM; /* EFAULT: several mappings */
     errno = saved_errno;
-    return is_done;
+    return resized;
 }
+
+/* A failed mremap to a given place has often unmapped that place before it looked at the source: kernels up to 6.16
+ * refuse one of several mappings then, all of them one that would be beyond RLIMIT_AS. The place may then be another
+ * thread's, and who finds something there cannot tell. So such a place is given up, and not a second one: */
+static bool has_lost_a_place;
 
 bool bmm__os_remap(void *start, size_t old_bytes, void *place, size_t new_bytes)
 {
     int saved_errno = errno;
-    bool is_done = mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, place) == place;
-    /* The place may be unmapped by now, see below, and so be anybody's: better lost than taken from another. */
-    if (!is_done && map_at(place, new_bytes, PROT_NONE))
+    bool is_done = false;
+    if (bmm__load_relaxed(&has_lost_a_place)) {
         munmap(place, new_bytes);
+    } else if (mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, place) == place) {
+        is_done = true;
+    } else if (map_at(place, new_bytes, PROT_NONE)) {
+        munmap(place, new_bytes);
+    } else {
+        bmm__store_relaxed(&has_lost_a_place, true);
+    }
     errno = saved_errno;
     return is_done;
 }
 
-/* A failed mremap has often unmapped the target before it looked at the source: kernels up to 6.16 refuse one of several
- * mappings then, all of them one that would be beyond RLIMIT_AS. */
+/* mremap refuses to grow several mappings before it looks for room. Where it does grow, that is taken back. */
+static bool is_one_mapping(void *start, size_t bytes)
+{
+    size_t more = bytes + bmm__os_page_bytes();
+    if (mremap(start, bytes, more, 0) == start)
+        return mremap(start, more, bytes, 0) == start;
+    return errno != EFAULT;
+}
+
 enum bmm__os_moved bmm__os_move(void *from, size_t bytes, void *to)
 {
 #ifndef MREMAP_DONTUNMAP
-#define MREMAP_DONTUNMAP 4
+#define MREMAP_DONTUNMAP 4 /* from 5.7 on: before, EINVAL and nothing touched */
 #endif
     int saved_errno = errno;
-    enum bmm__os_moved moved = BMM__OS_MOVED;
-    if (mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) != to) {
-        bool is_there = map_at(to, bytes, PROT_READ | PROT_WRITE) || errno == EEXIST;
-        moved = is_there ? BMM__OS_KEPT : BMM__OS_LOST;
+    enum bmm__os_moved moved = BMM__OS_KEPT;
+    if (!bmm__load_relaxed(&has_lost_a_place) && is_one_mapping(from, bytes)) {
+        if (mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == to) {
+            moved = BMM__OS_MOVED;
+        } else if (errno != EINVAL && errno != ENOSYS && errno != EPERM && !map_at(to, bytes, PROT_READ | PROT_WRITE)) {
+            bmm__store_relaxed(&has_lost_a_place, true);
+            moved = BMM__OS_LOST;
+        }
     }
     errno = saved_errno;
     return moved;

@@ -40,6 +40,19 @@ struct bmm__list **bmm__page_map_entry(uintptr_t start)
     return (struct bmm__list **)bmm__window_start + index; /* NOLINT */
 }
 
+bool bmm__page_map_prepare(uintptr_t start, size_t bytes)
+{
+    uintptr_t end = start + bytes;
+    if ((start - bmm__window_start) >> BMM__GRANULE_SHIFT < bmm__load_acquire(&bmm__window_count))
+        return true;
+    if (end >> BMM__LEAF_SHIFT >= BMM__ROOT_COUNT)
+        return false;
+    for (uintptr_t at = start; at < end; at = ((at >> BMM__LEAF_SHIFT) + 1) << BMM__LEAF_SHIFT)
+        if (leaf_of(at) == NULL)
+            return false;
+    return true;
+}
+
 bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span)
 {
     uintptr_t end = start + bytes;
@@ -52,11 +65,8 @@ bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span)
         }
         return true;
     }
-    if (end >> BMM__LEAF_SHIFT >= BMM__ROOT_COUNT)
+    if (span != NULL && !bmm__page_map_prepare(start, bytes))
         return false;
-    for (uintptr_t at = start; span != NULL && at < end; at = ((at >> BMM__LEAF_SHIFT) + 1) << BMM__LEAF_SHIFT)
-        if (leaf_of(at) == NULL)
-            return false;
     for (uintptr_t at = start; at < end; at += BMM__GRANULE)
         bmm__store_release(&leaf_of(at)[(at >> BMM__GRANULE_SHIFT) & (BMM__LEAF_COUNT - 1)], span);
     return true;

@@ -3,6 +3,7 @@
 #include "core/arena.h"
 #include "core/atomic.h"
 #include "core/client.h"
+#include "core/huge.h"
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/page_run.h"
@@ -22,15 +23,20 @@ static bool resize_granules(struct bmm__span *span, size_t size, bool is_dirty)
     uintptr_t old_end = span->start + old_bytes;
     if (whole < size || whole > BMM__ARENA_RUN_MAX)
         return false;
-    if (whole > old_bytes) {
-        if (!bmm__arena_extend((void *)span->start, old_bytes, whole - old_bytes)) /* NOLINT */
-            return false;
-        bmm__page_map_enter(old_end, whole - old_bytes, span); /* in the window, or in a leaf that is there: M1 */
-    } else if (whole < old_bytes) {
+    if (whole < old_bytes) {
         bmm__page_map_enter(span->start + whole, old_bytes - whole, NULL);
         bmm__arena_free((void *)(span->start + whole), old_bytes - whole, is_dirty, span->is_moved != 0); /* NOLINT */
+    } else if (whole > old_bytes) {
+        if (!bmm__arena_extend((void *)span->start, old_bytes, whole - old_bytes)) /* NOLINT */
+            return false;
+        if (!bmm__page_map_enter(old_end, whole - old_bytes, span)) {
+            bmm__arena_free((void *)old_end, whole - old_bytes, true, false); /* NOLINT */
+            return false;
+        }
     }
     span->span_bytes = whole;
+    if (whole > old_bytes && bmm__is_huge(whole))
+        bmm__huge_use(span);
     return true;
 }
 
@@ -43,7 +49,7 @@ static bool resize_mapping(struct bmm__span *span, size_t size)
     if (whole == old_bytes)
         return true;
     bmm__page_map_enter(span->start + whole, old_bytes - whole, NULL);
-    if (bmm__os_resize((void *)span->start, old_bytes, whole)) /* NOLINT */
+    if (bmm__os_resize((void *)span->start, old_bytes, whole) == BMM__OS_RESIZED) /* NOLINT */
         span->span_bytes = whole;
     else
         bmm__page_map_enter(span->start + whole, old_bytes - whole, span); /* the leaf is there: M1 */
@@ -107,31 +113,33 @@ static void *move_granules(struct bmm__span *span, size_t size)
     return moved;
 }
 
-/* In place if there is room behind it, else to a new place; what is known of both is entered before pages move and taken
- * out before they leave, for behind them an address may at once be another thread's. NULL: span is as before. */
+/* In place if there is room behind it, else to a new place. Of either place the page map says what is ours only while it
+ * is: the old entries are taken out before the pages leave (what they left may at once be another thread's), the new
+ * ones entered when they have come. NULL: span is as before. */
 static void *grow_mapping(struct bmm__span *span, size_t whole)
 {
     size_t old_bytes = span->span_bytes, align = (size_t)1 << span->align_shift;
     uintptr_t old_start = span->start;
-    if (bmm__os_resize((void *)old_start, old_bytes, whole)) { /* NOLINT */
+    enum bmm__os_resized resized = bmm__os_resize((void *)old_start, old_bytes, whole); /* NOLINT */
+    if (resized == BMM__OS_RESIZED) {
         if (bmm__page_map_enter(old_start + old_bytes, whole - old_bytes, span))
             return (void *)old_start;                        /* NOLINT */
         bmm__os_resize((void *)old_start, whole, old_bytes); /* NOLINT */
         return NULL;
     }
+    if (resized == BMM__OS_CANNOT)
+        return NULL;
     void *place = bmm__os_reserve(whole, align < BMM__GRANULE ? BMM__GRANULE : align);
     if (place == NULL)
         return NULL;
-    if (!bmm__page_map_enter((uintptr_t)place, whole, span)) {
+    if (!bmm__page_map_prepare((uintptr_t)place, whole)) {
         bmm__os_release(place, whole);
         return NULL;
     }
     bmm__page_map_enter(old_start, old_bytes, NULL);
-    if (bmm__os_remap((void *)old_start, old_bytes, place, whole)) /* NOLINT */
-        return place;
-    bmm__page_map_enter(old_start, old_bytes, span); /* the leaf is there: M1 */
-    bmm__page_map_enter((uintptr_t)place, whole, NULL);
-    return NULL;
+    bool is_done = bmm__os_remap((void *)old_start, old_bytes, place, whole);                       /* NOLINT */
+    bmm__page_map_enter(is_done ? (uintptr_t)place : old_start, is_done ? whole : old_bytes, span); /* prepared */
+    return is_done ? place : NULL;
 }
 
 static void *move_mapping(struct bmm__span *span, size_t size)

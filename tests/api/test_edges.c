@@ -118,6 +118,62 @@ PLAIN_TEST(a_large_block_that_shrinks_gives_memory_back)
     free(p);
 }
 
+static size_t status_kb(const char *name)
+{
+    char line[128];
+    size_t found = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, name, strlen(name)) == 0)
+            sscanf(line + strlen(name), ": %zu", &found);
+    fclose(file);
+    return found;
+}
+
+/* What is copied is there twice for a while. */
+PLAIN_TEST(a_large_block_grows_without_being_copied)
+{
+    size_t bytes = ((size_t)200 << 20) + 100000;
+    unsigned char *p = malloc(bytes);
+    memset(p, 7, bytes);
+    size_t resident = resident_bytes(), before = status_kb("VmHWM") << 10;
+    for (size_t more = bytes + bytes / 2; more < (size_t)1 << 30; more += more / 2) {
+        p = realloc(p, more);
+        PLAIN_CHECK(is_all(p, bytes, 7));
+    }
+    size_t most = status_kb("VmHWM") << 10;
+    free(p);
+    PLAIN_CHECK(most < (before > resident ? before : resident) + bytes / 2);
+}
+
+/* In a child: address space that growth leaves behind would soon be all that it may have. */
+static int grow_under_limit(void)
+{
+    rlim_t bytes = ((rlim_t)status_kb("VmSize") << 10) + ((rlim_t)1 << 30);
+    setrlimit(RLIMIT_AS, &(struct rlimit){ bytes, bytes });
+    for (int i = 0; i < 300; i++) {
+        unsigned char *p = malloc((size_t)41 << 20);
+        if (p == NULL)
+            return 1;
+        p[0] = 7;
+        p = realloc(p, (size_t)80 << 20);
+        if (p == NULL || p[0] != 7)
+            return 2;
+        free(p);
+    }
+    return 0;
+}
+
+PLAIN_TEST(growth_leaves_no_address_space_behind)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(grow_under_limit());
+    int status = 0;
+    waitpid(child, &status, 0);
+    PLAIN_CHECK_EQUAL(status, 0);
+}
+
 static void *idle(void *unused)
 {
     return unused;
