@@ -8,7 +8,7 @@
 #include "core/remote.h"
 
 #define EXTEND_BYTES 4096u
-#define HEARTBEAT 65536u /* local frees of a current span between two looks at the clock */
+#define HEARTBEAT 8192u /* local frees of a current span between two looks at the clock */
 #define SELDOM_MS 4u
 #define LOOKS_EVERY 15u
 #define WATCH 16u
@@ -87,25 +87,32 @@ void bmm__heap_gave_back(struct bmm__heap *heap)
     }
 }
 
-/* While memory waits to be purged, a thread that allocates seldom does so slowly, so that it passes by the clock. Whether
- * it does is asked at every slow allocation after it gave something back, until it has allocated often for a while; then
- * now and then. */
+/* Whether the thread allocates seldom; a look at the clock, with what is done on the occasion. */
+static bool is_seldom(struct bmm__heap *heap)
+{
+    uint64_t now = bmm__os_clock_coarse_ms(), since_ms = now - heap->slow_ms;
+    heap->slow_ms = now;
+    bmm__remote_send_all(heap);
+    bmm__purge_tick();
+    return since_ms >= (heap->watch != 0 ? SELDOM_MS : SELDOM_MS * (LOOKS_EVERY + 1));
+}
+
+/* While memory waits to be purged, a thread that allocates seldom does so slowly, so that it passes by the clock. It is
+ * watched at every allocation from when it gave something back until it has allocated often WATCH times in a row; then
+ * it is looked at now and then. */
 static void show_or_wait(struct bmm__heap *heap, struct bmm__span *span)
 {
     if (BMM__UNLIKELY(bmm__purge_is_pending()) && (heap->watch != 0 || heap->looks-- == 0)) {
-        uint64_t now = bmm__os_clock_coarse_ms(), seldom = heap->watch != 0 ? SELDOM_MS : SELDOM_MS * (LOOKS_EVERY + 1);
-        bool is_seldom = now - heap->slow_ms >= seldom;
-        heap->slow_ms = now;
+        bool is_new = heap->watch == 0;
         heap->looks = LOOKS_EVERY;
-        bmm__remote_send_all(heap);
-        bmm__purge_tick();
-        if (is_seldom) {
-            if (heap->watch == 0)
+        if (is_seldom(heap)) {
+            if (is_new)
                 hide_all(heap);
             heap->watch = WATCH;
             return;
         }
-        heap->watch -= heap->watch != 0;
+        if (!is_new && --heap->watch != 0)
+            return;
     }
     show(heap, span);
 }
@@ -347,6 +354,8 @@ static void become_available(struct bmm__heap *heap, struct bmm__span *span)
     while (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL) /* else others were first: the ready stack has it, or will */
         if (bmm__cas_weak_acq_rel(&span->remote, &word, (word & ~(uint64_t)3) | BMM__REMOTE_OWNED)) {
             list_append(heap, span);
+            if (BMM__REMOTE_COUNT(word) != 0)
+                bmm__remote_try_claim(span, word & ~(uint64_t)3);
             return;
         }
 }
@@ -358,6 +367,9 @@ void bmm__heap_countdown_over(struct bmm__list *list)
     bool is_bin = (uintptr_t)list - (uintptr_t)heap < sizeof *heap;
     if (is_bin || heap->bins[span->class_index].current == span) {
         bmm__store_relaxed(&list->countdown, HEARTBEAT);
+        bmm__heap_begin(heap);
+        bmm__remote_send_all(heap);
+        bmm__heap_end(heap);
         bmm__purge_tick();
         return;
     }

@@ -56,6 +56,7 @@ struct bmm__heap {
     uint8_t watch;           /* slow allocations for which the clock is looked at each time */
     uint8_t looks;           /* slow allocations until the next look at the clock */
     uint8_t pooled;          /* enum bmm__heap_pooled; under the pool's lock (heap_pool.h) */
+    uint8_t has_posted;      /* something may be in the outbox */
     uint16_t align_sets;     /* bit i: classes of alignment 16 << i were used */
     struct bmm__span *ready; /* full spans that others freed into, through next; pushed with acq_rel, taken whole */
     struct bmm__heap *next;  /* in the pool */

@@ -33,7 +33,9 @@ struct bmm__span *bmm__page_map_find_outside(uintptr_t address);
  * the address is not in the window. */
 static inline bool bmm__page_map_look(uintptr_t address, struct bmm__list **list)
 {
-    uintptr_t start = bmm__window_start; /* once: the table is there, too */
+    /* Once: the table is there, too. Never while another thread makes the window, which the first allocation does:
+     * pthread_create allocates. */
+    uintptr_t start = bmm__window_start;
     uintptr_t index = (address - start) >> BMM__GRANULE_SHIFT;
     /* acquire, so that the entries of a wild address are seen to be filled (W1) */
     if (__builtin_expect(index >= bmm__load_operand(&bmm__window_count), 0))

@@ -4,7 +4,7 @@
  *   a pass over all run maps begins PASS_MS after the last one began; it gives back what was free at both, so memory
  *   is kept for one to two such times; a slice of it is done by whoever comes by on a slow path, at most every SLICE_MS
  *
- * A thread comes by when it opens, empties or refills a span, and every 65 536th local free of a current span; and one
+ * A thread comes by when it opens, empties or refills a span, and every 8192nd local free of a current span; and one
  * that gave memory back and then allocates seldom is kept on the slow path until everything is given back (heap.c).
  *
  * Invariants: U1 a slice gives back about SLICE_BYTES and spends about SLICE_NS. U2 dirty memory beyond
@@ -15,6 +15,7 @@
 
 #include "core/atomic.h"
 #include "core/heap_pool.h"
+#include "core/remote.h"
 #include "core/run_map.h"
 
 #include <stdbool.h>
@@ -26,7 +27,8 @@
 /* There is enough that something should be done about it. */
 static inline bool bmm__purge_is_pending(void)
 {
-    return bmm__load_relaxed(&bmm__dirty_bytes) > BMM__PURGE_BYTES_MIN || bmm__load_relaxed(&bmm__heap_pool_warm) != 0;
+    return bmm__load_relaxed(&bmm__dirty_bytes) > BMM__PURGE_BYTES_MIN ||
+           bmm__load_relaxed(&bmm__heap_pool_warm) != 0 || bmm__load_relaxed(&bmm__remote_waiting) != 0;
 }
 
 /* Looks at the clock, and does a slice if it is time. */

@@ -5,14 +5,20 @@
 #define OUTBOX_SLOTS 16u
 #define SLOT_BYTES_MAX 1024u /* of slots that wait in an outbox */
 
+uint32_t bmm__remote_waiting;
+
 void bmm__remote_try_claim(struct bmm__span *span, uint64_t word)
 {
-    uint32_t bias = bmm__load_acquire(&span->bias); /* before countdown: its owner writes them the other way round */
-    if (BMM__REMOTE_STATE(word) != BMM__REMOTE_OWNED ||
-        /* acquire: what its owner freed last is written when the memory goes back */
-        bmm__load_acquire(&span->list.countdown) + bias != BMM__REMOTE_COUNT(word) ||
-        !bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED))
+    if (BMM__REMOTE_STATE(word) != BMM__REMOTE_OWNED || BMM__REMOTE_COUNT(word) == 0)
         return;
+    uint32_t bias = bmm__load_acquire(&span->bias); /* before countdown: its owner writes them the other way round */
+    /* acquire: what its owner freed last is written when the memory goes back */
+    if (bmm__load_acquire(&span->list.countdown) + bias != BMM__REMOTE_COUNT(word) ||
+        !bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED)) {
+        if (bmm__load_relaxed(&bmm__remote_waiting) == 0)
+            bmm__store_relaxed(&bmm__remote_waiting, 1u);
+        return;
+    }
     bmm__span_close(span, true);
     /* release: who sees it sees that the memory is gone */
     if (BMM__REMOTE_STATE(bmm__or_acq_rel(&span->remote, BMM__REMOTE_DONE)) != BMM__REMOTE_CLAIMED)
@@ -22,10 +28,14 @@ void bmm__remote_try_claim(struct bmm__span *span, uint64_t word)
 bool bmm__remote_sweep(unsigned count)
 {
     static struct bmm__span *cursor; /* descriptors are for ever (P4) */
-    struct bmm__span *span = cursor == NULL ? bmm__span_first() : cursor;
+    struct bmm__span *span = cursor;
+    if (span == NULL) {
+        span = bmm__span_first();
+        bmm__exchange_acq_rel(&bmm__remote_waiting, 0u); /* before the words are read: pushes come after, or are seen */
+    }
     for (; span != NULL && count != 0; span = span->all_next, count--) {
         uint64_t word = bmm__load_acquire(&span->remote);
-        if (bmm__load_acquire(&span->kind) == BMM__SPAN_SLOTS && BMM__REMOTE_COUNT(word) != 0)
+        if (bmm__load_acquire(&span->kind) == BMM__SPAN_SLOTS)
             bmm__remote_try_claim(span, word);
     }
     cursor = span;
@@ -69,13 +79,18 @@ static void send(struct bmm__outbox *box)
 
 void bmm__remote_send_all(struct bmm__heap *heap)
 {
+    if (!heap->has_posted)
+        return;
+    heap->has_posted = false;
     for (unsigned i = 0; i < BMM__OUTBOX_COUNT; i++)
         if (heap->outbox[i].span != NULL)
             send(&heap->outbox[i]);
 }
 
-static void post(struct bmm__outbox *box, struct bmm__span *span, struct bmm__slot_link *slot, uint32_t index)
+static void post(struct bmm__heap *heap, struct bmm__span *span, struct bmm__slot_link *slot, uint32_t index)
 {
+    struct bmm__outbox *box = bmm__remote_box(heap, span);
+    heap->has_posted = true;
     if (box->span != span) {
         if (box->span != NULL)
             send(box);
@@ -97,6 +112,6 @@ void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, struct bmm
         return;
     }
     bmm__heap_begin(heap);
-    post(bmm__remote_box(heap, span), span, slot, index);
+    post(heap, span, slot, index);
     bmm__heap_end(heap);
 }

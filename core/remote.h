@@ -3,7 +3,7 @@
  *   free ─► outbox[hash of the span] ── OUTBOX_SLOTS, or another span's slot came ──► one push to span.remote
  *
  * A heap's outbox holds slots of small size only, so that what a thread keeps back when it falls asleep stays little: at
- * most BMM__OUTBOX_COUNT spans of one granule cannot go back. It is emptied whenever its thread looks at the clock.
+ * most BMM__OUTBOX_COUNT spans of up to 256 KiB cannot go back. It is emptied whenever its thread looks at the clock.
  *
  * Invariants: O1 the slots of an entry are linked from head, each holding the index + 1 of the next, the last 0. O2 they
  * count as live in their span (P2) until they are pushed.
@@ -25,12 +25,15 @@ static inline struct bmm__outbox *bmm__remote_box(struct bmm__heap *heap, const 
     return &heap->outbox[(uintptr_t)span / sizeof *span % BMM__OUTBOX_COUNT];
 }
 
-/* P3: gives the span's memory back if word, which the caller has just read or written, says that others freed every live
- * slot of it. */
+/* P3: gives the span's memory back if it is available and word, which the caller has just read or written, says that
+ * others freed every live slot of it. */
 void bmm__remote_try_claim(struct bmm__span *span, uint64_t word);
 
-/* Claims empty spans whose owners have not noticed (P3), count descriptors per call. True: all were looked at. Under
- * the purge lock. */
+/* Not 0: an available span holds slots that others freed. If its owner frees its last ones, nobody notices at first (P3). */
+extern uint32_t bmm__remote_waiting;
+
+/* P3: claims empty spans that nobody has noticed, count descriptors per call. True: all were looked at. Under the purge
+ * lock. */
 bool bmm__remote_sweep(unsigned count);
 
 #endif

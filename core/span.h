@@ -21,8 +21,9 @@
  *      FULL to OWNED, until the ready stack has it); others touch remote only.
  *  P2  countdown + bias of a FULL or OWNED span is its live count, or more while the owner changes them; countdown of a
  *      CURRENT one is the local frees until the owner looks at the clock, of a FULL one those until enough are free.
- *  P3  Whoever moves remote to CLAIMED gives the memory back, and until it is done nobody uses the descriptor anew. A span whose last two live slots are freed by its owner
- *      and another thread at the same instant is noticed by neither, but by the next bmm__heap_sweep.
+ *  P3  Whoever moves remote to CLAIMED gives the memory back, and until it is done nobody uses the descriptor anew. A
+ *      span whose last live slots its owner frees, after or while others free the rest, is noticed by neither, but by
+ *      the next bmm__remote_sweep.
  *  P4  A descriptor's memory is never used for anything but descriptors, so a stale pointer to one can be read.
  *  P5  The epoch grows whenever the remote list is taken over and when a descriptor is used anew, so that a claim
  *      decided on an old word cannot succeed on a later one that looks alike.

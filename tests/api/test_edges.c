@@ -118,6 +118,24 @@ PLAIN_TEST(a_large_block_that_shrinks_gives_memory_back)
     free(p);
 }
 
+/* A few at a time, and then nothing for a while: each time the last ones are no longer seldom. */
+PLAIN_TEST(memory_goes_back_to_a_program_that_works_in_bursts)
+{
+    enum { COUNT = 10000, BYTES = 5000, KEPT = 30 << 20 };
+    static unsigned char *blocks[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        memset(blocks[i] = malloc(BYTES), 1, BYTES);
+    size_t full = resident_bytes();
+    for (int i = 0; i < COUNT; i++)
+        free(blocks[i]);
+    for (int i = 0; i < 40; i++) {
+        usleep(30000);
+        for (int k = 0; k < 5; k++)
+            free(malloc(100));
+    }
+    PLAIN_CHECK(resident_bytes() + KEPT < full);
+}
+
 static size_t status_kb(const char *name)
 {
     char line[128];

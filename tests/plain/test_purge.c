@@ -8,6 +8,7 @@
 #include "core/purge.h"
 #include "core/run_map.h"
 
+#include <pthread.h>
 #include <time.h>
 
 #define MIB ((size_t)1 << 20)
@@ -99,4 +100,32 @@ PLAIN_TEST(a_hot_loop_passes_by_the_clock)
         for (int i = 0; i < 1000; i++)
             bmm__core_free(bmm__core_alloc(48, 16, false));
     PLAIN_CHECK(bmm__load_relaxed(&bmm__dirty_bytes) < MIB);
+}
+
+static char *shared_blocks[1 << 20];
+#define SHARED_COUNT (sizeof shared_blocks / sizeof *shared_blocks)
+
+static void *free_every_fourth(void *unused)
+{
+    for (size_t i = 0; i < SHARED_COUNT; i += 4)
+        bmm__core_free(shared_blocks[i]);
+    return unused;
+}
+
+/* Others' frees came first, and the owner's last one finds its own count not at zero. */
+PLAIN_TEST(what_another_thread_and_then_the_owner_freed_goes_back)
+{
+    bmm__purge_all();
+    for (size_t i = 0; i < SHARED_COUNT; i++) {
+        shared_blocks[i] = bmm__core_alloc(64, 16, false);
+        memset(shared_blocks[i], 1, 64);
+    }
+    pthread_t thread;
+    PLAIN_CHECK(pthread_create(&thread, NULL, free_every_fourth, NULL) == 0);
+    pthread_join(thread, NULL);
+    for (size_t i = 0; i < SHARED_COUNT; i++)
+        if (i % 4 != 0)
+            bmm__core_free(shared_blocks[i]);
+    touch_seldom(100);
+    PLAIN_CHECK(bmm__load_relaxed(&bmm__arena_used_bytes) < 8 * MIB);
 }
