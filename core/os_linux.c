@@ -169,15 +169,13 @@ static bool has_lost_a_place;
 bool bmm__os_remap(void *start, size_t old_bytes, void *place, size_t new_bytes)
 {
     int saved_errno = errno;
-    bool is_done = false;
-    if (bmm__load_relaxed(&has_lost_a_place)) {
-        munmap(place, new_bytes);
-    } else if (mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, place) == place) {
-        is_done = true;
-    } else if (map_at(place, new_bytes, PROT_NONE)) {
-        munmap(place, new_bytes);
-    } else {
-        bmm__store_relaxed(&has_lost_a_place, true);
+    bool is_ours = bmm__load_relaxed(&has_lost_a_place); /* still, as nothing is tried */
+    bool is_done = !is_ours && mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, place) == place;
+    if (!is_done) {
+        if (is_ours || map_at(place, new_bytes, PROT_NONE))
+            munmap(place, new_bytes);
+        else
+            bmm__store_relaxed(&has_lost_a_place, true);
     }
     errno = saved_errno;
     return is_done;
