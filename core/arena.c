@@ -1,6 +1,7 @@
 #include "core/arena.h"
 
 #include "core/atomic.h"
+#include "core/meta.h"
 #include "core/os.h"
 #include "core/purge.h"
 #include "core/run_map.h"
@@ -50,7 +51,7 @@ static bool add_arena(size_t bytes_min, size_t align)
             break;
     if (start == NULL)
         return false;
-    struct arena *arena = bmm__os_map(BMM__GRANULE, BMM__GRANULE);
+    struct arena *arena = bmm__meta_map(BMM__GRANULE);
     if (arena == NULL) {
         bmm__os_release(start, bytes);
         return false;
@@ -65,7 +66,7 @@ static bool add_arena(size_t bytes_min, size_t align)
         uint32_t count = bmm__load_acquire(&arena_count);
         struct arena *none = NULL;
         if (count == ARENAS_MAX) {
-            bmm__os_release(arena, BMM__GRANULE);
+            bmm__meta_unmap(arena, BMM__GRANULE);
             bmm__os_release(start, bytes);
             return false;
         }

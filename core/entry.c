@@ -108,6 +108,7 @@ static size_t with_room_to_grow(size_t size, size_t old_bytes)
 
 static void *realloc_slot(const struct bmm__span *span, void *p, size_t size, unsigned kind)
 {
+    bmm__slot_expect_used(p);
     size_t old_bytes = span->list.slot_bytes;
     if (size <= old_bytes &&
         (size >= old_bytes / 2 || bmm__slot_class(size, (size_t)1 << span->align_shift) == span->class_index))

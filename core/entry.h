@@ -21,12 +21,13 @@ static inline struct bmm__list *bmm__list_behind(struct bmm__heap *heap, size_t 
 }
 
 /* Takes a slot of the list that lies so far behind the heap's start; false: none is free. */
-static inline bool bmm__list_pop(struct bmm__heap *heap, size_t distance, struct bmm__slot_link **slot)
+static inline __attribute__((always_inline)) bool bmm__list_pop(struct bmm__heap *heap, size_t distance,
+                                                                struct bmm__slot_link **slot)
 {
     struct bmm__slot_link *first = bmm__list_behind(heap, distance)->free;
     if (BMM__UNLIKELY(first == NULL))
         return false;
-    struct bmm__slot_link *next = first->next;
+    struct bmm__slot_link *next = bmm__slot_take_shown(first);
     BMM__FORGET(distance); /* lest the sum be kept in a register: addressing adds for nothing */
     bmm__list_behind(heap, distance)->free = next;
     *slot = first;
@@ -93,7 +94,8 @@ static inline void *bmm__calloc(size_t size, unsigned kind)
 static inline void bmm__list_push(struct bmm__list *list, void *slot)
 {
     struct bmm__slot_link *link = slot;
-    link->next = list->free;
+    bmm__slot_retire(link);
+    bmm__slot_link(link, list->free);
     list->free = link;
     if (BMM__UNLIKELY(bmm__single_writer_decrement(&list->countdown)))
         bmm__heap_countdown_over(list);

@@ -6,6 +6,7 @@
 #include "core/page_map.h"
 #include "core/purge.h"
 #include "core/remote.h"
+#include "core/secure_span.h"
 
 #define EXTEND_BYTES 4096u
 #define HEARTBEAT 8192u /* local frees of a current span between two looks at the clock */
@@ -45,7 +46,8 @@ static void enter_list(const struct bmm__span *span, struct bmm__list *list)
 static void show(struct bmm__heap *heap, struct bmm__span *span)
 {
     BMM_ASSERT(heap->is_busy);
-    if (span->is_shown || (heap->token & 1) != 0 || span->class_index >= BMM__CLASS_COUNT)
+    if (span->is_shown || (heap->token & 1) != 0 || span->class_index >= BMM__CLASS_COUNT ||
+        !bmm__secure_may_show(span))
         return;
     struct bmm__list *list = &heap->bins[span->class_index].list;
     list->countdown = span->list.countdown;
@@ -174,8 +176,8 @@ static uint32_t splice(const struct bmm__span *span, struct bmm__list *list, uin
     uint32_t count = 0;
     for (uint32_t head = BMM__REMOTE_HEAD(word); head != 0; count++) {
         struct bmm__slot_link *slot = slot_at(span, head - 1);
-        head = (uint32_t)(uintptr_t)bmm__load_relaxed(&slot->next);
-        slot->next = list->free;
+        head = bmm__slot_next_index(slot);
+        bmm__slot_link(slot, list->free);
         list->free = slot;
     }
     return count;
@@ -188,10 +190,13 @@ static void extend(struct bmm__span *span, struct bmm__list *list)
     uint32_t room = span->slot_count - span->extended;
     count = count == 0 ? 1 : count;
     count = count > room ? room : count;
+    uint16_t order[EXTEND_BYTES / 16];
+    if (BMM__SLOTS_ARE_SHUFFLED)
+        bmm__slots_shuffle(order, count);
     struct bmm__slot_link *next = list->free;
-    for (uint32_t i = span->extended + count; i-- > span->extended;) {
-        struct bmm__slot_link *slot = slot_at(span, i);
-        slot->next = next;
+    for (uint32_t i = count; i-- > 0;) {
+        struct bmm__slot_link *slot = slot_at(span, span->extended + (BMM__SLOTS_ARE_SHUFFLED ? order[i] : i));
+        bmm__slot_link(slot, next);
         next = slot;
     }
     list->free = next;
@@ -341,7 +346,7 @@ void *bmm__heap_alloc(struct bmm__heap *heap, struct bmm__bin *bin)
     show_or_wait(heap, span);
     list = span->is_shown ? &bin->list : &span->list;
     struct bmm__slot_link *slot = list->free;
-    bmm__store_relaxed(&list->free, slot->next);
+    bmm__store_relaxed(&list->free, bmm__slot_take(slot));
     bmm__heap_end(heap);
     return slot;
 }
@@ -385,6 +390,7 @@ void bmm__heap_countdown_over(struct bmm__list *list)
 
 void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot)
 {
+    bmm__slot_retire_checked(slot);
     if (heap == NULL || bmm__load_relaxed(&span->list.owner) != heap->token) {
         bmm__remote_free(heap == bmm__heap ? heap : NULL, span,
                          slot); /* the late heap posts nothing: nobody sends it */
@@ -392,7 +398,7 @@ void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot)
     }
     struct bmm__list *list = bmm__span_list(span);
     struct bmm__slot_link *link = slot;
-    link->next = list->free;
+    bmm__slot_link(link, list->free);
     list->free = link;
     if (bmm__single_writer_decrement(&list->countdown))
         bmm__heap_countdown_over(list);
@@ -406,7 +412,7 @@ static void retire_current(struct bmm__heap *heap, unsigned class_index)
     hide(span);
     splice(span, &span->list, take_remote(span, BMM__REMOTE_CURRENT));
     uint32_t live = span->extended;
-    for (struct bmm__slot_link *slot = span->list.free; slot != NULL; slot = slot->next)
+    for (struct bmm__slot_link *slot = span->list.free; slot != NULL; slot = bmm__slot_next(slot))
         live--;
     set_live(span, live); /* before the state: from then on others compare with it */
     uint64_t word = bmm__load_relaxed(&span->remote);

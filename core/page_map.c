@@ -1,5 +1,7 @@
 #include "core/page_map.h"
 
+#include "core/meta.h"
+
 uintptr_t bmm__page_map_root[BMM__ROOT_COUNT];
 struct bmm__span *bmm__page_map_zero_leaf[BMM__LEAF_COUNT];
 
@@ -9,14 +11,14 @@ static struct bmm__span **leaf_of(uintptr_t address)
     uintptr_t distance = bmm__load_acquire(entry);
     if (distance == 0) {
         size_t bytes = BMM__LEAF_COUNT * sizeof(struct bmm__span *);
-        void *leaf = bmm__os_map(bytes, BMM__GRANULE);
+        void *leaf = bmm__meta_map(bytes);
         if (leaf == NULL)
             return NULL;
         uintptr_t mine = (uintptr_t)leaf - (uintptr_t)bmm__page_map_zero_leaf;
         if (bmm__cas_acq_rel(entry, &distance, mine)) /* release, so that a finder sees the leaf mapped */
             distance = mine;
         else
-            bmm__os_release(leaf, bytes);
+            bmm__meta_unmap(leaf, bytes);
     }
     return (struct bmm__span **)((uintptr_t)bmm__page_map_zero_leaf + distance);
 }

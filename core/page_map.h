@@ -30,16 +30,24 @@ extern struct bmm__span *bmm__page_map_zero_leaf[BMM__LEAF_COUNT];
 struct bmm__span *bmm__page_map_find_outside(uintptr_t address);
 
 /* The list that a block at the address goes to if its owner frees it; owned by nobody where that is not so simple. False:
- * the address is not in the window. */
+ * the address is not in the window; or, in the secure variant, not that of a slot in use. */
 static inline bool bmm__page_map_look(uintptr_t address, struct bmm__list **list)
 {
     /* Once: the table is there, too. Never while another thread makes the window, which the first allocation does:
      * pthread_create allocates. */
     uintptr_t start = bmm__window_start;
+#ifdef BMM_SECURE
+    uintptr_t index = bmm__secure_index(address);
+    if (__builtin_expect(index >= bmm__load_operand(&bmm__secure_end), 0) ||
+        __builtin_expect(bmm__secure_states[index] != 1, 0))
+        return false;
+    index >>= BMM__GRANULE_SHIFT - 4;
+#else
     uintptr_t index = (address - start) >> BMM__GRANULE_SHIFT;
     /* acquire, so that the entries of a wild address are seen to be filled (W1) */
     if (__builtin_expect(index >= bmm__load_operand(&bmm__window_count), 0))
         return false;
+#endif
     *list = bmm__load_relaxed((struct bmm__list **)start + index); /* NOLINT */
     return true;
 }

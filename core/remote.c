@@ -57,7 +57,7 @@ static void push(struct bmm__span *span, uint32_t head, struct bmm__slot_link *l
     uint64_t word = bmm__load_relaxed(&span->remote), pushed;
     bool becomes_available;
     do {
-        bmm__store_relaxed(&last->next, (struct bmm__slot_link *)(uintptr_t)BMM__REMOTE_HEAD(word)); /* NOLINT */
+        bmm__slot_link_index(last, BMM__REMOTE_HEAD(word));
         pushed = ((uint64_t)(head + 1) << 16) | ((word & ~0xffff0000ull) + 4 * (uint64_t)count);
         becomes_available = BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL && BMM__REMOTE_COUNT(pushed) >= enough;
         if (becomes_available)
@@ -95,10 +95,10 @@ static void post(struct bmm__heap *heap, struct bmm__span *span, struct bmm__slo
         if (box->span != NULL)
             send(box);
         *box = (struct bmm__outbox){ span, (uint16_t)index, (uint16_t)index, 1 };
-        bmm__store_relaxed(&slot->next, NULL);
+        bmm__slot_link_index(slot, 0);
         return;
     }
-    bmm__store_relaxed(&slot->next, (struct bmm__slot_link *)(uintptr_t)(box->head + 1u)); /* NOLINT */
+    bmm__slot_link_index(slot, box->head + 1u);
     box->head = (uint16_t)index;
     if (++box->count == OUTBOX_SLOTS)
         send(box);

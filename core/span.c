@@ -2,10 +2,12 @@
 
 #include "core/arena.h"
 #include "core/atomic.h"
+#include "core/meta.h"
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/process.h"
 #include "core/purge.h"
+#include "core/secure_span.h"
 
 struct bmm__list bmm__empty_list;
 
@@ -62,7 +64,7 @@ struct bmm__span *bmm__span_make(void)
         clean(span);
         return span;
     }
-    struct bmm__span *chunk = bmm__os_map(BMM__GRANULE, BMM__GRANULE);
+    struct bmm__span *chunk = bmm__meta_map(BMM__GRANULE);
     if (chunk == NULL)
         return NULL;
     size_t count = BMM__GRANULE / sizeof *chunk;
@@ -109,7 +111,8 @@ struct bmm__span *bmm__span_open(size_t bytes, size_t align, enum bmm__span_is k
         return NULL;
     }
     describe(span, start, bytes, kind);
-    if (!bmm__page_map_enter(span->start, bytes, span)) {
+    if (!bmm__secure_open(span) || !bmm__page_map_enter(span->start, bytes, span)) {
+        bmm__secure_close(span, span->side);
         bmm__arena_free(start, bytes, !*is_zero, false);
         bmm__span_free(span);
         return NULL;
@@ -147,6 +150,7 @@ void bmm__span_close(struct bmm__span *span, bool is_dirty)
     void *side = bmm__exchange_acq_rel(&span->side, NULL);
     if (client != NULL && side != NULL)
         client->span_end(span, side);
+    bmm__secure_close(span, side);
     if (span->kind == BMM__SPAN_LARGE)
         bmm__os_release((void *)span->start, span->span_bytes); /* NOLINT */
     else

@@ -32,16 +32,13 @@
 #define BMM_SPAN_H
 
 #include "core/assert.h"
+#include "core/slot.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct bmm__heap;
-
-struct bmm__slot_link {
-    struct bmm__slot_link *next; /* the first word of a free slot */
-};
 
 /* What malloc and free see of a span: its own, or, while the heap allocates from it, one in the heap (heap.h, H1), so
  * that malloc has one load less. */

@@ -7,6 +7,7 @@
 #include "core/lock.h"
 #include "core/os.h"
 #include "core/process.h"
+#include "core/secure_span.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -34,6 +35,7 @@ void bmm__process_start(void)
     if (bmm__cas_acq_rel(&bmm__process.state, &fresh, 1)) {
         int saved_errno = errno;
         has_key = pthread_key_create(&key, thread_end) == 0; /* now: constructors before ours may start threads */
+        bmm__secure_start();
         bmm__process.client = bmm__client_open();
         bmm__heap_init(&late_heap, bmm__process.client != NULL);
         errno = saved_errno;

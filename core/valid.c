@@ -8,7 +8,7 @@
 static uint32_t slot_count(const struct bmm__span *span, const struct bmm__slot_link *slot)
 {
     uint32_t count = 0;
-    for (; slot != NULL; slot = slot->next, count++) {
+    for (; slot != NULL; slot = bmm__slot_next(slot), count++) {
         uintptr_t offset = (uintptr_t)slot - span->start;
         if (offset >= span->span_bytes || !bmm__span_is_at_slot(span, offset) || count > span->slot_count)
             return UINT32_MAX;
@@ -80,7 +80,7 @@ static const char *outbox_invalid(struct bmm__heap *heap)
             const struct bmm__slot_link *slot =
                 (const struct bmm__slot_link *)(box->span->start + /* NOLINT */
                                                 (uintptr_t)(head - 1) * box->span->list.slot_bytes);
-            head = (uint32_t)(uintptr_t)slot->next;
+            head = bmm__slot_next_index(slot);
         }
         if (head != 0 || count != box->count || bmm__remote_box(heap, box->span) != box)
             return "O1: an outbox";

@@ -31,7 +31,7 @@ static void mark_local(struct bmm__span *span, uint64_t *is_free)
             !bmm__span_is_at_slot(span, (uintptr_t)slot - span->start))
             return;
         mark(span, (uintptr_t)slot, is_free);
-        slot = bmm__load_relaxed(&slot->next);
+        slot = bmm__slot_next(slot);
     }
 }
 
@@ -41,7 +41,7 @@ static void mark_chain(const struct bmm__span *span, uint32_t head, uint32_t cou
     for (uint32_t i = 0; i < count && head != 0 && head <= span->slot_count; i++) {
         uintptr_t slot = span->start + (uintptr_t)(head - 1) * span->list.slot_bytes;
         mark(span, slot, is_free);
-        head = (uint32_t)(uintptr_t)bmm__load_relaxed(&((const struct bmm__slot_link *)slot)->next); /* NOLINT */
+        head = bmm__slot_next_index((const struct bmm__slot_link *)slot); /* NOLINT */
     }
 }
 
@@ -56,13 +56,27 @@ static void mark_remote(const struct bmm__span *span, uint64_t word, uint64_t *i
     }
 }
 
+static void mark_free(struct bmm__span *span, uint64_t word, uint64_t *is_free)
+{
+#ifdef BMM_SECURE /* knows of each */
+    (void)word, (void)mark_local, (void)mark_remote;
+    for (uint32_t i = 0; i < span->slot_count; i++) {
+        uintptr_t slot = span->start + (uintptr_t)i * span->list.slot_bytes;
+        if (bmm__load_relaxed(bmm__secure_state((const void *)slot)) == 0) /* NOLINT */
+            mark(span, slot, is_free);
+    }
+#else
+    mark_local(span, is_free);
+    mark_remote(span, word, is_free);
+#endif
+}
+
 static bool visit_slots(struct bmm__span *span, const struct visit *to)
 {
     uint64_t is_free[SLOTS_MAX / 64] = { 0 }, word = bmm__load_acquire(&span->remote);
     if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED)
         return true;
-    mark_local(span, is_free);
-    mark_remote(span, word, is_free);
+    mark_free(span, word, is_free);
     uint32_t count = span->extended < span->slot_count ? span->extended : span->slot_count;
     for (uint32_t i = 0; i < count; i++)
         if ((is_free[i / 64] >> i % 64 & 1) == 0 &&

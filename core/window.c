@@ -2,6 +2,7 @@
 
 #include "core/atomic.h"
 #include "core/lock.h"
+#include "core/secure_span.h"
 #include "core/span.h"
 
 #define BYTES_MIN ((size_t)64 << 20)
@@ -77,14 +78,15 @@ static bool make(size_t bytes)
     capacity = bytes >> BMM__GRANULE_SHIFT;
     size_t table_granules = granules_for(capacity * sizeof(struct bmm__list *));
     size_t bits_bytes = (capacity / 8 + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
-    own_count = 2 * table_granules + 3 * (bits_bytes >> BMM__GRANULE_SHIFT);
+    own_count = 2 * table_granules + 3 * (bits_bytes >> BMM__GRANULE_SHIFT) + 1; /* one that faults */
     char *start = reserve();
     if (start == NULL)
         return false;
     char *bits = start + (2 * table_granules << BMM__GRANULE_SHIFT);
     bmm__window_start = (uintptr_t)start;
     bmm__window_spans = (struct bmm__span **)(void *)(start + (table_granules << BMM__GRANULE_SHIFT));
-    if (!bmm__os_commit(bits, 3 * bits_bytes) || !extend_tables(own_count)) {
+    if (!bmm__os_commit(bits, 3 * bits_bytes) || !extend_tables(own_count) ||
+        !bmm__secure_extend(own_count, capacity)) {
         bmm__window_start = 0;
         bmm__os_release(start, reserved << BMM__GRANULE_SHIFT);
         return false;
@@ -98,6 +100,7 @@ static bool make(size_t bytes)
         map->used[i / 64] |= 1ull << i % 64;
     bmm__store_release(&map->unit_count, (uint32_t)own_count);
     bmm__store_release(&bmm__window_count, own_count);
+    bmm__secure_extended(own_count);
     return true;
 }
 
@@ -122,9 +125,11 @@ static bool extend(size_t step)
             return false;
         reserved += more;
     }
-    if (!bmm__os_commit(end, step << BMM__GRANULE_SHIFT) || !extend_tables(now + step))
+    if (!bmm__os_commit(end, step << BMM__GRANULE_SHIFT) || !extend_tables(now + step) ||
+        !bmm__secure_extend(now + step, capacity))
         return false;
     bmm__store_release(&bmm__window_count, now + step);
+    bmm__secure_extended(now + step);
     bmm__store_release(&bmm__window_map.unit_count, (uint32_t)(now + step));
     return true;
 }

@@ -1,0 +1,123 @@
+/* The secure variant: keys, the states' memory, and what is said when something is wrong. */
+#include "core/secure_span.h"
+
+#include "core/os.h"
+#include "core/page_map.h"
+#include "core/text.h"
+
+uint8_t *bmm__secure_states;
+uintptr_t bmm__secure_keys[2];
+uintptr_t bmm__secure_end;
+
+static uint64_t random_state; /* atomic */
+
+void bmm__secure_start(void)
+{
+    bmm__secure_keys[0] = (uintptr_t)bmm__os_random();
+    bmm__secure_keys[1] = (uintptr_t)bmm__os_random();
+    bmm__store_relaxed(&random_state, bmm__os_random());
+}
+
+/* splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators". */
+uint64_t bmm__secure_random(void)
+{
+    uint64_t z = bmm__add_relaxed(&random_state, 0x9e3779b97f4a7c15u);
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+/* ---- states ---- */
+
+static size_t bytes_for(size_t granules)
+{
+    return ((granules << (BMM__GRANULE_SHIFT - 4)) + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
+}
+
+/* As the window itself: at a place of choice bit by bit, else all at once. */
+bool bmm__secure_extend(size_t granules, size_t capacity)
+{
+    static size_t reserved, committed; /* bytes */
+    size_t wanted = bytes_for(granules), more;
+    for (unsigned attempt = 0; attempt < 4 && bmm__secure_states == NULL; attempt++) {
+        void *place = bmm__os_quiet_place(BMM__WINDOW_ALIGN);
+        if (place != NULL && bmm__os_reserve_at(place, wanted)) {
+            bmm__secure_states = place;
+            reserved = wanted;
+        }
+    }
+    if (bmm__secure_states == NULL) {
+        bmm__secure_states = bmm__os_reserve(bytes_for(capacity), BMM__GRANULE);
+        reserved = bytes_for(capacity);
+    }
+    if (bmm__secure_states == NULL)
+        return false;
+    if (wanted > reserved) {
+        if (!bmm__os_reserve_at(bmm__secure_states + reserved, wanted - reserved))
+            return false;
+        reserved = wanted;
+    }
+    more = wanted > committed ? wanted - committed : 0;
+    if (more != 0 && !bmm__os_commit(bmm__secure_states + committed, more))
+        return false;
+    committed += more;
+    return true;
+}
+
+void bmm__secure_extended(size_t granules)
+{
+    bmm__store_release(&bmm__secure_end, granules << (BMM__GRANULE_SHIFT - 4));
+}
+
+static size_t outside_bytes(const struct bmm__span *span)
+{
+    return bytes_for(span->span_bytes >> BMM__GRANULE_SHIFT);
+}
+
+bool bmm__secure_open(struct bmm__span *span)
+{
+    if (span->kind != BMM__SPAN_SLOTS || bmm__page_map_entry(span->start) != NULL)
+        return true;
+    void *states = bmm__os_map(outside_bytes(span), BMM__GRANULE);
+    bmm__store_release(&span->side, states);
+    return states != NULL;
+}
+
+void bmm__secure_close(const struct bmm__span *span, void *states)
+{
+    if (states != NULL)
+        bmm__os_release(states, outside_bytes(span));
+}
+
+uint8_t *bmm__secure_state_outside(uintptr_t address)
+{
+    static uint8_t none;
+    struct bmm__span *span = bmm__page_map_find(address);
+    uint8_t *states = span == NULL ? NULL : bmm__load_acquire(&span->side);
+    return states == NULL || address % 16 != 0 ? &none : states + (address - span->start) / 16;
+}
+
+/* ---- what is wrong ---- */
+
+static _Noreturn void stop(const char *before, const void *slot, const char *after)
+{
+    struct bmm__text text;
+    bmm__text_begin(&text);
+    bmm__text_put(&text, before);
+    bmm__text_put_hex(&text, (uintptr_t)slot);
+    bmm__text_put(&text, after);
+    bmm__text_send(&text);
+    bmm__os_abort();
+}
+
+void bmm__secure_bad_slot(const void *slot)
+{
+    if (*bmm__secure_state(slot) != 0)
+        stop("the block at ", slot, " was freed by two threads at once");
+    stop("the block at ", slot, " was written to after it was freed");
+}
+
+void bmm__secure_bad_free(const void *slot)
+{
+    stop("free or realloc of ", slot, ", which is free already");
+}

@@ -1,0 +1,81 @@
+/* What the secure variant does when spans come and go; nothing in the others. */
+#ifndef BMM_SECURE_SPAN_H
+#define BMM_SECURE_SPAN_H
+
+#include "core/span.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef BMM_SECURE
+
+/* A span outside the window keeps its states in its side, which has no other user. False: out of memory. */
+bool bmm__secure_open(struct bmm__span *span);
+void bmm__secure_close(const struct bmm__span *span, void *states);
+
+uint64_t bmm__secure_random(void);
+
+/* X3 */
+static inline bool bmm__secure_may_show(const struct bmm__span *span)
+{
+    return span->entries != NULL;
+}
+
+#define BMM__SLOTS_ARE_SHUFFLED true
+
+#else
+
+static inline void bmm__secure_start(void)
+{
+}
+
+static inline bool bmm__secure_extend(size_t granules, size_t capacity)
+{
+    (void)granules, (void)capacity;
+    return true;
+}
+
+static inline void bmm__secure_extended(size_t granules)
+{
+    (void)granules;
+}
+
+static inline bool bmm__secure_open(struct bmm__span *span)
+{
+    (void)span;
+    return true;
+}
+
+static inline bool bmm__secure_may_show(const struct bmm__span *span)
+{
+    (void)span;
+    return true;
+}
+
+static inline void bmm__secure_close(const struct bmm__span *span, void *states)
+{
+    (void)span, (void)states;
+}
+
+static inline uint64_t bmm__secure_random(void)
+{
+    return 0;
+}
+
+#define BMM__SLOTS_ARE_SHUFFLED false
+
+#endif
+
+/* The numbers below count in random order: Fisher and Yates. */
+static inline void bmm__slots_shuffle(uint16_t *order, uint32_t count)
+{
+    uint64_t random = bmm__secure_random() | 1;
+    for (uint32_t i = 0; i < count; i++) {
+        random ^= random << 13, random ^= random >> 7, random ^= random << 17; /* Marsaglia's xorshift */
+        uint32_t at = (uint32_t)((random >> 32) * (i + 1) >> 32);
+        order[i] = order[at];
+        order[at] = (uint16_t)i;
+    }
+}
+
+#endif
