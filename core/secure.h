@@ -18,11 +18,21 @@
 #define BMM_SECURE_H
 
 #include "core/assert.h"
+#include "core/atomic.h"
+#include "core/window.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bmm__slot_link {
+    struct bmm__slot_link *next; /* the first word of a free slot */
+    uintptr_t seal;              /* the second */
+};
 
 extern uint8_t *bmm__secure_states BMM__HIDDEN;
 extern uintptr_t bmm__secure_keys[2] BMM__HIDDEN; /* written before the first heap is made */
 extern uintptr_t bmm__secure_end BMM__HIDDEN;     /* states; release when it grows */
-extern uintptr_t bmm__window_start BMM__HIDDEN;
 
 /* Chooses the keys. */
 void bmm__secure_start(void);

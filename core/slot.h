@@ -12,16 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct bmm__slot_link {
-    struct bmm__slot_link *next; /* the first word of a free slot */
-#ifdef BMM_SECURE
-    uintptr_t seal; /* the second */
-#endif
-};
-
 #ifdef BMM_SECURE
 #include "core/secure.h"
 #else
+
+struct bmm__slot_link {
+    struct bmm__slot_link *next; /* the first word of a free slot */
+};
 
 /* A free slot's next one. */
 static inline struct bmm__slot_link *bmm__slot_next(const struct bmm__slot_link *slot)
