@@ -170,17 +170,23 @@ static uint64_t take_remote(struct bmm__span *span, unsigned state)
     return bmm__exchange_acq_rel(&span->remote, empty_word(span, state));
 }
 
-/* Takes the remote list over: each freed slot holds the index + 1 of the next in its first word. Returns its length. */
+static void put_back(struct bmm__list *list, struct bmm__slot_link *slot)
+{
+    bmm__slot_link(slot, list->free);
+    list->free = slot;
+}
+
+/* Takes the remote chain over. Returns how many slots it had. */
 static uint32_t splice(const struct bmm__span *span, struct bmm__list *list, uint64_t word)
 {
-    uint32_t count = 0;
-    for (uint32_t head = BMM__REMOTE_HEAD(word); head != 0; count++) {
+    for (uint32_t head = BMM__REMOTE_HEAD(word), count; head != 0;) {
         struct bmm__slot_link *slot = slot_at(span, head - 1);
-        head = bmm__slot_next_index(slot);
-        bmm__slot_link(slot, list->free);
-        list->free = slot;
+        head = bmm__batch_read(slot, &count);
+        for (uint32_t i = 0; i < count; i++)
+            put_back(list, slot_at(span, bmm__batch_others(slot)[i]));
+        put_back(list, slot); /* last: the batch is written in it */
     }
-    return count;
+    return BMM__REMOTE_COUNT(word);
 }
 
 /* Puts slots that were never used on the free list: about an OS page of them, so that memory is touched in order. */

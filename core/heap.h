@@ -37,12 +37,13 @@ struct bmm__bin {
 };
 
 /* What waits to be pushed to a span of another heap: see remote.h. */
+#define BMM__OUTBOX_COUNT 32
+#define BMM__OUTBOX_SLOTS 16
 struct bmm__outbox {
     struct bmm__span *span; /* NULL: nothing */
-    uint16_t head, last;    /* indices of slots */
-    uint32_t count;
+    uint16_t count;
+    uint16_t slots[BMM__OUTBOX_SLOTS]; /* their indices */
 };
-#define BMM__OUTBOX_COUNT 32
 
 enum bmm__heap_pooled { BMM__HEAP_IN_USE = 0, BMM__HEAP_WARM, BMM__HEAP_COOLING, BMM__HEAP_COLD };
 

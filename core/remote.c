@@ -2,7 +2,6 @@
 
 #include "core/atomic.h"
 
-#define OUTBOX_SLOTS 16u
 #define SLOT_BYTES_MAX 1024u /* of slots that wait in an outbox */
 
 uint32_t bmm__remote_waiting;
@@ -50,31 +49,37 @@ static void push_ready(struct bmm__span *span)
     while (!bmm__cas_weak_acq_rel(ready, &first, span));
 }
 
-/* A chain of count slots, from the one with index head to last. */
-static void push(struct bmm__span *span, uint32_t head, struct bmm__slot_link *last, uint32_t count)
+/* A batch of count slots, which is written in that with the index. */
+static void push(struct bmm__span *span, uint32_t index, uint32_t count)
 {
+    struct bmm__slot_link *slot =
+        (struct bmm__slot_link *)(span->start + (uintptr_t)index * span->list.slot_bytes); /* NOLINT */
     uint32_t enough = bmm__span_enough(bmm__load_relaxed(&span->slot_count));
     uint64_t word = bmm__load_relaxed(&span->remote), pushed;
     bool becomes_available;
     do {
-        bmm__slot_link_index(last, BMM__REMOTE_HEAD(word));
-        pushed = ((uint64_t)(head + 1) << 16) | ((word & ~0xffff0000ull) + 4 * (uint64_t)count);
+        bmm__batch_write(slot, BMM__REMOTE_HEAD(word), count - 1);
+        pushed = ((uint64_t)(index + 1) << 16) | ((word & ~0xffff0000ull) + 4 * (uint64_t)count);
         becomes_available = BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL && BMM__REMOTE_COUNT(pushed) >= enough;
         if (becomes_available)
             pushed = (pushed & ~(uint64_t)3) | BMM__REMOTE_OWNED;
-    } while (!bmm__cas_weak_acq_rel(&span->remote, &word, pushed)); /* release: the collector sees the links */
+    } while (!bmm__cas_weak_acq_rel(&span->remote, &word, pushed)); /* release: the collector sees the batch */
     if (becomes_available)
         push_ready(span);
     bmm__remote_try_claim(span, pushed);
 }
 
+/* The batch is written in the slot that came last, which is likeliest to be in the cache still. */
 static void send(struct bmm__outbox *box)
 {
     struct bmm__span *span = box->span;
+    uint32_t last = box->slots[box->count - 1];
+    uint16_t *others = bmm__batch_others(
+        (struct bmm__slot_link *)(span->start + (uintptr_t)last * span->list.slot_bytes)); /* NOLINT */
+    for (uint32_t i = 0; i + 1 < box->count; i++)
+        others[i] = box->slots[i];
     box->span = NULL;
-    push(span, box->head,
-         (struct bmm__slot_link *)(span->start + (uintptr_t)box->last * span->list.slot_bytes), /* NOLINT */
-         box->count);
+    push(span, last, box->count);
 }
 
 void bmm__remote_send_all(struct bmm__heap *heap)
@@ -87,31 +92,29 @@ void bmm__remote_send_all(struct bmm__heap *heap)
             send(&heap->outbox[i]);
 }
 
-static void post(struct bmm__heap *heap, struct bmm__span *span, struct bmm__slot_link *slot, uint32_t index)
+static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
 {
     struct bmm__outbox *box = bmm__remote_box(heap, span);
     heap->has_posted = true;
     if (box->span != span) {
         if (box->span != NULL)
             send(box);
-        *box = (struct bmm__outbox){ span, (uint16_t)index, (uint16_t)index, 1 };
-        bmm__slot_link_index(slot, 0);
-        return;
+        box->span = span;
+        box->count = 0;
     }
-    bmm__slot_link_index(slot, box->head + 1u);
-    box->head = (uint16_t)index;
-    if (++box->count == OUTBOX_SLOTS)
+    box->slots[box->count++] = (uint16_t)index;
+    if (box->count == BMM__OUTBOX_SLOTS || box->count > bmm__batch_room(span->list.slot_bytes))
         send(box);
 }
 
-void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, struct bmm__slot_link *slot)
+void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, const void *slot)
 {
     uint32_t index = bmm__span_index(span, (uintptr_t)slot - span->start);
     if (heap == NULL || span->list.slot_bytes > SLOT_BYTES_MAX) {
-        push(span, index, slot, 1);
+        push(span, index, 1);
         return;
     }
     bmm__heap_begin(heap);
-    post(heap, span, slot, index);
+    post(heap, span, index);
     bmm__heap_end(heap);
 }

@@ -1,12 +1,12 @@
 /* Frees of another thread's slots: pushed to the span's remote word (span.h), a few at a time.
  *
- *   free ─► outbox[hash of the span] ── OUTBOX_SLOTS, or another span's slot came ──► one push to span.remote
+ *   free ─► outbox[hash of the span] ── full, or another span's slot came ──► one batch (slot.h) pushed to span.remote
  *
  * A heap's outbox holds slots of small size only, so that what a thread keeps back when it falls asleep stays little: at
  * most BMM__OUTBOX_COUNT spans of up to 256 KiB cannot go back. It is emptied whenever its thread looks at the clock.
  *
- * Invariants: O1 the slots of an entry are linked from head, each holding the index + 1 of the next, the last 0. O2 they
- * count as live in their span (P2) until they are pushed.
+ * Invariants: O1 the slots of an entry lie in its span, and a batch has room for them. O2 they count as live in their
+ * span (P2) until they are pushed.
  */
 #ifndef BMM_REMOTE_H
 #define BMM_REMOTE_H
@@ -14,7 +14,7 @@
 #include "core/heap.h"
 
 /* A slot of a span that another heap owns. heap is the caller's; NULL: it has none, and the slot is pushed at once. */
-void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, struct bmm__slot_link *slot);
+void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, const void *slot);
 
 /* Pushes what the heap's outbox holds. */
 void bmm__remote_send_all(struct bmm__heap *heap);

@@ -86,17 +86,30 @@ static inline void bmm__slot_link(struct bmm__slot_link *slot, struct bmm__slot_
     bmm__slot_link_word(slot, bmm__secure_scramble(slot, (uintptr_t)next));
 }
 
-static inline uint32_t bmm__slot_next_index(const struct bmm__slot_link *slot)
+/* Batches begin with a link of indices, sealed as any; what they name need not be: a state tells when it is taken. */
+
+static inline uint32_t bmm__batch_room(uint32_t slot_bytes)
+{
+    return (slot_bytes - (uint32_t)sizeof(struct bmm__slot_link)) / 2;
+}
+
+static inline uint16_t *bmm__batch_others(struct bmm__slot_link *slot)
+{
+    return (uint16_t *)(void *)(slot + 1);
+}
+
+static inline void bmm__batch_write(struct bmm__slot_link *slot, uint32_t next, uint32_t count)
+{
+    bmm__slot_link_word(slot, (uintptr_t)next | (uintptr_t)count << 16);
+}
+
+static inline uint32_t bmm__batch_read(const struct bmm__slot_link *slot, uint32_t *count)
 {
     uintptr_t word = (uintptr_t)bmm__load_relaxed(&slot->next);
     if (__builtin_expect((bmm__load_relaxed(&slot->seal) ^ word) != bmm__secure_keys[1], 0))
         bmm__secure_bad_slot(slot);
-    return (uint32_t)word;
-}
-
-static inline void bmm__slot_link_index(struct bmm__slot_link *slot, uint32_t next_index)
-{
-    bmm__slot_link_word(slot, next_index);
+    *count = (uint32_t)(word >> 16);
+    return (uint32_t)word & 0xffffu;
 }
 
 static inline struct bmm__slot_link *bmm__secure_take(struct bmm__slot_link *slot, uint8_t *state)

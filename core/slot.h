@@ -1,7 +1,11 @@
 /* A free slot, and what is written in it. Everybody who links free slots, or takes one, does it with these functions, so
  * that the secure variant (secure.h) can seal, scramble and check what a plain one only reads.
  *
- *   local list:  next ─► the next free slot           remote chain and outbox: next = index + 1 of the next; 0: the last
+ *   local list:    next ─► the next free slot
+ *   remote chain:  a *batch* in one of its slots: index + 1 of the next batch's slot (0: none), count, indices of the others
+ *
+ * A batch names its slots, instead of linking them, so that who takes them over need not wait for one to find the next:
+ * each would be a miss in his cache.
  */
 #ifndef BMM_SLOT_H
 #define BMM_SLOT_H
@@ -32,15 +36,41 @@ static inline void bmm__slot_link(struct bmm__slot_link *slot, struct bmm__slot_
     slot->next = next;
 }
 
-/* The same with an index; others may still read what was there. */
-static inline uint32_t bmm__slot_next_index(const struct bmm__slot_link *slot)
+/* ---- batches ---- */
+
+struct bmm__batch {
+    uint16_t next, count;
+    uint16_t others[];
+};
+
+/* How many slots besides its own a batch can name. */
+static inline uint32_t bmm__batch_room(uint32_t slot_bytes)
 {
-    return (uint32_t)(uintptr_t)bmm__load_relaxed(&slot->next);
+    return (slot_bytes - (uint32_t)sizeof(struct bmm__batch)) / 2;
 }
-static inline void bmm__slot_link_index(struct bmm__slot_link *slot, uint32_t next_index)
+
+static inline uint16_t *bmm__batch_others(struct bmm__slot_link *slot)
 {
-    bmm__store_relaxed(&slot->next, (struct bmm__slot_link *)(uintptr_t)next_index); /* NOLINT */
+    return ((struct bmm__batch *)(void *)slot)->others;
 }
+
+/* Of others as many as the caller has written or will write. */
+static inline void bmm__batch_write(struct bmm__slot_link *slot, uint32_t next, uint32_t count)
+{
+    struct bmm__batch *batch = (struct bmm__batch *)(void *)slot;
+    bmm__store_relaxed(&batch->next, (uint16_t)next);
+    bmm__store_relaxed(&batch->count, (uint16_t)count);
+}
+
+/* Returns next. */
+static inline uint32_t bmm__batch_read(const struct bmm__slot_link *slot, uint32_t *count)
+{
+    const struct bmm__batch *batch = (const struct bmm__batch *)(const void *)slot;
+    *count = bmm__load_relaxed(&batch->count);
+    return bmm__load_relaxed(&batch->next);
+}
+
+/* ---- in and out of use ---- */
 
 /* Takes a slot off the head of a local list, to hand it out. Returns the next one. _shown: what malloc's fast path sees. */
 static inline struct bmm__slot_link *bmm__slot_take(struct bmm__slot_link *slot)

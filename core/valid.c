@@ -75,15 +75,12 @@ static const char *outbox_invalid(struct bmm__heap *heap)
         const struct bmm__outbox *box = &heap->outbox[i];
         if (box->span == NULL)
             continue;
-        uint32_t count = 0, head = box->head + 1u;
-        for (; head != 0 && head <= box->span->slot_count && count <= box->count; count++) {
-            const struct bmm__slot_link *slot =
-                (const struct bmm__slot_link *)(box->span->start + /* NOLINT */
-                                                (uintptr_t)(head - 1) * box->span->list.slot_bytes);
-            head = bmm__slot_next_index(slot);
-        }
-        if (head != 0 || count != box->count || bmm__remote_box(heap, box->span) != box)
+        if (box->count == 0 || box->count >= BMM__OUTBOX_SLOTS || bmm__remote_box(heap, box->span) != box ||
+            box->count - 1u > bmm__batch_room(box->span->list.slot_bytes))
             return "O1: an outbox";
+        for (unsigned k = 0; k < box->count; k++)
+            if (box->slots[k] >= box->span->extended)
+                return "O1: a slot in an outbox";
     }
     return NULL;
 }

@@ -35,13 +35,23 @@ static void mark_local(struct bmm__span *span, uint64_t *is_free)
     }
 }
 
-/* Slots linked by their indices + 1, from head on. */
+static void mark_index(const struct bmm__span *span, uint32_t index, uint64_t *is_free)
+{
+    if (index < span->slot_count)
+        is_free[index / 64] |= 1ull << index % 64;
+}
+
+/* Batches from head on, of count slots together. */
 static void mark_chain(const struct bmm__span *span, uint32_t head, uint32_t count, uint64_t *is_free)
 {
-    for (uint32_t i = 0; i < count && head != 0 && head <= span->slot_count; i++) {
-        uintptr_t slot = span->start + (uintptr_t)(head - 1) * span->list.slot_bytes;
-        mark(span, slot, is_free);
-        head = bmm__slot_next_index((const struct bmm__slot_link *)slot); /* NOLINT */
+    uint32_t in_batch;
+    for (uint32_t i = 0; i < count && head != 0 && head <= span->slot_count; i += in_batch + 1) {
+        struct bmm__slot_link *slot =
+            (struct bmm__slot_link *)(span->start + (uintptr_t)(head - 1) * span->list.slot_bytes); /* NOLINT */
+        mark_index(span, head - 1, is_free);
+        head = bmm__batch_read(slot, &in_batch);
+        for (uint32_t k = 0; k < in_batch && k < BMM__OUTBOX_SLOTS && k < bmm__batch_room(span->list.slot_bytes); k++)
+            mark_index(span, bmm__load_relaxed(&bmm__batch_others(slot)[k]), is_free);
     }
 }
 
@@ -51,8 +61,9 @@ static void mark_remote(const struct bmm__span *span, uint64_t word, uint64_t *i
     mark_chain(span, BMM__REMOTE_HEAD(word), BMM__REMOTE_COUNT(word), is_free);
     for (struct bmm__heap *heap = bmm__heap_pool_all(); heap != NULL; heap = heap->all_next) {
         const struct bmm__outbox *box = bmm__remote_box(heap, span);
-        if (bmm__load_relaxed(&box->span) == span)
-            mark_chain(span, box->head + 1u, box->count, is_free);
+        uint32_t count = bmm__load_relaxed(&box->span) == span ? bmm__load_relaxed(&box->count) : 0;
+        for (uint32_t i = 0; i < count && i < BMM__OUTBOX_SLOTS; i++)
+            mark_index(span, bmm__load_relaxed(&box->slots[i]), is_free);
     }
 }
 
