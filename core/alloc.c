@@ -83,12 +83,17 @@ void *bmm__core_alloc(size_t size, size_t align, bool is_zeroed)
     return start;
 }
 
+/* One in FREES_WITHOUT_HEAP blocks, scattered by their addresses: a counter would be one more word in every thread. */
+static bool is_one_in_many(const void *slot)
+{
+    return (uint32_t)((uintptr_t)slot >> 4) * 0x9e3779b1u < UINT32_MAX / FREES_WITHOUT_HEAP;
+}
+
 /* A thread that only frees gets a heap when it has freed some: they go faster in batches (remote.h). */
 static void free_slot(struct bmm__span *span, void *slot)
 {
-    static __thread uint32_t freed_without_heap __attribute__((tls_model("initial-exec")));
     struct bmm__heap *heap = bmm__thread_heap_if_any();
-    if (heap == NULL && ++freed_without_heap >= FREES_WITHOUT_HEAP)
+    if (heap == NULL && is_one_in_many(slot))
         heap = bmm__thread_heap();
     if (heap != NULL || bmm__heap != &bmm__dead_heap) {
         bmm__heap_free(heap, span, slot);

@@ -144,15 +144,19 @@ void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved)
 {
     struct bmm__run_map *map = map_of((uintptr_t)start);
     uint32_t index = (uint32_t)(((uintptr_t)start - map->start) >> BMM__GRANULE_SHIFT);
-    /* Purged before it is given: afterwards the memory may be another thread's. */
     static uint32_t moved_count;
-    if (is_moved && bmm__add_relaxed(&moved_count, 1) >= MOVED_MAX) {
-        is_dirty = !bmm__os_purge_moved(start, bytes);
-    } else if (is_dirty && !bmm__arena_may_keep(bytes)) {
-        is_dirty = !bmm__os_purge(start, bytes);
-        bmm__purge_excess(bytes);
-    }
-    bmm__run_map_give(map, index, (uint32_t)(bytes >> BMM__GRANULE_SHIFT), is_dirty);
+    size_t clean_bytes = is_dirty ? 0 : bytes;
+    /* Purged before it is given: afterwards it may be another thread's. */
+    if (is_moved && bmm__add_relaxed(&moved_count, 1) >= MOVED_MAX)
+        clean_bytes = bmm__os_purge_moved(start, bytes) ? bytes : 0;
+    else if (is_dirty && !bmm__arena_may_keep(bytes))
+        clean_bytes = bmm__purge_excess(start, bytes);
+    uint32_t count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT),
+             clean_count = (uint32_t)(clean_bytes >> BMM__GRANULE_SHIFT);
+    if (clean_count != 0)
+        bmm__run_map_give(map, index, clean_count, false);
+    if (clean_count != count)
+        bmm__run_map_give(map, index + clean_count, count - clean_count, true);
     bmm__sub_relaxed(&bmm__arena_used_bytes, bytes);
 }
 

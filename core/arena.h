@@ -1,9 +1,9 @@
 /* Arenas: where spans get their granules. The window first; arenas of their own outside it when it is full or could not
  * be had.
  *
- * Invariants: A1 an arena is never taken away. A2 what is free holds no more of the system's memory than
- * what is in use and 64 MiB more: what comes back beyond that is purged at once; the rest when it was left alone for a while
- * (purge.h).
+ * Invariants: A1 an arena is never taken away. A2 what is free holds no more of the system's memory than what is in
+ * use and 64 MiB more: what comes back beyond that is purged at once, and as much again of the rest, as far as that goes
+ * in the time of a slice (purge.h); the rest when it was left alone for a while.
  */
 #ifndef BMM_ARENA_H
 #define BMM_ARENA_H

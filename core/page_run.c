@@ -218,11 +218,7 @@ static bool leave_run(struct bmm__page_area *area, uintptr_t start, uint32_t *pa
 static void give(struct bmm__page_area *area, uint32_t page, uint32_t count)
 {
     size_t bytes = (size_t)count << area->map.unit_shift;
-    bool is_dirty = bmm__arena_may_keep(bytes);
-    if (!is_dirty) {
-        is_dirty = !bmm__os_purge(address_of(area, page), bytes);
-        bmm__purge_excess(bytes);
-    }
+    bool is_dirty = bmm__arena_may_keep(bytes) || bmm__purge_excess(address_of(area, page), bytes) < bytes;
     bmm__run_map_give(&area->map, page, count, is_dirty);
     count_used(area, 0, count);
     note_room(area);

@@ -11,9 +11,10 @@
 
 #define PASS_MS 250u
 #define SLICE_MS 10u
-#define SLICE_NS 1000000u
+#define SLICE_NS 700000u
 #define SLICE_BYTES ((size_t)16 << 20)
-#define STEP_BYTES ((size_t)2 << 20) /* between two looks at the clock */
+#define STEP_BYTES ((size_t)2 << 20) /* between two looks at the clock: a huge page, which is not to be torn */
+#define EXCESS_BYTES ((size_t)4 << 20)
 #define SWEEP_SPANS 4096u
 
 static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_PURGE);
@@ -64,14 +65,25 @@ void bmm__purge_tick(void)
     bmm__lock_release(&lock);
 }
 
-void bmm__purge_excess(size_t bytes)
+size_t bmm__purge_excess(void *start, size_t bytes)
 {
-    size_t purged = 0;
-    if (!bmm__lock_try(&lock)) /* someone is at it */
-        return;
-    if (bmm__page_run_age(true, bytes, &purged))
-        bmm__arena_age(true, bytes, &purged);
+    uint64_t start_ns = bmm__os_clock_mono_ns();
+    size_t done = 0, purged = 0;
+    while (done < bytes && bmm__os_clock_mono_ns() - start_ns < SLICE_NS) {
+        size_t step_bytes = STEP_BYTES - ((uintptr_t)start + done) % STEP_BYTES;
+        step_bytes = bytes - done < step_bytes ? bytes - done : step_bytes;
+        if (!bmm__os_purge((char *)start + done, step_bytes))
+            break;
+        done += step_bytes;
+    }
+    if (!bmm__lock_try(&lock)) /* someone is at the rest */
+        return done;
+    size_t wanted = bytes < EXCESS_BYTES ? EXCESS_BYTES : bytes;
+    while (purged < wanted && bmm__os_clock_mono_ns() - start_ns < SLICE_NS)
+        if (bmm__page_run_age(true, STEP_BYTES, &purged) && bmm__arena_age(true, STEP_BYTES, &purged))
+            break;
     bmm__lock_release(&lock);
+    return done;
 }
 
 bool bmm__purge_all(void)

@@ -7,8 +7,8 @@
  * A thread comes by when it opens, empties or refills a span, and every 8192nd local free of a current span; and one
  * that gave memory back and then allocates seldom is kept on the slow path until everything is given back (heap.c).
  *
- * Invariants: U1 a slice gives back about SLICE_BYTES and spends about SLICE_NS. U2 dirty memory beyond
- * as much as is in use and 64 MiB does not wait: arena.h, A2.
+ * Invariants: U1 a slice gives back about SLICE_BYTES at most and spends about SLICE_NS, and so does a call that finds too
+ * much (arena.h, A2). U2 no call spends 2 ms on it.
  */
 #ifndef BMM_PURGE_H
 #define BMM_PURGE_H
@@ -34,9 +34,10 @@ static inline bool bmm__purge_is_pending(void)
 /* Looks at the clock, and does a slice if it is time. */
 void bmm__purge_tick(void);
 
-/* bytes were given back because too much was kept already: as much again of what is kept goes, too, so that it follows
- * what is in use down (U2). */
-void bmm__purge_excess(size_t bytes);
+/* The caller holds bytes that cannot be kept as well: purges them, from start on, and as much again of what is kept, so
+ * that it follows what is in use down; as far as that goes in the time of a slice (U1). Returns how many from start on
+ * are clean. */
+size_t bmm__purge_excess(void *start, size_t bytes);
 
 /* Gives everything back at once. True if there was something. */
 bool bmm__purge_all(void);
