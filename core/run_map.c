@@ -170,27 +170,16 @@ static uint64_t purge_word(const struct bmm__run_map *map, uint32_t word, uint64
     return kept;
 }
 
-/* Leaves those in the lower half of the word, if all are more than wanted: half a word of granules is a huge page, which
- * is not to be torn. True if some were left out. */
-static bool cut(uint64_t *units, size_t most)
-{
-    uint64_t lower = *units & UINT32_MAX;
-    if (lower == 0 || lower == *units || (size_t)__builtin_popcountll(*units) <= most)
-        return false;
-    *units = lower;
-    return true;
-}
-
+/* By half words: one of granules is a huge page, which is not to be torn, and no more than a caller may wait for. */
 bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, size_t *purged_bytes)
 {
-    uint32_t word_count = (bmm__load_acquire(&map->unit_count) + 63) / 64;
+    uint32_t half_count = (bmm__load_acquire(&map->unit_count) + 31) / 32;
     size_t purged = 0;
-    for (uint32_t word = map->age_word; word < word_count; word++) {
-        uint64_t dirty = bmm__load_relaxed(&map->dirty[word]);
-        uint64_t wanted = dirty & ~bmm__load_relaxed(&map->used[word]);
-        if (!is_all)
-            wanted &= bmm__load_relaxed(&map->aged[word]);
-        bool is_cut = cut(&wanted, (max_bytes - purged) >> map->unit_shift);
+    for (uint32_t half = map->age_half; half < half_count; half++) {
+        uint32_t word = half / 2;
+        uint64_t mask = half % 2 == 0 ? UINT32_MAX : ~(uint64_t)UINT32_MAX;
+        uint64_t dirty = bmm__load_relaxed(&map->dirty[word]) & mask, aged = bmm__load_relaxed(&map->aged[word]);
+        uint64_t wanted = dirty & ~bmm__load_relaxed(&map->used[word]) & (is_all ? mask : aged);
         if (wanted != 0) {
             /* Held while it is purged (R1); what was taken between the look and now is not ours. */
             uint64_t mine = wanted & ~bmm__or_acq_rel(&map->used[word], wanted);
@@ -201,18 +190,17 @@ bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, s
             size_t bytes = (size_t)__builtin_popcountll(to_purge) << map->unit_shift;
             bmm__sub_relaxed(&bmm__dirty_bytes, bytes);
             purged += bytes;
-            is_cut = is_cut && bytes != 0; /* what cannot go now is not tried again at once */
-            dirty = bmm__load_relaxed(&map->dirty[word]);
+            dirty = bmm__load_relaxed(&map->dirty[word]) & mask;
         }
-        if (!is_cut && (dirty != 0 || bmm__load_relaxed(&map->aged[word]) != 0))
-            bmm__store_relaxed(&map->aged[word], dirty);
-        if (is_cut || purged >= max_bytes) {
-            map->age_word = is_cut ? word : word + 1;
+        if ((dirty | (aged & mask)) != 0)
+            bmm__store_relaxed(&map->aged[word], (bmm__load_relaxed(&map->aged[word]) & ~mask) | dirty);
+        if (purged >= max_bytes) {
+            map->age_half = half + 1;
             *purged_bytes += purged;
             return false;
         }
     }
-    map->age_word = 0;
+    map->age_half = 0;
     *purged_bytes += purged;
     return true;
 }

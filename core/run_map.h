@@ -28,7 +28,7 @@ struct bmm__run_map {
     uint32_t unit_shift;
     uint32_t unit_count;           /* release when it grows: the new units are committed and their bits are clear */
     uint32_t hint;                 /* words below had no clear bit when last looked at; any value is right */
-    uint32_t age_word;             /* where the running pass goes on; under the purge lock */
+    uint32_t age_half;             /* half word where the running pass goes on; under the purge lock */
     uint64_t *used, *dirty, *aged; /* acq_rel: a new holder sees what the last one did to the units */
 };
 

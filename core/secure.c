@@ -40,7 +40,7 @@ bool bmm__secure_extend(size_t granules, size_t capacity)
     static size_t reserved, committed; /* bytes */
     size_t wanted = bytes_for(granules), more;
     for (unsigned attempt = 0; attempt < 4 && bmm__secure_states == NULL; attempt++) {
-        void *place = bmm__os_quiet_place(BMM__WINDOW_ALIGN);
+        void *place = bmm__os_quiet_corner(BMM__WINDOW_ALIGN);
         if (place != NULL && bmm__os_reserve_at(place, wanted)) {
             bmm__secure_states = place;
             reserved = wanted;
