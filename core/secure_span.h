@@ -22,6 +22,7 @@ static inline bool bmm__secure_may_show(const struct bmm__span *span)
 }
 
 #define BMM__SLOTS_ARE_SHUFFLED true
+#define BMM__GUARD_GRANULES 1 /* between tables and blocks */
 
 #else
 
@@ -63,6 +64,7 @@ static inline uint64_t bmm__secure_random(void)
 }
 
 #define BMM__SLOTS_ARE_SHUFFLED false
+#define BMM__GUARD_GRANULES 0 /* SpeedTest was 30 % slower with one */
 
 #endif
 

@@ -78,7 +78,7 @@ static bool make(size_t bytes)
     capacity = bytes >> BMM__GRANULE_SHIFT;
     size_t table_granules = granules_for(capacity * sizeof(struct bmm__list *));
     size_t bits_bytes = (capacity / 8 + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
-    own_count = 2 * table_granules + 3 * (bits_bytes >> BMM__GRANULE_SHIFT) + 1; /* one that faults */
+    own_count = 2 * table_granules + 3 * (bits_bytes >> BMM__GRANULE_SHIFT) + BMM__GUARD_GRANULES;
     char *start = reserve();
     if (start == NULL)
         return false;

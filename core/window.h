@@ -2,7 +2,7 @@
  * one comparison and one load.
  *
  *   start                                                                             start + capacity granules
- *   │ lists: one per granule │ descriptors: one per granule │ run map bits │ fault │ granule │ … │ not ours yet │
+ *   │ lists: one per granule │ descriptors: one per granule │ run map bits │ granule │ granule │ … │ not ours yet │
  *     both committed as far as window_count                                  └─ window_count counts from start ─┘
  *
  * It begins far from where the system puts mappings, and is reserved as it grows, so that the process looks no larger
