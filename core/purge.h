@@ -7,6 +7,9 @@
  * A thread comes by when it opens, empties or refills a span, and every 8192nd local free of a current span; and one
  * that gave memory back and then allocates seldom is kept on the slow path until everything is given back (heap.c).
  *
+ * Known gaps: a thread that only frees what others own never comes by; and where the system refuses to take memory back
+ * (locked pages before Linux 5.18), each call that finds too much looks at all of it again, for longer than U2 allows.
+ *
  * Invariants: U1 a slice gives back about SLICE_BYTES at most and spends about SLICE_NS, and so does a call that finds too
  * much (arena.h, A2). U2 no call spends 2 ms on it.
  */

@@ -6,8 +6,9 @@
  *   free:   state must be 1 ─► double, interior and wild frees stop the program, whoever frees, at once
  *   malloc: state must be 0, the seal intact ─► so does a write after free to the first 16 bytes
  *
- * Two threads that free one slot at the very same instant may both pass; the second of the two allocations that it would
- * serve finds it in use, and stops the program. So no memory is ever handed out twice.
+ * Known gaps: two threads that free one slot at the very same instant may both pass, and the span may be given back over
+ * live slots; a batch's indices are not sealed, nor looked at when they are taken over; a fork between the stores of
+ * bmm__secure_take leaves the child a list that stops it.
  * Slots that were never used are linked in random order. Everything that describes slots lies elsewhere, between pages
  * that fault (meta.c, window.h).
  *
@@ -86,7 +87,7 @@ static inline void bmm__slot_link(struct bmm__slot_link *slot, struct bmm__slot_
     bmm__slot_link_word(slot, bmm__secure_scramble(slot, (uintptr_t)next));
 }
 
-/* Batches begin with a link of indices, sealed as any; what they name need not be: a state tells when it is taken. */
+/* Batches begin with a link of indices, sealed as any; what they name is not (a known gap). */
 
 static inline uint32_t bmm__batch_room(uint32_t slot_bytes)
 {
