@@ -160,12 +160,12 @@ void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved)
     bmm__sub_relaxed(&bmm__arena_used_bytes, bytes);
 }
 
-bool bmm__arena_age(bool is_all, size_t max_bytes, size_t *purged_bytes)
+bool bmm__arena_age(bool is_all, size_t max_bytes, struct bmm__purge_work *work)
 {
     static uint32_t cursor;
     uint32_t total = bmm__load_acquire(&arena_count);
     for (; cursor <= total; cursor++)
-        if (!bmm__run_map_age(map_at(cursor), is_all, max_bytes, purged_bytes))
+        if (!bmm__run_map_age(map_at(cursor), is_all, max_bytes, work))
             return false;
     cursor = 0;
     return true;

@@ -2,8 +2,8 @@
  * be had.
  *
  * Invariants: A1 an arena is never taken away. A2 what is free holds no more of the system's memory than what is in
- * use and 64 MiB more: what comes back beyond that is purged at once, and as much again of the rest, as far as that goes
- * in the time of a slice (purge.h); the rest when it was left alone for a while.
+ * use and 64 MiB more: what comes back beyond that is purged at once, and what is too much then of the rest, as far as
+ * that goes in the time of a slice (purge.h); the rest when it was left alone for a while.
  */
 #ifndef BMM_ARENA_H
 #define BMM_ARENA_H
@@ -29,6 +29,7 @@ bool bmm__arena_extend(void *start, size_t bytes, size_t more_bytes);
 void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved);
 
 /* A slice of a pass over all arenas, as bmm__run_map_age. Under the purge lock. */
-bool bmm__arena_age(bool is_all, size_t max_bytes, size_t *purged_bytes);
+struct bmm__purge_work;
+bool bmm__arena_age(bool is_all, size_t max_bytes, struct bmm__purge_work *work);
 
 #endif

@@ -18,6 +18,8 @@
 #endif
 #define bmm__store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define bmm__store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define bmm__load_seq_cst(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
+#define bmm__exchange_seq_cst(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
 #define bmm__exchange_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 #define bmm__add_relaxed(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 #define bmm__sub_relaxed(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_RELAXED)
@@ -34,6 +36,8 @@
     __atomic_compare_exchange_n((p), (expected), (desired), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 #define bmm__cas_weak_acq_rel(p, expected, desired) \
     __atomic_compare_exchange_n((p), (expected), (desired), true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
+#define bmm__cas_weak_seq_cst(p, expected, desired) \
+    __atomic_compare_exchange_n((p), (expected), (desired), true, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
 
 /* Takes one off a counter that one thread writes and others may read (acquire: they see what it did before): one plain
  * instruction where the machine has one. True if the result is zero. */

@@ -9,8 +9,9 @@
 #include "core/secure_span.h"
 
 #define EXTEND_BYTES 4096u
-#define HEARTBEAT 8192u /* local frees of a current span between two looks at the clock */
-#define SELDOM_MS 4u
+#define HEARTBEAT 8192u     /* local frees of a current span between two looks at the clock */
+#define SELDOM_MS 4u        /* between two slow calls of a thread that is watched */
+#define SELDOM_LOOKS_MS 12u /* between two looks at one that is not: a slice would have been due */
 #define LOOKS_EVERY 15u
 #define WATCH 16u
 
@@ -89,34 +90,47 @@ void bmm__heap_gave_back(struct bmm__heap *heap)
     }
 }
 
-/* Whether the thread allocates seldom; a look at the clock, with what is done on the occasion. */
+/* Whether the thread comes by seldom; a look at the clock, with what is done on the occasion. */
 static bool is_seldom(struct bmm__heap *heap)
 {
     uint64_t now = bmm__os_clock_coarse_ms(), since_ms = now - heap->slow_ms;
     heap->slow_ms = now;
     bmm__remote_send_all(heap);
     bmm__purge_tick();
-    return since_ms >= (heap->watch != 0 ? SELDOM_MS : SELDOM_MS * (LOOKS_EVERY + 1));
+    return since_ms >= (heap->watch != 0 ? SELDOM_MS : SELDOM_LOOKS_MS);
 }
 
 /* While memory waits to be purged, a thread that allocates seldom does so slowly, so that it passes by the clock. It is
- * watched at every allocation from when it gave something back until it has allocated often WATCH times in a row; then
- * it is looked at now and then. */
+ * watched at every slow call from when it gave something back until it has made WATCH of them quickly in a row; then it
+ * is looked at now and then. True: it is watched. */
+static bool look(struct bmm__heap *heap)
+{
+    if (heap->watch == 0 && heap->looks != 0) {
+        heap->looks--;
+        return false;
+    }
+    heap->looks = LOOKS_EVERY;
+    if (!bmm__purge_is_pending())
+        return false;
+    bool is_new = heap->watch == 0;
+    if (is_seldom(heap)) {
+        if (is_new)
+            hide_all(heap);
+        heap->watch = WATCH;
+        return true;
+    }
+    return !is_new && --heap->watch != 0;
+}
+
+void bmm__heap_pass_by(struct bmm__heap *heap)
+{
+    look(heap);
+}
+
 static void show_or_wait(struct bmm__heap *heap, struct bmm__span *span)
 {
-    if (BMM__UNLIKELY(bmm__purge_is_pending()) && (heap->watch != 0 || heap->looks-- == 0)) {
-        bool is_new = heap->watch == 0;
-        heap->looks = LOOKS_EVERY;
-        if (is_seldom(heap)) {
-            if (is_new)
-                hide_all(heap);
-            heap->watch = WATCH;
-            return;
-        }
-        if (!is_new && --heap->watch != 0)
-            return;
-    }
-    show(heap, span);
+    if (!look(heap))
+        show(heap, span);
 }
 
 static void link_between(struct bmm__heap *heap, struct bmm__span *before, struct bmm__span *span,

@@ -52,10 +52,10 @@ struct bmm__heap {
     uint16_t medium_bin[BMM__SLOT_BYTES_MAX / BMM__MEDIUM_BYTES_STEP]; /* by (size - 1) / step */
     uintptr_t token;
     void *client_state;
-    uint64_t slow_ms;        /* the last slow allocation while memory waited to be purged */
+    uint64_t slow_ms;        /* the last slow call while memory waited to be purged */
     uint8_t is_busy;         /* H3 */
-    uint8_t watch;           /* slow allocations for which the clock is looked at each time */
-    uint8_t looks;           /* slow allocations until the next look at the clock */
+    uint8_t watch;           /* slow calls for which the clock is looked at each time */
+    uint8_t looks;           /* slow calls until the next look at the clock */
     uint8_t pooled;          /* enum bmm__heap_pooled; under the pool's lock (heap_pool.h) */
     uint8_t has_posted;      /* something may be in the outbox */
     uint16_t align_sets;     /* bit i: classes of alignment 16 << i were used */
@@ -93,6 +93,9 @@ static inline struct bmm__list *bmm__span_list(struct bmm__span *span)
 /* The heap's thread has given memory back: while some waits to be purged, the heap's first allocations of each class are
  * slow ones, so that they pass by the clock. Between begin and end. */
 void bmm__heap_gave_back(struct bmm__heap *heap);
+/* Looks at the clock from time to time: one call in 16, and each while the heap's thread is watched (heap.c). Between
+ * begin and end. */
+void bmm__heap_pass_by(struct bmm__heap *heap);
 /* Collects what others freed, gives empty spans back. True if something was given back. */
 bool bmm__heap_minimize(struct bmm__heap *heap);
 /* Pushes what waits in the outbox. */

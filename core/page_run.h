@@ -41,6 +41,7 @@ bool bmm__page_run_resize(struct bmm__span *span, void *start, size_t size);
 void *bmm__page_run_slide(struct bmm__span *span, void *start, size_t size);
 
 /* A slice of a pass over all areas, as bmm__run_map_age; areas without a run end. Under the purge lock. */
-bool bmm__page_run_age(bool is_all, size_t max_bytes, size_t *purged_bytes);
+struct bmm__purge_work;
+bool bmm__page_run_age(bool is_all, size_t max_bytes, struct bmm__purge_work *work);
 
 #endif

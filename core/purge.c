@@ -25,7 +25,7 @@ static enum { HEAPS, SWEEP, PAGE_RUNS, ARENAS } phase; /* in the order in which 
 static uint64_t pass_ms;                               /* when the running pass began */
 
 /* One step; true if the pass is complete. */
-static bool step(bool is_all, size_t *purged_bytes)
+static bool step(bool is_all, struct bmm__purge_work *work)
 {
     if (phase == HEAPS) {
         bmm__heap_pool_cool(is_all);
@@ -34,9 +34,9 @@ static bool step(bool is_all, size_t *purged_bytes)
         if (bmm__remote_sweep(SWEEP_SPANS))
             phase = PAGE_RUNS;
     } else if (phase == PAGE_RUNS) {
-        if (bmm__page_run_age(is_all, STEP_BYTES, purged_bytes))
+        if (bmm__page_run_age(is_all, STEP_BYTES, work))
             phase = ARENAS;
-    } else if (bmm__arena_age(is_all, STEP_BYTES, purged_bytes)) {
+    } else if (bmm__arena_age(is_all, STEP_BYTES, work)) {
         phase = HEAPS;
         return true;
     }
@@ -52,12 +52,12 @@ void bmm__purge_tick(void)
         return;
     if (phase == HEAPS && pass_ms + PASS_MS <= now)
         pass_ms = now;
-    size_t purged = 0;
+    struct bmm__purge_work work = { 0, 0 };
     bool is_complete;
     uint64_t start_ns = bmm__os_clock_mono_ns();
     do
-        is_complete = step(false, &purged);
-    while (!is_complete && purged < SLICE_BYTES && bmm__os_clock_mono_ns() - start_ns < SLICE_NS);
+        is_complete = step(false, &work);
+    while (!is_complete && work.asked_bytes < SLICE_BYTES && bmm__os_clock_mono_ns() - start_ns < SLICE_NS);
     uint64_t next = now + SLICE_MS;
     if (is_complete && next < pass_ms + PASS_MS)
         next = pass_ms + PASS_MS;
@@ -65,10 +65,10 @@ void bmm__purge_tick(void)
     bmm__lock_release(&lock);
 }
 
-size_t bmm__purge_excess(void *start, size_t bytes)
+/* From start on, as far as that goes in the time of a slice. Returns how many bytes the system took. */
+static size_t purge_some(void *start, size_t bytes, uint64_t start_ns)
 {
-    uint64_t start_ns = bmm__os_clock_mono_ns();
-    size_t done = 0, purged = 0;
+    size_t done = 0;
     while (done < bytes && bmm__os_clock_mono_ns() - start_ns < SLICE_NS) {
         size_t step_bytes = STEP_BYTES - ((uintptr_t)start + done) % STEP_BYTES;
         step_bytes = bytes - done < step_bytes ? bytes - done : step_bytes;
@@ -76,25 +76,40 @@ size_t bmm__purge_excess(void *start, size_t bytes)
             break;
         done += step_bytes;
     }
+    return done;
+}
+
+size_t bmm__purge_excess(void *start, size_t bytes)
+{
+    static uint64_t refused_ms; /* relaxed: when the system last took nothing at all */
+    uint64_t start_ns = bmm__os_clock_mono_ns(), now = bmm__os_clock_coarse_ms();
+    if (now - bmm__load_relaxed(&refused_ms) < PASS_MS)
+        return 0;
+    size_t done = purge_some(start, bytes, start_ns);
     if (!bmm__lock_try(&lock)) /* someone is at the rest */
         return done;
-    size_t wanted = bytes < EXCESS_BYTES ? EXCESS_BYTES : bytes;
-    while (purged < wanted && bmm__os_clock_mono_ns() - start_ns < SLICE_NS)
-        if (bmm__page_run_age(true, STEP_BYTES, &purged) && bmm__arena_age(true, STEP_BYTES, &purged))
+    struct bmm__purge_work work = { 0, done };
+    size_t too_much = 2 * bytes - done; /* if neither is kept, nor in use any more */
+    do                                  /* once at least, however slow the machine is: else what is kept would grow */
+        if (bmm__page_run_age(true, STEP_BYTES, &work) && bmm__arena_age(true, STEP_BYTES, &work))
             break;
+    while ((work.asked_bytes < EXCESS_BYTES || !bmm__arena_may_keep(too_much)) &&
+           bmm__os_clock_mono_ns() - start_ns < SLICE_NS);
+    if (work.asked_bytes != 0 && work.given_bytes == 0)
+        bmm__store_relaxed(&refused_ms, now);
     bmm__lock_release(&lock);
     return done;
 }
 
 bool bmm__purge_all(void)
 {
-    size_t purged = 0;
+    struct bmm__purge_work work = { 0, 0 };
     if (bmm__lock_is_mine(&lock))
         return false;
     bmm__lock_take(&lock);
     for (unsigned complete = 0; complete < 2;) /* the running pass, and a whole one: areas that end leave granules */
-        if (step(true, &purged))
+        if (step(true, &work))
             complete++;
     bmm__lock_release(&lock);
-    return purged != 0;
+    return work.given_bytes != 0;
 }

@@ -1,27 +1,30 @@
 #include "core/remote.h"
 
 #include "core/atomic.h"
+#include "core/purge.h"
 
 #define SLOT_BYTES_MAX 1024u /* of slots that wait in an outbox */
 
 uint32_t bmm__remote_waiting;
 
-void bmm__remote_try_claim(struct bmm__span *span, uint64_t word)
+bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word)
 {
     if (BMM__REMOTE_STATE(word) != BMM__REMOTE_OWNED || BMM__REMOTE_COUNT(word) == 0)
-        return;
+        return false;
     uint32_t bias = bmm__load_acquire(&span->bias); /* before countdown: its owner writes them the other way round */
     /* acquire: what its owner freed last is written when the memory goes back */
     if (bmm__load_acquire(&span->list.countdown) + bias != BMM__REMOTE_COUNT(word) ||
         !bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED)) {
-        if (bmm__load_relaxed(&bmm__remote_waiting) == 0)
+        /* seq_cst, as the push before it, and the sweep's exchange and load: else both might miss the other's store */
+        if (bmm__load_seq_cst(&bmm__remote_waiting) == 0)
             bmm__store_relaxed(&bmm__remote_waiting, 1u);
-        return;
+        return false;
     }
     bmm__span_close(span, true);
     /* release: who sees it sees that the memory is gone */
     if (BMM__REMOTE_STATE(bmm__or_acq_rel(&span->remote, BMM__REMOTE_DONE)) != BMM__REMOTE_CLAIMED)
         bmm__span_free(span); /* the owner has passed meanwhile */
+    return true;
 }
 
 bool bmm__remote_sweep(unsigned count)
@@ -30,10 +33,10 @@ bool bmm__remote_sweep(unsigned count)
     struct bmm__span *span = cursor;
     if (span == NULL) {
         span = bmm__span_first();
-        bmm__exchange_acq_rel(&bmm__remote_waiting, 0u); /* before the words are read: pushes come after, or are seen */
+        bmm__exchange_seq_cst(&bmm__remote_waiting, 0u); /* before the words are read: pushes come after, or are seen */
     }
     for (; span != NULL && count != 0; span = span->all_next, count--) {
-        uint64_t word = bmm__load_acquire(&span->remote);
+        uint64_t word = bmm__load_seq_cst(&span->remote);
         if (bmm__load_acquire(&span->kind) == BMM__SPAN_SLOTS)
             bmm__remote_try_claim(span, word);
     }
@@ -63,10 +66,11 @@ static void push(struct bmm__span *span, uint32_t index, uint32_t count)
         becomes_available = BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL && BMM__REMOTE_COUNT(pushed) >= enough;
         if (becomes_available)
             pushed = (pushed & ~(uint64_t)3) | BMM__REMOTE_OWNED;
-    } while (!bmm__cas_weak_acq_rel(&span->remote, &word, pushed)); /* release: the collector sees the batch */
+    } while (!bmm__cas_weak_seq_cst(&span->remote, &word, pushed)); /* release: the collector sees the batch */
     if (becomes_available)
         push_ready(span);
-    bmm__remote_try_claim(span, pushed);
+    if (bmm__remote_try_claim(span, pushed))
+        bmm__purge_tick();
 }
 
 /* The batch is written in the slot that came last, which is likeliest to be in the cache still. */
@@ -94,6 +98,7 @@ void bmm__remote_send_all(struct bmm__heap *heap)
 
 static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
 {
+    bmm__heap_pass_by(heap);
     struct bmm__outbox *box = bmm__remote_box(heap, span);
     heap->has_posted = true;
     if (box->span != span) {

@@ -26,8 +26,8 @@ static inline struct bmm__outbox *bmm__remote_box(struct bmm__heap *heap, const 
 }
 
 /* P3: gives the span's memory back if it is available and word, which the caller has just read or written, says that
- * others freed every live slot of it. */
-void bmm__remote_try_claim(struct bmm__span *span, uint64_t word);
+ * others freed every live slot of it. True: it is gone. */
+bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word);
 
 /* Not 0: an available span holds slots that others freed. If its owner frees its last ones, nobody notices at first (P3). */
 extern uint32_t bmm__remote_waiting;

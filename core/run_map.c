@@ -171,10 +171,10 @@ static uint64_t purge_word(const struct bmm__run_map *map, uint32_t word, uint64
 }
 
 /* By half words: one of granules is a huge page, which is not to be torn, and no more than a caller may wait for. */
-bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, size_t *purged_bytes)
+bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, struct bmm__purge_work *work)
 {
     uint32_t half_count = (bmm__load_acquire(&map->unit_count) + 31) / 32;
-    size_t purged = 0;
+    size_t asked = 0;
     for (uint32_t half = map->age_half; half < half_count; half++) {
         uint32_t word = half / 2;
         uint64_t mask = half % 2 == 0 ? UINT32_MAX : ~(uint64_t)UINT32_MAX;
@@ -184,23 +184,24 @@ bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, s
             /* Held while it is purged (R1); what was taken between the look and now is not ours. */
             uint64_t mine = wanted & ~bmm__or_acq_rel(&map->used[word], wanted);
             uint64_t to_purge = bmm__load_relaxed(&map->dirty[word]) & mine;
+            asked += (size_t)__builtin_popcountll(to_purge) << map->unit_shift;
             to_purge &= ~purge_word(map, word, to_purge);
             bmm__and_acq_rel(&map->dirty[word], ~to_purge);
             bmm__and_acq_rel(&map->used[word], ~mine);
             size_t bytes = (size_t)__builtin_popcountll(to_purge) << map->unit_shift;
             bmm__sub_relaxed(&bmm__dirty_bytes, bytes);
-            purged += bytes;
+            work->given_bytes += bytes;
             dirty = bmm__load_relaxed(&map->dirty[word]) & mask;
         }
         if ((dirty | (aged & mask)) != 0)
             bmm__store_relaxed(&map->aged[word], (bmm__load_relaxed(&map->aged[word]) & ~mask) | dirty);
-        if (purged >= max_bytes) {
+        if (asked >= max_bytes) {
             map->age_half = half + 1;
-            *purged_bytes += purged;
+            work->asked_bytes += asked;
             return false;
         }
     }
     map->age_half = 0;
-    *purged_bytes += purged;
+    work->asked_bytes += asked;
     return true;
 }

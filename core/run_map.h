@@ -54,8 +54,15 @@ bool bmm__run_map_take_all(struct bmm__run_map *map, uint32_t *dirty_count);
 uint32_t bmm__run_map_free_before(const struct bmm__run_map *map, uint32_t index, uint32_t max);
 uint32_t bmm__run_map_free_at(const struct bmm__run_map *map, uint32_t index, uint32_t max);
 
+/* What passes have done, in bytes; they add to it. */
+struct bmm__purge_work {
+    size_t asked_bytes; /* that the system was asked to take back */
+    size_t given_bytes; /* that it took */
+};
+
 /* One slice of a pass that gives the memory behind free units back: behind those that were dirty at the pass before,
- * or behind all dirty ones. Stops after about max_bytes. True: the pass is complete. One caller at a time. */
-bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, size_t *purged_bytes);
+ * or behind all dirty ones. Stops when it has asked for about max_bytes. True: the pass is complete. One caller at a
+ * time. */
+bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, struct bmm__purge_work *work);
 
 #endif

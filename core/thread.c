@@ -1,6 +1,9 @@
 /* Threads: a heap on the first allocation, back to the pool at the thread's end, taken over whole by a later thread.
  * (Others' frees give back what a pooled heap holds, see span.h, so nothing is stranded in the pool but what a next thread
- * will use.) */
+ * will use.)
+ *
+ * Known gap: of a thread that allocates or frees for the first time when its destructors run for the last time, the heap
+ * is not pooled; nothing runs after them. */
 #define _GNU_SOURCE
 #include "core/atomic.h"
 #include "core/heap_pool.h"

@@ -10,6 +10,7 @@
 /* Granules. A step is an eighth of what is there. */
 #define STEP_MIN ((size_t)16)
 #define STEP_MAX ((size_t)1024)
+#define ATTEMPTS 3u
 
 uintptr_t bmm__window_start;
 size_t bmm__window_count;
@@ -120,9 +121,13 @@ static bool extend(size_t step)
     char *end = (char *)bmm__window_start + (now << BMM__GRANULE_SHIFT); /* NOLINT */
     if (now + step > reserved) {
         size_t more = now + step - reserved;
-        if (!bmm__os_reserve_at((char *)bmm__window_start + (reserved << BMM__GRANULE_SHIFT), /* NOLINT */
-                                more << BMM__GRANULE_SHIFT))
-            return false;
+        char *place = (char *)bmm__window_start + (reserved << BMM__GRANULE_SHIFT); /* NOLINT */
+        /* bmm__os_move may have a page there for a moment, to see whether it can */
+        for (unsigned attempt = 0; !bmm__os_reserve_at(place, more << BMM__GRANULE_SHIFT); attempt++) {
+            if (attempt == ATTEMPTS)
+                return false;
+            bmm__pause();
+        }
         reserved += more;
     }
     if (!bmm__os_commit(end, step << BMM__GRANULE_SHIFT) || !extend_tables(now + step) ||

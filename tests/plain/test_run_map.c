@@ -60,15 +60,16 @@ PLAIN_TEST(take_at_is_all_or_nothing)
 PLAIN_TEST(dirty_units_are_counted_and_purged_after_two_passes)
 {
     fresh();
-    size_t before = bmm__dirty_bytes, purged = 0;
+    size_t before = bmm__dirty_bytes;
+    struct bmm__purge_work purged = { 0, 0 };
     uint32_t dirty_count = 99;
     PLAIN_CHECK(take(200, 1) == 0);
     memset((void *)map.start, 0xee, 200 * 4096); /* NOLINT */
     bmm__run_map_give(&map, 0, 200, true);
     PLAIN_CHECK(bmm__dirty_bytes == before + 200 * 4096);
-    PLAIN_CHECK(bmm__run_map_age(&map, false, 1 << 30, &purged) && purged == 0);
+    PLAIN_CHECK(bmm__run_map_age(&map, false, 1 << 30, &purged) && purged.given_bytes == 0);
     PLAIN_CHECK(bmm__run_map_take(&map, 50, 1, &dirty_count) == 0 && dirty_count == 50);
-    PLAIN_CHECK(bmm__run_map_age(&map, false, 1 << 30, &purged) && purged == 150 * 4096);
+    PLAIN_CHECK(bmm__run_map_age(&map, false, 1 << 30, &purged) && purged.given_bytes == 150 * 4096);
     PLAIN_CHECK(bmm__dirty_bytes == before);
     PLAIN_CHECK(bmm__run_map_take(&map, 150, 1, &dirty_count) == 50 && dirty_count == 0);
     for (size_t i = 50 * 4096; i < 200 * 4096; i++)
@@ -99,7 +100,7 @@ static void *worker(void *name)
             if (bmm__exchange_acq_rel(&holder[unit], 0) != (unsigned char)(uintptr_t)name)
                 bmm__add_relaxed(&wrong, 1);
         bmm__run_map_give(&map, at, count, (i & 1) != 0);
-        size_t purged;
+        struct bmm__purge_work purged = { 0, 0 };
         if (i % 64 == 0 && (uintptr_t)name == 1)
             bmm__run_map_age(&map, i % 128 == 0, 1 << 20, &purged);
     }
