@@ -64,8 +64,9 @@ static void check_follows_down(size_t size)
     bmm__purge_all();
     size_t before = resident();
     use(200 * MIB, size);
-    PLAIN_CHECK(resident() < before + 80 * MIB); /* 64 are kept for a while; a slice may have been short */
-    PLAIN_CHECK(resident() > before + 5 * MIB);  /* hysteresis: not all goes at once */
+    PLAIN_CHECK(resident() <
+                before + 100 * MIB); /* 64 are kept for a while; where the machine is slow, slices give less */
+    PLAIN_CHECK(resident() > before + 5 * MIB); /* hysteresis: not all goes at once */
     touch_seldom(100);
     PLAIN_CHECK(resident() < before + 4 * MIB);
 }
