@@ -5,6 +5,7 @@
 #include "core/os.h"
 #include "core/purge.h"
 #include "core/run_map.h"
+#include "core/secure_span.h"
 #include "core/window.h"
 
 #define ARENA_GRANULES_MAX 1024u
@@ -13,7 +14,7 @@
 #define KEPT_BYTES ((size_t)64 << 20)
 #define MOVED_MAX 4096u /* runs that something was moved to and that are left as they are: each may be a mapping */
 
-/* Outside the window. */
+/* Outside the window. A granule of its own, behind which the secure variant has the states. */
 struct arena {
     struct bmm__run_map map;
     uint64_t used[WORDS], dirty[WORDS], aged[WORDS];
@@ -51,7 +52,8 @@ static bool add_arena(size_t bytes_min, size_t align)
             break;
     if (start == NULL)
         return false;
-    struct arena *arena = bmm__meta_map(BMM__GRANULE);
+    size_t own_bytes = BMM__GRANULE + bmm__secure_bytes(bytes);
+    struct arena *arena = bmm__meta_map(own_bytes);
     if (arena == NULL) {
         bmm__os_release(start, bytes);
         return false;
@@ -66,7 +68,7 @@ static bool add_arena(size_t bytes_min, size_t align)
         uint32_t count = bmm__load_acquire(&arena_count);
         struct arena *none = NULL;
         if (count == ARENAS_MAX) {
-            bmm__meta_unmap(arena, BMM__GRANULE);
+            bmm__meta_unmap(arena, own_bytes);
             bmm__os_release(start, bytes);
             return false;
         }
@@ -119,6 +121,14 @@ static struct bmm__run_map *map_of(uintptr_t start)
     }
     return NULL;
 }
+
+#ifdef BMM_SECURE
+uint8_t *bmm__arena_states(uintptr_t start)
+{
+    struct bmm__run_map *map = map_of(start); /* an arena begins with it */
+    return (uint8_t *)map + BMM__GRANULE + (start - map->start) / 16;
+}
+#endif
 
 bool bmm__arena_may_keep(size_t bytes)
 {

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define BMM__ARENA_RUN_MAX ((size_t)32 << 20) /* bytes that are asked of an arena; more gets a mapping of its own */
 #define BMM__ARENA_ALIGN_MAX BMM__ARENA_RUN_MAX
@@ -27,6 +28,9 @@ bool bmm__arena_extend(void *start, size_t bytes, size_t more_bytes);
 /* Gives granules back, all or the tail of what was allocated. is_dirty: there may be memory behind them. is_moved:
  * something was moved there with bmm__os_move. */
 void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved);
+
+/* The secure variant: the states of what an arena outside the window gave. */
+uint8_t *bmm__arena_states(uintptr_t start);
 
 /* A slice of a pass over all arenas, as bmm__run_map_age. Under the purge lock. */
 struct bmm__purge_work;

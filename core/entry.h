@@ -27,9 +27,13 @@ static inline __attribute__((always_inline)) bool bmm__list_pop(struct bmm__heap
     struct bmm__slot_link *first = bmm__list_behind(heap, distance)->free;
     if (BMM__UNLIKELY(first == NULL))
         return false;
-    struct bmm__slot_link *next = bmm__slot_take_shown(first);
+    struct bmm__slot_link *next;
+    uint8_t *state;
+    if (!bmm__slot_take_shown(first, &next, &state)) /* the slow path will say why */
+        return false;
     BMM__FORGET(distance); /* lest the sum be kept in a register: addressing adds for nothing */
     bmm__list_behind(heap, distance)->free = next;
+    bmm__slot_use_shown(first, state);
     *slot = first;
     return true;
 }

@@ -9,6 +9,7 @@
 #include "core/secure_span.h"
 
 #define EXTEND_BYTES 4096u
+#define EXTEND_SLOTS (BMM__SLOTS_ARE_SHUFFLED ? 8u : 1u) /* at least: an order of fewer is soon guessed */
 #define HEARTBEAT 8192u     /* local frees of a current span between two looks at the clock */
 #define SELDOM_MS 4u        /* between two slow calls of a thread that is watched */
 #define SELDOM_LOOKS_MS 12u /* between two looks at one that is not: a slice would have been due */
@@ -190,14 +191,24 @@ static void put_back(struct bmm__list *list, struct bmm__slot_link *slot)
     list->free = slot;
 }
 
+/* A slot that a batch names. */
+static struct bmm__slot_link *other(const struct bmm__span *span, const struct bmm__slot_link *batch, uint32_t index)
+{
+    bmm__slot_expect_index(batch, index, span->extended);
+    struct bmm__slot_link *slot = slot_at(span, index);
+    bmm__slot_expect_sent(slot);
+    return slot;
+}
+
 /* Takes the remote chain over. Returns how many slots it had. */
 static uint32_t splice(const struct bmm__span *span, struct bmm__list *list, uint64_t word)
 {
     for (uint32_t head = BMM__REMOTE_HEAD(word), count; head != 0;) {
         struct bmm__slot_link *slot = slot_at(span, head - 1);
         head = bmm__batch_read(slot, &count);
+        bmm__slot_expect_index(slot, count, span->extended); /* with its carrier */
         for (uint32_t i = 0; i < count; i++)
-            put_back(list, slot_at(span, bmm__batch_others(slot)[i]));
+            put_back(list, other(span, slot, bmm__batch_others(slot)[i]));
         put_back(list, slot); /* last: the batch is written in it */
     }
     return BMM__REMOTE_COUNT(word);
@@ -208,7 +219,7 @@ static void extend(struct bmm__span *span, struct bmm__list *list)
 {
     uint32_t count = EXTEND_BYTES / span->list.slot_bytes;
     uint32_t room = span->slot_count - span->extended;
-    count = count == 0 ? 1 : count;
+    count = count < EXTEND_SLOTS ? EXTEND_SLOTS : count;
     count = count > room ? room : count;
     uint16_t order[EXTEND_BYTES / 16];
     if (BMM__SLOTS_ARE_SHUFFLED)
@@ -367,6 +378,7 @@ void *bmm__heap_alloc(struct bmm__heap *heap, struct bmm__bin *bin)
     list = span->is_shown ? &bin->list : &span->list;
     struct bmm__slot_link *slot = list->free;
     bmm__store_relaxed(&list->free, bmm__slot_take(slot));
+    bmm__slot_use(slot);
     bmm__heap_end(heap);
     return slot;
 }
@@ -412,6 +424,7 @@ void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot)
 {
     bmm__slot_retire_checked(slot);
     if (heap == NULL || bmm__load_relaxed(&span->list.owner) != heap->token) {
+        bmm__slot_send(slot);
         bmm__remote_free(heap == bmm__heap ? heap : NULL, span,
                          slot); /* the late heap posts nothing: nobody sends it */
         return;
@@ -431,9 +444,9 @@ static void retire_current(struct bmm__heap *heap, unsigned class_index)
     heap->bins[class_index].current = NULL;
     hide(span);
     splice(span, &span->list, take_remote(span, BMM__REMOTE_CURRENT));
-    uint32_t live = span->extended;
-    for (struct bmm__slot_link *slot = span->list.free; slot != NULL; slot = bmm__slot_next(slot))
-        live--;
+    uint32_t live = span->extended, length = 0;
+    for (struct bmm__slot_link *slot = span->list.free; slot != NULL; slot = bmm__slot_next(slot), live--)
+        bmm__slot_expect_list_of(++length, span->extended, slot);
     set_live(span, live); /* before the state: from then on others compare with it */
     uint64_t word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_acq_rel(&span->remote, &word, word & ~(uint64_t)3))

@@ -1,20 +1,23 @@
 /* The secure variant: keys, the states' memory, and what is said when something is wrong. */
 #include "core/secure_span.h"
 
+#include "core/arena.h"
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/text.h"
 
+#include <string.h>
+
 uint8_t *bmm__secure_states;
-uintptr_t bmm__secure_keys[2];
+uintptr_t bmm__secure_keys[BMM__KEY_COUNT];
 uintptr_t bmm__secure_end;
 
 static uint64_t random_state; /* atomic */
 
 void bmm__secure_start(void)
 {
-    bmm__secure_keys[0] = (uintptr_t)bmm__os_random();
-    bmm__secure_keys[1] = (uintptr_t)bmm__os_random();
+    for (unsigned i = 0; i < BMM__KEY_COUNT; i++)
+        bmm__secure_keys[i] = (uintptr_t)bmm__os_random();
     bmm__store_relaxed(&random_state, bmm__os_random());
 }
 
@@ -69,24 +72,10 @@ void bmm__secure_extended(size_t granules)
     bmm__store_release(&bmm__secure_end, granules << (BMM__GRANULE_SHIFT - 4));
 }
 
-static size_t outside_bytes(const struct bmm__span *span)
+void bmm__secure_open(struct bmm__span *span)
 {
-    return bytes_for(span->span_bytes >> BMM__GRANULE_SHIFT);
-}
-
-bool bmm__secure_open(struct bmm__span *span)
-{
-    if (span->kind != BMM__SPAN_SLOTS || bmm__page_map_entry(span->start) != NULL)
-        return true;
-    void *states = bmm__os_map(outside_bytes(span), BMM__GRANULE);
-    bmm__store_release(&span->side, states);
-    return states != NULL;
-}
-
-void bmm__secure_close(const struct bmm__span *span, void *states)
-{
-    if (states != NULL)
-        bmm__os_release(states, outside_bytes(span));
+    if (span->kind == BMM__SPAN_SLOTS && bmm__page_map_entry(span->start) == NULL)
+        bmm__store_release(&span->side, bmm__arena_states(span->start));
 }
 
 uint8_t *bmm__secure_state_outside(uintptr_t address)
@@ -108,6 +97,17 @@ static _Noreturn void stop(const char *before, const void *slot, const char *aft
     bmm__text_put(&text, after);
     bmm__text_send(&text);
     bmm__os_abort();
+}
+
+void bmm__secure_close(const struct bmm__span *span)
+{
+    if (span->kind != BMM__SPAN_SLOTS)
+        return;
+    const uint8_t *states = span->side != NULL ? span->side : &bmm__secure_states[bmm__secure_index(span->start)];
+    const uint8_t *used = memchr(states, 1, span->span_bytes / 16);
+    if (used != NULL)
+        stop("a block beside ", (const void *)(span->start + (uintptr_t)(used - states) * 16), /* NOLINT */
+             " was freed by two threads at once");
 }
 
 void bmm__secure_bad_slot(const void *slot)

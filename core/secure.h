@@ -1,19 +1,22 @@
 /* The secure variant's slots (BMM_SECURE; libbrainmm_secure): included by slot.h only.
  *
- *   states: a byte for each 16 of the window, far away from it     free slot: next, scrambled │ its seal │ …
+ *   states: a byte for each 16 of the window, far away from it     free slot: word │ its seal │ …
  *           1 = a slot in use begins here, 0 = anything else                  └ neither can be guessed ┘
  *
  *   free:   state must be 1 ─► double, interior and wild frees stop the program, whoever frees, at once
  *   malloc: state must be 0, the seal intact ─► so does a write after free to the first 16 bytes
  *
- * Known gaps: two threads that free one slot at the very same instant may both pass, and the span may be given back over
- * live slots; a batch's indices are not sealed, nor looked at when they are taken over; a fork between the stores of
- * bmm__secure_take leaves the child a list that stops it.
+ * The word is the next slot, scrambled; of a slot that another thread freed, until its owner takes it over, a constant, or
+ * the head of a batch with a checksum of the indices behind it. The seal binds it to the slot's address, and to which of
+ * the two it is: the owner takes over only what was sent to it, and once.
+ * Two threads that free one slot at the very same instant may both find it in use. Then the slot is sent and on a list, and
+ * found out when either is looked at (its state, its seal), or when the span ends with a slot in use (bmm__secure_close).
  * Slots that were never used are linked in random order. Everything that describes slots lies elsewhere, between pages
  * that fault (meta.c, window.h).
  *
- * Invariants: X1 the state of an address that is in no span of slots is 0. X2 next ^ seal of a free slot is the second
- * key. X3 what the fast path sees of malloc's lists lies in the window.
+ * Invariants: X1 the state of an address that is in no span of slots is 0. X2 the seal of a free slot is that of its word,
+ * address and list. X3 what the fast path sees of malloc's lists lies in the window. X4 a slot is off its list before its
+ * state says so and its words go (a fork between them loses a slot, and nothing else).
  */
 #ifndef BMM_SECURE_H
 #define BMM_SECURE_H
@@ -32,8 +35,10 @@ struct bmm__slot_link {
 };
 
 extern uint8_t *bmm__secure_states BMM__HIDDEN;
-extern uintptr_t bmm__secure_keys[2] BMM__HIDDEN; /* written before the first heap is made */
-extern uintptr_t bmm__secure_end BMM__HIDDEN;     /* states; release when it grows */
+/* Written before the first heap is made. */
+enum bmm__secure_key { BMM__KEY_SCRAMBLE, BMM__KEY_WORD, BMM__KEY_LOCAL, BMM__KEY_SENT, BMM__KEY_COUNT };
+extern uintptr_t bmm__secure_keys[BMM__KEY_COUNT] BMM__HIDDEN;
+extern uintptr_t bmm__secure_end BMM__HIDDEN; /* states; release when it grows */
 
 /* Chooses the keys. */
 void bmm__secure_start(void);
@@ -66,16 +71,43 @@ static inline uint8_t *bmm__secure_state(const void *slot)
 
 static inline uintptr_t bmm__secure_scramble(const struct bmm__slot_link *slot, uintptr_t next)
 {
-    return next ^ (uintptr_t)slot ^ bmm__secure_keys[0];
+    return next ^ (uintptr_t)slot ^ bmm__secure_keys[BMM__KEY_SCRAMBLE];
+}
+
+/* A keyed mix by one long multiplication, after Wang Yi's wyhash. kind: KEY_LOCAL or KEY_SENT. */
+static inline uintptr_t bmm__secure_seal(const struct bmm__slot_link *slot, uintptr_t word, enum bmm__secure_key kind)
+{
+    uintptr_t low = word ^ bmm__secure_keys[BMM__KEY_WORD], high = (uintptr_t)slot ^ bmm__secure_keys[kind];
+#if defined(__x86_64__) /* gcc saves registers for the halves of a wide product that it does not use */
+    __asm__("mulq %1" : "+a"(low), "+d"(high) : : "cc");
+#else
+    __extension__ unsigned __int128 product = (unsigned __int128)low * high;
+    low = (uintptr_t)product;
+    high = (uintptr_t)(product >> 64);
+#endif
+    return low ^ high;
+}
+
+static inline void bmm__secure_write(struct bmm__slot_link *slot, uintptr_t word, enum bmm__secure_key kind)
+{
+    bmm__store_relaxed(&slot->next, (struct bmm__slot_link *)word); /* NOLINT */
+    bmm__store_relaxed(&slot->seal, bmm__secure_seal(slot, word, kind));
+}
+
+static inline bool bmm__secure_is_sealed(const struct bmm__slot_link *slot, uintptr_t word, enum bmm__secure_key kind)
+{
+    return __builtin_expect(bmm__load_operand(&slot->seal) == bmm__secure_seal(slot, word, kind), 1);
+}
+
+static inline uintptr_t bmm__secure_read(const struct bmm__slot_link *slot, enum bmm__secure_key kind)
+{
+    uintptr_t word = (uintptr_t)bmm__load_relaxed(&slot->next);
+    if (!bmm__secure_is_sealed(slot, word, kind))
+        bmm__secure_bad_slot(slot);
+    return word;
 }
 
 /* ---- slot.h ---- */
-
-static inline void bmm__slot_link_word(struct bmm__slot_link *slot, uintptr_t word)
-{
-    bmm__store_relaxed(&slot->next, (struct bmm__slot_link *)word); /* NOLINT */
-    bmm__store_relaxed(&slot->seal, word ^ bmm__secure_keys[1]);
-}
 
 static inline struct bmm__slot_link *bmm__slot_next(const struct bmm__slot_link *slot)
 {
@@ -84,10 +116,10 @@ static inline struct bmm__slot_link *bmm__slot_next(const struct bmm__slot_link 
 
 static inline void bmm__slot_link(struct bmm__slot_link *slot, struct bmm__slot_link *next)
 {
-    bmm__slot_link_word(slot, bmm__secure_scramble(slot, (uintptr_t)next));
+    bmm__secure_write(slot, bmm__secure_scramble(slot, (uintptr_t)next), BMM__KEY_LOCAL);
 }
 
-/* Batches begin with a link of indices, sealed as any; what they name is not (a known gap). */
+/* A batch begins with a sealed word: its head, and above it a checksum of the indices behind. */
 
 static inline uint32_t bmm__batch_room(uint32_t slot_bytes)
 {
@@ -99,44 +131,97 @@ static inline uint16_t *bmm__batch_others(struct bmm__slot_link *slot)
     return (uint16_t *)(void *)(slot + 1);
 }
 
-static inline void bmm__batch_write(struct bmm__slot_link *slot, uint32_t next, uint32_t count)
+static inline uint32_t bmm__secure_sum(struct bmm__slot_link *slot, uint32_t count)
 {
-    bmm__slot_link_word(slot, (uintptr_t)next | (uintptr_t)count << 16);
+    uint32_t sum = count;
+    for (uint32_t i = 0; i < count; i++)
+        sum = sum * 0x9e3779b1u + bmm__batch_others(slot)[i];
+    return sum;
 }
 
-static inline uint32_t bmm__batch_read(const struct bmm__slot_link *slot, uint32_t *count)
+static inline void bmm__batch_write(struct bmm__slot_link *slot, uint32_t next, uint32_t count)
 {
-    uintptr_t word = (uintptr_t)bmm__load_relaxed(&slot->next);
-    if (__builtin_expect((bmm__load_relaxed(&slot->seal) ^ word) != bmm__secure_keys[1], 0))
+    uintptr_t head = next | count << 16;
+    bmm__secure_write(slot, head | (uintptr_t)bmm__secure_sum(slot, count) << 32, BMM__KEY_SENT);
+}
+
+static inline uint32_t bmm__batch_read(struct bmm__slot_link *slot, uint32_t *count)
+{
+    uintptr_t word = bmm__secure_read(slot, BMM__KEY_SENT);
+    *count = (uint32_t)word >> 16;
+    if (__builtin_expect((uint32_t)(word >> 32) != bmm__secure_sum(slot, *count), 0))
         bmm__secure_bad_slot(slot);
-    *count = (uint32_t)(word >> 16);
     return (uint32_t)word & 0xffffu;
 }
 
-static inline struct bmm__slot_link *bmm__secure_take(struct bmm__slot_link *slot, uint8_t *state)
+/* No head of a batch: those count fewer. */
+#define BMM__SECURE_SENT UINTPTR_MAX
+
+static inline void bmm__slot_send(struct bmm__slot_link *slot)
 {
-    uintptr_t word = (uintptr_t)slot->next;
-    if (__builtin_expect((slot->seal ^ word) != bmm__secure_keys[1], 0) || __builtin_expect(*state != 0, 0))
-        bmm__secure_bad_slot(slot);
-    *state = 1;
-    slot->next = NULL;
-    slot->seal = 0;
-    return (struct bmm__slot_link *)bmm__secure_scramble(slot, word); /* NOLINT */
+    bmm__secure_write(slot, BMM__SECURE_SENT, BMM__KEY_SENT);
 }
 
-static inline struct bmm__slot_link *bmm__slot_take_shown(struct bmm__slot_link *slot)
+static inline void bmm__slot_expect_index(const struct bmm__slot_link *batch, uint32_t index, uint32_t count)
 {
-    return bmm__secure_take(slot, &bmm__secure_states[((uintptr_t)slot - bmm__window_start) / 16]);
+    if (__builtin_expect(index >= count, 0))
+        bmm__secure_bad_slot(batch);
+}
+
+static inline void bmm__slot_expect_sent(const struct bmm__slot_link *slot)
+{
+    if (__builtin_expect(bmm__secure_read(slot, BMM__KEY_SENT) != BMM__SECURE_SENT, 0))
+        bmm__secure_bad_slot(slot);
+}
+
+/* Of a slot at the head of a local list; false: it is not as it should be. */
+static inline bool bmm__secure_next(const struct bmm__slot_link *slot, const uint8_t *state,
+                                    struct bmm__slot_link **next)
+{
+    uintptr_t word = (uintptr_t)bmm__load_relaxed(&slot->next);
+    if (!bmm__secure_is_sealed(slot, word, BMM__KEY_LOCAL) || __builtin_expect(bmm__load_operand(state) != 0, 0))
+        return false;
+    bmm__signal_fence(); /* lest the key be fetched first: there is no register left for it */
+    *next = (struct bmm__slot_link *)bmm__secure_scramble(slot, word); /* NOLINT */
+    return true;
+}
+
+static inline void bmm__secure_use(struct bmm__slot_link *slot, uint8_t *state)
+{
+    bmm__signal_fence(); /* X4 */
+    bmm__store_relaxed(state, 1);
+    bmm__store_relaxed(&slot->next, NULL);
+    bmm__store_relaxed(&slot->seal, (uintptr_t)0);
+}
+
+static inline bool bmm__slot_take_shown(struct bmm__slot_link *slot, struct bmm__slot_link **next, uint8_t **state)
+{
+    *state = &bmm__secure_states[((uintptr_t)slot - bmm__window_start) / 16];
+    BMM__FORGET(*state); /* lest it be made twice, of what needs two registers */
+    return bmm__secure_next(slot, *state, next);
+}
+
+static inline void bmm__slot_use_shown(struct bmm__slot_link *slot, uint8_t *state)
+{
+    bmm__secure_use(slot, state);
 }
 
 static inline struct bmm__slot_link *bmm__slot_take(struct bmm__slot_link *slot)
 {
-    return bmm__secure_take(slot, bmm__secure_state(slot));
+    struct bmm__slot_link *next;
+    if (!bmm__secure_next(slot, bmm__secure_state(slot), &next))
+        bmm__secure_bad_slot(slot);
+    return next;
+}
+
+static inline void bmm__slot_use(struct bmm__slot_link *slot)
+{
+    bmm__secure_use(slot, bmm__secure_state(slot));
 }
 
 static inline void bmm__slot_retire(struct bmm__slot_link *slot)
 {
-    bmm__secure_states[bmm__secure_index((uintptr_t)slot)] = 0;
+    bmm__store_relaxed(&bmm__secure_states[bmm__secure_index((uintptr_t)slot)], 0);
 }
 
 static inline void bmm__slot_retire_checked(struct bmm__slot_link *slot)
@@ -149,6 +234,12 @@ static inline void bmm__slot_expect_used(const void *slot)
 {
     if (bmm__load_relaxed(bmm__secure_state(slot)) != 1)
         bmm__secure_bad_free(slot);
+}
+
+static inline void bmm__slot_expect_list_of(uint32_t length, uint32_t count, const void *slot)
+{
+    if (__builtin_expect(length > count, 0))
+        bmm__secure_bad_slot(slot);
 }
 
 #endif

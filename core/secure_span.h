@@ -9,9 +9,17 @@
 
 #ifdef BMM_SECURE
 
-/* A span outside the window keeps its states in its side, which has no other user. False: out of memory. */
-bool bmm__secure_open(struct bmm__span *span);
-void bmm__secure_close(const struct bmm__span *span, void *states);
+/* What an arena outside the window needs for its states. */
+static inline size_t bmm__secure_bytes(size_t arena_bytes)
+{
+    return (arena_bytes / 16 + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
+}
+
+/* A span outside the window has its part of them for its side, which has no other user. */
+void bmm__secure_open(struct bmm__span *span);
+
+/* Stops the program if a slot of the span, which has no live one, is in use. */
+void bmm__secure_close(const struct bmm__span *span);
 
 uint64_t bmm__secure_random(void);
 
@@ -41,10 +49,15 @@ static inline void bmm__secure_extended(size_t granules)
     (void)granules;
 }
 
-static inline bool bmm__secure_open(struct bmm__span *span)
+static inline size_t bmm__secure_bytes(size_t arena_bytes)
+{
+    (void)arena_bytes;
+    return 0;
+}
+
+static inline void bmm__secure_open(struct bmm__span *span)
 {
     (void)span;
-    return true;
 }
 
 static inline bool bmm__secure_may_show(const struct bmm__span *span)
@@ -53,9 +66,9 @@ static inline bool bmm__secure_may_show(const struct bmm__span *span)
     return true;
 }
 
-static inline void bmm__secure_close(const struct bmm__span *span, void *states)
+static inline void bmm__secure_close(const struct bmm__span *span)
 {
-    (void)span, (void)states;
+    (void)span;
 }
 
 static inline uint64_t bmm__secure_random(void)

@@ -63,23 +63,55 @@ static inline void bmm__batch_write(struct bmm__slot_link *slot, uint32_t next, 
 }
 
 /* Returns next. */
-static inline uint32_t bmm__batch_read(const struct bmm__slot_link *slot, uint32_t *count)
+static inline uint32_t bmm__batch_read(struct bmm__slot_link *slot, uint32_t *count)
 {
-    const struct bmm__batch *batch = (const struct bmm__batch *)(const void *)slot;
+    const struct bmm__batch *batch = (const struct bmm__batch *)(void *)slot;
     *count = bmm__load_relaxed(&batch->count);
     return bmm__load_relaxed(&batch->next);
 }
 
+/* A slot is about to be named by a batch, or to carry one. */
+static inline void bmm__slot_send(struct bmm__slot_link *slot)
+{
+    (void)slot;
+}
+
+/* Stop the program where it is known that the batch names no slot of so many, that the slot was not sent, or that a list of
+ * that length cannot be one of so many slots. */
+static inline void bmm__slot_expect_index(const struct bmm__slot_link *batch, uint32_t index, uint32_t count)
+{
+    (void)batch, (void)index, (void)count;
+}
+static inline void bmm__slot_expect_sent(const struct bmm__slot_link *slot)
+{
+    (void)slot;
+}
+static inline void bmm__slot_expect_list_of(uint32_t length, uint32_t count, const void *slot)
+{
+    (void)length, (void)count, (void)slot;
+}
+
 /* ---- in and out of use ---- */
 
-/* Takes a slot off the head of a local list, to hand it out. Returns the next one. _shown: what malloc's fast path sees. */
+/* A slot at the head of a local list is to be handed out: returns the next one, which becomes the head; and then: it is in
+ * use. _shown: what malloc's fast path sees; false: it is not as it should be; *state: for _use_shown. */
 static inline struct bmm__slot_link *bmm__slot_take(struct bmm__slot_link *slot)
 {
     return slot->next;
 }
-static inline struct bmm__slot_link *bmm__slot_take_shown(struct bmm__slot_link *slot)
+static inline bool bmm__slot_take_shown(struct bmm__slot_link *slot, struct bmm__slot_link **next, uint8_t **state)
 {
-    return slot->next;
+    *state = NULL;
+    *next = slot->next;
+    return true;
+}
+static inline void bmm__slot_use(struct bmm__slot_link *slot)
+{
+    (void)slot;
+}
+static inline void bmm__slot_use_shown(struct bmm__slot_link *slot, uint8_t *state)
+{
+    (void)slot, (void)state;
 }
 
 /* A slot in use, as bmm__page_map_look has found, becomes a free one by its owner; it may be linked then. */

@@ -111,8 +111,8 @@ struct bmm__span *bmm__span_open(size_t bytes, size_t align, enum bmm__span_is k
         return NULL;
     }
     describe(span, start, bytes, kind);
-    if (!bmm__secure_open(span) || !bmm__page_map_enter(span->start, bytes, span)) {
-        bmm__secure_close(span, span->side);
+    bmm__secure_open(span);
+    if (!bmm__page_map_enter(span->start, bytes, span)) {
         bmm__arena_free(start, bytes, !*is_zero, false);
         bmm__span_free(span);
         return NULL;
@@ -147,10 +147,10 @@ void bmm__span_close(struct bmm__span *span, bool is_dirty)
 {
     const struct bmm__client *client = bmm__process.client;
     bmm__page_map_enter(span->start, span->span_bytes, NULL);
+    bmm__secure_close(span);
     void *side = bmm__exchange_acq_rel(&span->side, NULL);
     if (client != NULL && side != NULL)
         client->span_end(span, side);
-    bmm__secure_close(span, side);
     if (span->kind == BMM__SPAN_LARGE)
         bmm__os_release((void *)span->start, span->span_bytes); /* NOLINT */
     else

@@ -6,12 +6,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static const size_t sizes[] = { 1, 16, 17, 32, 48, 64, 80, 96, 112, 128, 1000, 5000, 20000, 32768 };
 #define SIZE_COUNT (sizeof sizes / sizeof *sizes)
 
 static size_t size;
 static size_t offset;
+static int victim;
 
 /* The last line that a child wrote to stderr before it aborted; NULL: it did not abort. */
 static const char *last_words(void (*body)(void))
@@ -134,12 +136,144 @@ static void write_after_free(void)
     take_all_again();
 }
 
+/* Together, as one thread's frees of another's blocks travel. */
+#define SENT_COUNT 8
+static char *sent[SENT_COUNT];
+
+static void *free_sent(void *unused)
+{
+    for (int i = 0; i < SENT_COUNT; i++)
+        free(sent[i]);
+    return unused;
+}
+
+/* The thread must have a heap, or it sends each block alone. */
+static void *begin_and_free_sent(void *unused)
+{
+    free(malloc(500));
+    return free_sent(unused);
+}
+
 static void write_after_free_elsewhere(void)
 {
-    char *p = malloc(size);
-    free_elsewhere(p);
-    p[offset] ^= 1;
+    for (int i = 0; i < SENT_COUNT; i++)
+        sent[i] = malloc(size);
+    pthread_t thread;
+    pthread_create(&thread, NULL, begin_and_free_sent, NULL);
+    pthread_join(thread, NULL);
+    sent[victim][offset] ^= 1;
     take_all_again();
+}
+
+/* All but one block of a span are free; that and another thread's, which is freed twice at about the same time, decide
+ * whether the span ends. The program must be stopped, or else know nothing but what is right. */
+static int wait_before_free[2];
+static int ready_count;
+
+static void wait_and_free(int who)
+{
+    __atomic_add_fetch(&ready_count, 1, __ATOMIC_ACQ_REL);
+    while (__atomic_load_n(&ready_count, __ATOMIC_ACQUIRE) < 2)
+        ;
+    for (volatile int i = 0; i < wait_before_free[who]; i++)
+        ;
+    free(sent[0]);
+}
+
+static void *wait_and_free_in_thread(void *unused)
+{
+    free(malloc(500));
+    wait_and_free(1);
+    return unused;
+}
+
+static void free_twice_at_once(void)
+{
+    enum { COUNT = 84, IN_SPAN = 24, BYTES = 32768 };
+    char *blocks[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        blocks[i] = malloc(BYTES);
+    memset(blocks[1], 7, BYTES);
+    sent[0] = blocks[0];
+    for (int i = 2; i < IN_SPAN; i++)
+        free(blocks[i]);
+    pthread_t thread;
+    pthread_create(&thread, NULL, wait_and_free_in_thread, NULL);
+    wait_and_free(0);
+    pthread_join(thread, NULL);
+    for (int i = 0; i < 40000; i++)
+        memset(malloc(48), 9, 48);
+    for (int i = 0; i < BYTES; i++)
+        if (blocks[1][i] != 7)
+            abort(); /* without a word */
+}
+
+/* Forked while another thread allocates and frees: the child is right, whatever the thread was at. */
+static void *allocate_for_ever(void *unused)
+{
+    for (;;) {
+        void *volatile p = malloc(48);
+        free(p);
+    }
+    return unused;
+}
+
+static void *allocate_some(void *unused)
+{
+    for (int i = 0; i < 200; i++)
+        memset(malloc(48), 1, 48);
+    return unused;
+}
+
+static void allocate_in_new_thread(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, allocate_some, NULL) != 0)
+        _exit(1);
+    pthread_join(thread, NULL);
+}
+
+static void fork_often(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, allocate_for_ever, NULL);
+    for (int i = 0; i < 300; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            allocate_in_new_thread();
+            _exit(0);
+        }
+        int status = 0;
+        waitpid(child, &status, 0);
+        if (status != 0)
+            _exit(1);
+    }
+    _exit(0);
+}
+
+/* In a process that may have so little address space that there is no window. */
+static void fill_and_exit(void)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_AS, &limit);
+    size_t bytes = 0;
+    while (malloc(64) != NULL)
+        bytes += 64;
+    _exit(bytes > limit.rlim_cur / 4 * 3 ? 0 : 1);
+}
+
+__attribute__((constructor)) static void fill_if_asked(void)
+{
+    if (getenv("TEST_SECURE_FILL") != NULL)
+        fill_and_exit();
+}
+
+static void run_under_limit(void)
+{
+    setenv("TEST_SECURE_FILL", "1", 1);
+    setrlimit(RLIMIT_AS, &(struct rlimit){ offset, offset });
+    execl("/proc/self/exe", "test_secure", (char *)NULL);
+    _exit(2);
 }
 
 /* As who wants malloc to hand out an address of his choice. */
@@ -195,27 +329,62 @@ PLAIN_TEST(a_write_after_free_stops_the_program_when_the_memory_is_used_again)
         size = sizes[i];
         for (offset = 0; offset < size && offset < 16; offset += 3) {
             check_stops(write_after_free, "written to after it was freed");
-            if (offset % 2 == 0)
+            for (victim = 0; victim < SENT_COUNT; victim += offset == 0 ? 1 : 7)
                 check_stops(write_after_free_elsewhere, "written to after it was freed");
         }
         check_stops(overwrite_link, "written to after it was freed");
     }
 }
 
-/* The first blocks of a class, and not the same ones in the next process. */
+/* What names the other blocks of a batch lies behind the first 16 bytes of one. */
+PLAIN_TEST(a_write_over_the_names_of_freed_blocks_stops_the_program)
+{
+    size = 1000;
+    victim = SENT_COUNT - 1;
+    for (offset = 16; offset < 16 + 2 * (SENT_COUNT - 1); offset++)
+        check_stops(write_after_free_elsewhere, "written to after it was freed");
+}
+
+PLAIN_TEST(two_threads_that_free_a_block_at_once_are_found_out)
+{
+    for (int i = 0; i < 100; i++) {
+        int delay = i % 41 - 20;
+        wait_before_free[0] = delay < 0 ? -delay : 0;
+        wait_before_free[1] = delay > 0 ? delay : 0;
+        check_stops(free_twice_at_once, "free");
+    }
+}
+
+PLAIN_TEST(a_child_of_a_busy_process_is_not_stopped)
+{
+    int status = plain_status_in_child(fork_often);
+    PLAIN_CHECK_EQUAL(status, 0);
+}
+
+PLAIN_TEST(a_small_address_space_is_for_blocks)
+{
+    for (offset = (size_t)128 << 20; offset <= (size_t)2 << 30; offset *= 4) {
+        int status = plain_status_in_child(run_under_limit);
+        PLAIN_CHECK_EQUAL(status, 0);
+    }
+}
+
 static void addresses(void)
 {
     uintptr_t before = 0, in_order = 0;
     for (int i = 0; i < 200; i++) {
-        uintptr_t p = (uintptr_t)malloc(48);
-        in_order += p - before == 48;
+        uintptr_t p = (uintptr_t)malloc(size);
+        in_order += p - before < 2 * size; /* classes have their own sizes */
         before = p;
     }
-    _exit(in_order < 20 ? 0 : 1);
+    _exit(in_order < 50 ? 0 : 1); /* one in eight where they are mixed by eight */
 }
 
 PLAIN_TEST(blocks_come_in_no_order)
 {
-    int status = plain_status_in_child(addresses);
-    PLAIN_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    for (size_t i = 0; i < SIZE_COUNT; i++) {
+        size = sizes[i] < 16 ? 16 : sizes[i];
+        int status = plain_status_in_child(addresses);
+        PLAIN_CHECK_EQUAL(status, 0);
+    }
 }
