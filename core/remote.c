@@ -52,8 +52,8 @@ static void push_ready(struct bmm__span *span)
     while (!bmm__cas_weak_acq_rel(ready, &first, span));
 }
 
-/* A batch of count slots, which is written in that with the index. */
-static void push(struct bmm__span *span, uint32_t index, uint32_t count)
+/* A batch of the slot with the index and of others, which are written in it. */
+static void push(struct bmm__span *span, uint32_t index, uint32_t other_count)
 {
     struct bmm__slot_link *slot =
         (struct bmm__slot_link *)(span->start + (uintptr_t)index * span->list.slot_bytes); /* NOLINT */
@@ -61,8 +61,8 @@ static void push(struct bmm__span *span, uint32_t index, uint32_t count)
     uint64_t word = bmm__load_relaxed(&span->remote), pushed;
     bool becomes_available;
     do {
-        bmm__batch_write(slot, BMM__REMOTE_HEAD(word), count - 1);
-        pushed = ((uint64_t)(index + 1) << 16) | ((word & ~0xffff0000ull) + 4 * (uint64_t)count);
+        bmm__batch_write(slot, BMM__REMOTE_HEAD(word), other_count);
+        pushed = ((uint64_t)(index + 1) << 16) | ((word & ~0xffff0000ull) + 4 * ((uint64_t)other_count + 1));
         becomes_available = BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL && BMM__REMOTE_COUNT(pushed) >= enough;
         if (becomes_available)
             pushed = (pushed & ~(uint64_t)3) | BMM__REMOTE_OWNED;
@@ -77,13 +77,13 @@ static void push(struct bmm__span *span, uint32_t index, uint32_t count)
 static void send(struct bmm__outbox *box)
 {
     struct bmm__span *span = box->span;
-    uint32_t last = box->slots[box->count - 1];
+    uint32_t other_count = box->count - 1u, last = box->slots[other_count];
     uint16_t *others = bmm__batch_others(
         (struct bmm__slot_link *)(span->start + (uintptr_t)last * span->list.slot_bytes)); /* NOLINT */
-    for (uint32_t i = 0; i + 1 < box->count; i++)
+    for (uint32_t i = 0; i < other_count; i++)
         others[i] = box->slots[i];
     box->span = NULL;
-    push(span, last, box->count);
+    push(span, last, other_count);
 }
 
 void bmm__remote_send_all(struct bmm__heap *heap)
@@ -116,7 +116,7 @@ void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, const void
 {
     uint32_t index = bmm__span_index(span, (uintptr_t)slot - span->start);
     if (heap == NULL || span->list.slot_bytes > SLOT_BYTES_MAX) {
-        push(span, index, 1);
+        push(span, index, 0);
         return;
     }
     bmm__heap_begin(heap);

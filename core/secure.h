@@ -131,25 +131,27 @@ static inline uint16_t *bmm__batch_others(struct bmm__slot_link *slot)
     return (uint16_t *)(void *)(slot + 1);
 }
 
-static inline uint32_t bmm__secure_sum(struct bmm__slot_link *slot, uint32_t count)
+/* Above the head. */
+static inline uintptr_t bmm__secure_sum(struct bmm__slot_link *slot, uint32_t count)
 {
     uint32_t sum = count;
     for (uint32_t i = 0; i < count; i++)
-        sum = sum * 0x9e3779b1u + bmm__batch_others(slot)[i];
-    return sum;
+        sum = sum * 0x9e3779b1u + bmm__load_relaxed(&bmm__batch_others(slot)[i]);
+    return (uintptr_t)sum
+           << 32; /* NOLINT: clang-tidy 14 thinks that sum may be undefined; the path it shows has count 0 */
 }
 
 static inline void bmm__batch_write(struct bmm__slot_link *slot, uint32_t next, uint32_t count)
 {
     uintptr_t head = next | count << 16;
-    bmm__secure_write(slot, head | (uintptr_t)bmm__secure_sum(slot, count) << 32, BMM__KEY_SENT);
+    bmm__secure_write(slot, head | bmm__secure_sum(slot, count), BMM__KEY_SENT);
 }
 
 static inline uint32_t bmm__batch_read(struct bmm__slot_link *slot, uint32_t *count)
 {
     uintptr_t word = bmm__secure_read(slot, BMM__KEY_SENT);
     *count = (uint32_t)word >> 16;
-    if (__builtin_expect((uint32_t)(word >> 32) != bmm__secure_sum(slot, *count), 0))
+    if (__builtin_expect((word ^ bmm__secure_sum(slot, *count)) >> 32 != 0, 0))
         bmm__secure_bad_slot(slot);
     return (uint32_t)word & 0xffffu;
 }
