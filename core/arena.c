@@ -44,20 +44,22 @@ static void *take(struct bmm__run_map *map, uint32_t count, uint32_t align, bool
  * better than none. */
 static bool add_arena(size_t bytes_min, size_t align)
 {
-    size_t bytes = (size_t)ARENA_GRANULES_MAX << BMM__GRANULE_SHIFT;
+    size_t bytes = (size_t)ARENA_GRANULES_MAX << BMM__GRANULE_SHIFT, own_bytes = 0;
+    struct arena *arena = NULL;
     void *start = NULL;
-    for (; bytes >= bytes_min; bytes /= 4)
-        if ((bytes <= bmm__os_address_limit() / 8 || bytes / 4 < bytes_min) &&
-            (start = bmm__os_map(bytes, align)) != NULL)
+    for (; bytes >= bytes_min; bytes /= 4) {
+        if (bytes > bmm__os_address_limit() / 8 && bytes / 4 >= bytes_min)
+            continue;
+        own_bytes = BMM__GRANULE + bmm__secure_bytes(bytes);
+        start = bmm__os_map(bytes, align);
+        arena = start == NULL ? NULL : bmm__meta_map(own_bytes);
+        if (arena != NULL)
             break;
-    if (start == NULL)
-        return false;
-    size_t own_bytes = BMM__GRANULE + bmm__secure_bytes(bytes);
-    struct arena *arena = bmm__meta_map(own_bytes);
-    if (arena == NULL) {
-        bmm__os_release(start, bytes);
-        return false;
+        if (start != NULL)
+            bmm__os_release(start, bytes);
     }
+    if (arena == NULL)
+        return false;
     arena->map = (struct bmm__run_map){ .start = (uintptr_t)start,
                                         .unit_shift = BMM__GRANULE_SHIFT,
                                         .unit_count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT),

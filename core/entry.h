@@ -29,7 +29,8 @@ static inline __attribute__((always_inline)) bool bmm__list_pop(struct bmm__heap
         return false;
     struct bmm__slot_link *next;
     uint8_t *state;
-    if (!bmm__slot_take_shown(first, &next, &state)) /* the slow path will say why */
+    if (!bmm__slot_take_shown(first, &next, &state,
+                              bmm__list_key(bmm__list_behind(heap, distance)))) /* the slow path will say why */
         return false;
     BMM__FORGET(distance); /* lest the sum be kept in a register: addressing adds for nothing */
     bmm__list_behind(heap, distance)->free = next;
@@ -99,7 +100,7 @@ static inline void bmm__list_push(struct bmm__list *list, void *slot)
 {
     struct bmm__slot_link *link = slot;
     bmm__slot_retire(link);
-    bmm__slot_link(link, list->free);
+    bmm__slot_link(link, list->free, bmm__list_key(list));
     list->free = link;
     if (BMM__UNLIKELY(bmm__single_writer_decrement(&list->countdown)))
         bmm__heap_countdown_over(list);

@@ -52,6 +52,7 @@ static void show(struct bmm__heap *heap, struct bmm__span *span)
         !bmm__secure_may_show(span))
         return;
     struct bmm__list *list = &heap->bins[span->class_index].list;
+    bmm__secure_copy_key(list, &span->list);
     list->countdown = span->list.countdown;
     list->slot_bytes = span->list.slot_bytes;
     bmm__store_relaxed(&list->free, span->list.free);
@@ -96,7 +97,8 @@ static bool is_seldom(struct bmm__heap *heap)
 {
     uint64_t now = bmm__os_clock_coarse_ms(), since_ms = now - heap->slow_ms;
     heap->slow_ms = now;
-    bmm__remote_send_all(heap);
+    if (since_ms != 0) /* else it is busy, and its batches will be full soon */
+        bmm__remote_send_all(heap);
     bmm__purge_tick();
     return since_ms >= (heap->watch != 0 ? SELDOM_MS : SELDOM_LOOKS_MS);
 }
@@ -187,7 +189,7 @@ static uint64_t take_remote(struct bmm__span *span, unsigned state)
 
 static void put_back(struct bmm__list *list, struct bmm__slot_link *slot)
 {
-    bmm__slot_link(slot, list->free);
+    bmm__slot_link(slot, list->free, bmm__list_key(list));
     list->free = slot;
 }
 
@@ -196,7 +198,7 @@ static struct bmm__slot_link *other(const struct bmm__span *span, const struct b
 {
     bmm__slot_expect_index(batch, index, span->extended);
     struct bmm__slot_link *slot = slot_at(span, index);
-    bmm__slot_expect_sent(slot);
+    bmm__slot_expect_sent(slot, bmm__list_key(&span->list));
     return slot;
 }
 
@@ -205,8 +207,8 @@ static uint32_t splice(const struct bmm__span *span, struct bmm__list *list, uin
 {
     for (uint32_t head = BMM__REMOTE_HEAD(word), count; head != 0;) {
         struct bmm__slot_link *slot = slot_at(span, head - 1);
-        head = bmm__batch_read(slot, &count);
-        bmm__slot_expect_index(slot, count, span->extended); /* with its carrier */
+        bmm__slot_expect_index(slot, head - 1, span->extended);
+        head = bmm__batch_read(slot, &count, bmm__list_key(list));
         for (uint32_t i = 0; i < count; i++)
             put_back(list, other(span, slot, bmm__batch_others(slot)[i]));
         put_back(list, slot); /* last: the batch is written in it */
@@ -227,7 +229,7 @@ static void extend(struct bmm__span *span, struct bmm__list *list)
     struct bmm__slot_link *next = list->free;
     for (uint32_t i = count; i-- > 0;) {
         struct bmm__slot_link *slot = slot_at(span, span->extended + (BMM__SLOTS_ARE_SHUFFLED ? order[i] : i));
-        bmm__slot_link(slot, next);
+        bmm__slot_link(slot, next, bmm__list_key(list));
         next = slot;
     }
     list->free = next;
@@ -289,6 +291,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     span->class_index = (uint16_t)class_index;
     span->align_shift = (uint8_t)(BMM__ALIGN_SHIFT_MIN + class_index / BMM__CLASS_COUNT);
     span->heap = heap;
+    bmm__secure_new_key(&span->list);
     heap->align_sets |= (uint16_t)(1u << class_index / BMM__CLASS_COUNT);
     bmm__store_relaxed(&span->remote, empty_word(span, BMM__REMOTE_CURRENT));
     bmm__store_relaxed(&span->list.countdown, HEARTBEAT);
@@ -377,7 +380,7 @@ void *bmm__heap_alloc(struct bmm__heap *heap, struct bmm__bin *bin)
     show_or_wait(heap, span);
     list = span->is_shown ? &bin->list : &span->list;
     struct bmm__slot_link *slot = list->free;
-    bmm__store_relaxed(&list->free, bmm__slot_take(slot));
+    bmm__store_relaxed(&list->free, bmm__slot_take(slot, bmm__list_key(list)));
     bmm__slot_use(slot);
     bmm__heap_end(heap);
     return slot;
@@ -389,7 +392,7 @@ static void become_available(struct bmm__heap *heap, struct bmm__span *span)
     set_live(span, span->slot_count - bmm__span_enough(span->slot_count));
     uint64_t word = bmm__load_relaxed(&span->remote);
     while (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL) /* else others were first: the ready stack has it, or will */
-        if (bmm__cas_weak_acq_rel(&span->remote, &word, (word & ~(uint64_t)3) | BMM__REMOTE_OWNED)) {
+        if (bmm__cas_weak_seq_cst(&span->remote, &word, (word & ~(uint64_t)3) | BMM__REMOTE_OWNED)) {
             list_append(heap, span);
             if (BMM__REMOTE_COUNT(word) != 0)
                 bmm__remote_try_claim(span, word & ~(uint64_t)3);
@@ -424,14 +427,14 @@ void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot)
 {
     bmm__slot_retire_checked(slot);
     if (heap == NULL || bmm__load_relaxed(&span->list.owner) != heap->token) {
-        bmm__slot_send(slot);
+        bmm__slot_send(slot, bmm__list_key(&span->list));
         bmm__remote_free(heap == bmm__heap ? heap : NULL, span,
                          slot); /* the late heap posts nothing: nobody sends it */
         return;
     }
     struct bmm__list *list = bmm__span_list(span);
     struct bmm__slot_link *link = slot;
-    bmm__slot_link(link, list->free);
+    bmm__slot_link(link, list->free, bmm__list_key(list));
     list->free = link;
     if (bmm__single_writer_decrement(&list->countdown))
         bmm__heap_countdown_over(list);
@@ -445,11 +448,13 @@ static void retire_current(struct bmm__heap *heap, unsigned class_index)
     hide(span);
     splice(span, &span->list, take_remote(span, BMM__REMOTE_CURRENT));
     uint32_t live = span->extended, length = 0;
-    for (struct bmm__slot_link *slot = span->list.free; slot != NULL; slot = bmm__slot_next(slot), live--)
+    for (struct bmm__slot_link *slot = span->list.free; slot != NULL; live--) {
         bmm__slot_expect_list_of(++length, span->extended, slot);
+        slot = bmm__slot_take(slot, bmm__list_key(&span->list));
+    }
     set_live(span, live); /* before the state: from then on others compare with it */
     uint64_t word = bmm__load_relaxed(&span->remote);
-    while (!bmm__cas_weak_acq_rel(&span->remote, &word, word & ~(uint64_t)3))
+    while (!bmm__cas_weak_seq_cst(&span->remote, &word, word & ~(uint64_t)3))
         ;
     list_append(heap, span);
 }
@@ -469,7 +474,7 @@ static bool collect(struct bmm__heap *heap, struct bmm__span *span)
     bmm__store_relaxed(&span->list.countdown, live);
     list_append(heap, span);
     word = bmm__load_relaxed(&span->remote);
-    while (!bmm__cas_weak_acq_rel(&span->remote, &word, word & ~(uint64_t)3))
+    while (!bmm__cas_weak_seq_cst(&span->remote, &word, word & ~(uint64_t)3))
         ;
     bmm__remote_try_claim(span, word & ~(uint64_t)3);
     return false;

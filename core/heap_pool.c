@@ -9,8 +9,8 @@
 uint32_t bmm__heap_pool_warm; /* written under lock */
 
 static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_HEAP_POOL);
-static struct bmm__heap *first; /* under lock: warm ones before cold ones */
-static struct bmm__heap *all;   /* written under lock, release; read by anyone, acquire */
+static struct bmm__heap *warm, *cold; /* under lock */
+static struct bmm__heap *all;         /* written under lock, release; read by anyone, acquire */
 
 static void count_warm(int change)
 {
@@ -20,12 +20,10 @@ static void count_warm(int change)
 /* Under lock. */
 static void put(struct bmm__heap *heap, enum bmm__heap_pooled how)
 {
-    struct bmm__heap **at = &first;
-    while (how == BMM__HEAP_COLD && *at != NULL && (*at)->pooled != BMM__HEAP_COLD)
-        at = &(*at)->next;
+    struct bmm__heap **list = how == BMM__HEAP_COLD ? &cold : &warm;
     heap->pooled = (uint8_t)how;
-    heap->next = *at;
-    *at = heap;
+    heap->next = *list;
+    *list = heap;
     if (how != BMM__HEAP_COLD)
         count_warm(1);
 }
@@ -46,7 +44,7 @@ static struct bmm__heap *take_at(struct bmm__heap **at)
 struct bmm__heap *bmm__heap_pool_take(bool has_client)
 {
     bmm__lock_take(&lock);
-    struct bmm__heap *heap = take_at(&first);
+    struct bmm__heap *heap = take_at(warm != NULL ? &warm : &cold);
     if (heap == NULL && (heap = bmm__core_meta_alloc(sizeof *heap)) != NULL) {
         bmm__heap_init(heap, has_client);
         heap->all_next = all;
@@ -72,30 +70,26 @@ void bmm__heap_pool_give(struct bmm__heap *heap, bool has_client)
 /* One that was passed by twice; the others have been passed by once now. */
 static struct bmm__heap *take_one_to_cool(bool is_all)
 {
-    for (struct bmm__heap **at = &first; *at != NULL && (*at)->pooled != BMM__HEAP_COLD; at = &(*at)->next)
+    for (struct bmm__heap **at = &warm; *at != NULL; at = &(*at)->next)
         if (is_all || (*at)->pooled == BMM__HEAP_COOLING)
             return take_at(at);
     return NULL;
 }
 
-void bmm__heap_pool_cool(bool is_all)
+bool bmm__heap_pool_cool(bool is_all)
 {
-    struct bmm__heap *heap;
-    do {
-        bmm__lock_take(&lock);
-        heap = take_one_to_cool(is_all);
-        bmm__lock_release(&lock);
-        if (heap != NULL) {
-            bmm__heap_minimize(heap); /* not under the lock: it tells the client, and takes others */
-            bmm__lock_take(&lock);
-            put(heap, BMM__HEAP_COLD);
-            bmm__lock_release(&lock);
-        }
-    } while (heap != NULL);
     bmm__lock_take(&lock);
-    for (heap = first; heap != NULL && heap->pooled != BMM__HEAP_COLD; heap = heap->next)
-        heap->pooled = BMM__HEAP_COOLING;
+    struct bmm__heap *heap = take_one_to_cool(is_all);
+    for (struct bmm__heap *other = heap == NULL ? warm : NULL; other != NULL; other = other->next)
+        other->pooled = BMM__HEAP_COOLING;
     bmm__lock_release(&lock);
+    if (heap == NULL)
+        return true;
+    bmm__heap_minimize(heap); /* not under the lock: it tells the client, and takes others */
+    bmm__lock_take(&lock);
+    put(heap, BMM__HEAP_COLD);
+    bmm__lock_release(&lock);
+    return false;
 }
 
 struct bmm__heap *bmm__heap_pool_all(void)

@@ -16,8 +16,9 @@ void bmm__heap_pool_give(struct bmm__heap *heap, bool has_client);
 
 /* How many are warm; for a look without a lock. */
 extern uint32_t bmm__heap_pool_warm;
-/* Warm heaps that were so at the call before, too (or all) give back what they can. One caller at a time. */
-void bmm__heap_pool_cool(bool is_all);
+/* One of the warm heaps that were so in the pass before, too (or of all), gives back what it can. True: there was none left,
+ * and the pass is complete. One caller at a time. */
+bool bmm__heap_pool_cool(bool is_all);
 
 /* Every heap ever made for a thread, through all_next; none is ever taken away. */
 struct bmm__heap *bmm__heap_pool_all(void);

@@ -15,7 +15,7 @@
 #define SLICE_BYTES ((size_t)16 << 20)
 #define STEP_BYTES ((size_t)2 << 20) /* between two looks at the clock: a huge page, which is not to be torn */
 #define EXCESS_BYTES ((size_t)4 << 20)
-#define SWEEP_SPANS 4096u
+#define SWEEP_SPANS 16u /* between two looks at the clock: any of them may have to be given back */
 
 static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_PURGE);
 static uint64_t next_ms; /* relaxed: only when to look */
@@ -28,8 +28,8 @@ static uint64_t pass_ms;                               /* when the running pass 
 static bool step(bool is_all, struct bmm__purge_work *work)
 {
     if (phase == HEAPS) {
-        bmm__heap_pool_cool(is_all);
-        phase = SWEEP;
+        if (bmm__heap_pool_cool(is_all))
+            phase = SWEEP;
     } else if (phase == SWEEP) {
         if (bmm__remote_sweep(SWEEP_SPANS))
             phase = PAGE_RUNS;

@@ -15,7 +15,7 @@ bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word)
     /* acquire: what its owner freed last is written when the memory goes back */
     if (bmm__load_acquire(&span->list.countdown) + bias != BMM__REMOTE_COUNT(word) ||
         !bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED)) {
-        /* seq_cst, as the push before it, and the sweep's exchange and load: else both might miss the other's store */
+        /* seq_cst, as the change of the word before it, and the sweep's exchange and load: else both might miss the other's store */
         if (bmm__load_seq_cst(&bmm__remote_waiting) == 0)
             bmm__store_relaxed(&bmm__remote_waiting, 1u);
         return false;
@@ -61,7 +61,7 @@ static void push(struct bmm__span *span, uint32_t index, uint32_t other_count)
     uint64_t word = bmm__load_relaxed(&span->remote), pushed;
     bool becomes_available;
     do {
-        bmm__batch_write(slot, BMM__REMOTE_HEAD(word), other_count);
+        bmm__batch_write(slot, BMM__REMOTE_HEAD(word), other_count, bmm__list_key(&span->list));
         pushed = ((uint64_t)(index + 1) << 16) | ((word & ~0xffff0000ull) + 4 * ((uint64_t)other_count + 1));
         becomes_available = BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL && BMM__REMOTE_COUNT(pushed) >= enough;
         if (becomes_available)
@@ -98,7 +98,6 @@ void bmm__remote_send_all(struct bmm__heap *heap)
 
 static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
 {
-    bmm__heap_pass_by(heap);
     struct bmm__outbox *box = bmm__remote_box(heap, span);
     heap->has_posted = true;
     if (box->span != span) {
@@ -115,11 +114,15 @@ static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
 void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, const void *slot)
 {
     uint32_t index = bmm__span_index(span, (uintptr_t)slot - span->start);
-    if (heap == NULL || span->list.slot_bytes > SLOT_BYTES_MAX) {
+    if (heap == NULL) {
         push(span, index, 0);
         return;
     }
     bmm__heap_begin(heap);
-    post(heap, span, index);
+    bmm__heap_pass_by(heap);
+    if (span->list.slot_bytes > SLOT_BYTES_MAX)
+        push(span, index, 0);
+    else
+        post(heap, span, index);
     bmm__heap_end(heap);
 }

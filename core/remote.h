@@ -3,7 +3,7 @@
  *   free ─► outbox[hash of the span] ── full, or another span's slot came ──► one batch (slot.h) pushed to span.remote
  *
  * A heap's outbox holds slots of small size only, so that what a thread keeps back when it falls asleep stays little: at
- * most BMM__OUTBOX_COUNT spans of up to 256 KiB cannot go back. It is emptied whenever its thread looks at the clock.
+ * most BMM__OUTBOX_COUNT spans of up to 256 KiB cannot go back. It is emptied when its thread looks at the clock and finds it gone on.
  *
  * Invariants: O1 the slots of an entry lie in its span, and a batch has room for them. O2 they count as live in their
  * span (P2) until they are pushed.

@@ -6,16 +6,17 @@
  *   free:   state must be 1 ─► double, interior and wild frees stop the program, whoever frees, at once
  *   malloc: state must be 0, the seal intact ─► so does a write after free to the first 16 bytes
  *
- * The word is the next slot, scrambled; of a slot that another thread freed, until its owner takes it over, a constant, or
- * the head of a batch with a checksum of the indices behind it. The seal binds it to the slot's address, and to which of
- * the two it is: the owner takes over only what was sent to it, and once.
+ * The word is the next slot, scrambled; of a slot that another thread freed, until its owner takes it over, its address,
+ * scrambled, or the head of a batch with a checksum of the indices behind it. The seal binds it to the slot's address, to
+ * which of the two it is, and to the life of the span, which has a key of its own: the owner takes over only what was
+ * sent to it, and once, and what was read in a free slot says nothing when the span has ended.
  * Two threads that free one slot at the very same instant may both find it in use. Then the slot is sent and on a list, and
  * found out when either is looked at (its state, its seal), or when the span ends with a slot in use (bmm__secure_close).
  * Slots that were never used are linked in random order. Everything that describes slots lies elsewhere, between pages
  * that fault (meta.c, window.h).
  *
  * Invariants: X1 the state of an address that is in no span of slots is 0. X2 the seal of a free slot is that of its word,
- * address and list. X3 what the fast path sees of malloc's lists lies in the window. X4 a slot is off its list before its
+ * address, list and span. X3 what the fast path sees of malloc's lists lies in the window. X4 a slot is off its list before its
  * state says so and its words go (a fork between them loses a slot, and nothing else).
  */
 #ifndef BMM_SECURE_H
@@ -36,7 +37,7 @@ struct bmm__slot_link {
 
 extern uint8_t *bmm__secure_states BMM__HIDDEN;
 /* Written before the first heap is made. */
-enum bmm__secure_key { BMM__KEY_SCRAMBLE, BMM__KEY_WORD, BMM__KEY_LOCAL, BMM__KEY_SENT, BMM__KEY_COUNT };
+enum bmm__secure_key { BMM__KEY_SCRAMBLE, BMM__KEY_LOCAL, BMM__KEY_SENT, BMM__KEY_LIFE, BMM__KEY_COUNT };
 extern uintptr_t bmm__secure_keys[BMM__KEY_COUNT] BMM__HIDDEN;
 extern uintptr_t bmm__secure_end BMM__HIDDEN; /* states; release when it grows */
 
@@ -74,10 +75,9 @@ static inline uintptr_t bmm__secure_scramble(const struct bmm__slot_link *slot, 
     return next ^ (uintptr_t)slot ^ bmm__secure_keys[BMM__KEY_SCRAMBLE];
 }
 
-/* A keyed mix by one long multiplication, after Wang Yi's wyhash. kind: KEY_LOCAL or KEY_SENT. */
-static inline uintptr_t bmm__secure_seal(const struct bmm__slot_link *slot, uintptr_t word, enum bmm__secure_key kind)
+/* A mix of two words by one long multiplication, after Wang Yi's wyhash. */
+static inline uintptr_t bmm__secure_mix(uintptr_t low, uintptr_t high)
 {
-    uintptr_t low = word ^ bmm__secure_keys[BMM__KEY_WORD], high = (uintptr_t)slot ^ bmm__secure_keys[kind];
 #if defined(__x86_64__) /* gcc saves registers for the halves of a wide product that it does not use */
     __asm__("mulq %1" : "+a"(low), "+d"(high) : : "cc");
 #else
@@ -88,21 +88,32 @@ static inline uintptr_t bmm__secure_seal(const struct bmm__slot_link *slot, uint
     return low ^ high;
 }
 
-static inline void bmm__secure_write(struct bmm__slot_link *slot, uintptr_t word, enum bmm__secure_key kind)
+/* Below, key is that of the span's life, and kind KEY_LOCAL or KEY_SENT. */
+
+static inline uintptr_t bmm__secure_seal(const struct bmm__slot_link *slot, uintptr_t word, uintptr_t key,
+                                         enum bmm__secure_key kind)
+{
+    return bmm__secure_mix(word ^ bmm__secure_keys[kind], (uintptr_t)slot ^ key);
+}
+
+static inline void bmm__secure_write(struct bmm__slot_link *slot, uintptr_t word, uintptr_t key,
+                                     enum bmm__secure_key kind)
 {
     bmm__store_relaxed(&slot->next, (struct bmm__slot_link *)word); /* NOLINT */
-    bmm__store_relaxed(&slot->seal, bmm__secure_seal(slot, word, kind));
+    bmm__store_relaxed(&slot->seal, bmm__secure_seal(slot, word, key, kind));
+    bmm__signal_fence(); /* before it is on a list (X4) */
 }
 
-static inline bool bmm__secure_is_sealed(const struct bmm__slot_link *slot, uintptr_t word, enum bmm__secure_key kind)
+static inline bool bmm__secure_is_sealed(const struct bmm__slot_link *slot, uintptr_t word, uintptr_t key,
+                                         enum bmm__secure_key kind)
 {
-    return __builtin_expect(bmm__load_operand(&slot->seal) == bmm__secure_seal(slot, word, kind), 1);
+    return __builtin_expect(bmm__load_operand(&slot->seal) == bmm__secure_seal(slot, word, key, kind), 1);
 }
 
-static inline uintptr_t bmm__secure_read(const struct bmm__slot_link *slot, enum bmm__secure_key kind)
+static inline uintptr_t bmm__secure_read(const struct bmm__slot_link *slot, uintptr_t key, enum bmm__secure_key kind)
 {
     uintptr_t word = (uintptr_t)bmm__load_relaxed(&slot->next);
-    if (!bmm__secure_is_sealed(slot, word, kind))
+    if (!bmm__secure_is_sealed(slot, word, key, kind))
         bmm__secure_bad_slot(slot);
     return word;
 }
@@ -114,9 +125,9 @@ static inline struct bmm__slot_link *bmm__slot_next(const struct bmm__slot_link 
     return (struct bmm__slot_link *)bmm__secure_scramble(slot, (uintptr_t)bmm__load_relaxed(&slot->next)); /* NOLINT */
 }
 
-static inline void bmm__slot_link(struct bmm__slot_link *slot, struct bmm__slot_link *next)
+static inline void bmm__slot_link(struct bmm__slot_link *slot, struct bmm__slot_link *next, uintptr_t key)
 {
-    bmm__secure_write(slot, bmm__secure_scramble(slot, (uintptr_t)next), BMM__KEY_LOCAL);
+    bmm__secure_write(slot, bmm__secure_scramble(slot, (uintptr_t)next), key, BMM__KEY_LOCAL);
 }
 
 /* A batch begins with a sealed word: its head, and above it a checksum of the indices behind. */
@@ -134,34 +145,30 @@ static inline uint16_t *bmm__batch_others(struct bmm__slot_link *slot)
 /* Above the head. */
 static inline uintptr_t bmm__secure_sum(struct bmm__slot_link *slot, uint32_t count)
 {
-    uint32_t sum = count;
+    uintptr_t sum = bmm__secure_keys[BMM__KEY_LIFE];
     for (uint32_t i = 0; i < count; i++)
-        sum = sum * 0x9e3779b1u + bmm__load_relaxed(&bmm__batch_others(slot)[i]);
-    return (uintptr_t)sum
-           << 32; /* NOLINT: clang-tidy 14 thinks that sum may be undefined; the path it shows has count 0 */
+        sum = bmm__secure_mix(sum, bmm__secure_keys[BMM__KEY_LIFE] + bmm__load_relaxed(&bmm__batch_others(slot)[i]));
+    return sum & ~(uintptr_t)UINT32_MAX;
 }
 
-static inline void bmm__batch_write(struct bmm__slot_link *slot, uint32_t next, uint32_t count)
+static inline void bmm__batch_write(struct bmm__slot_link *slot, uint32_t next, uint32_t count, uintptr_t key)
 {
     uintptr_t head = next | count << 16;
-    bmm__secure_write(slot, head | bmm__secure_sum(slot, count), BMM__KEY_SENT);
+    bmm__secure_write(slot, head | bmm__secure_sum(slot, count), key, BMM__KEY_SENT);
 }
 
-static inline uint32_t bmm__batch_read(struct bmm__slot_link *slot, uint32_t *count)
+static inline uint32_t bmm__batch_read(struct bmm__slot_link *slot, uint32_t *count, uintptr_t key)
 {
-    uintptr_t word = bmm__secure_read(slot, BMM__KEY_SENT);
+    uintptr_t word = bmm__secure_read(slot, key, BMM__KEY_SENT);
     *count = (uint32_t)word >> 16;
-    if (__builtin_expect((word ^ bmm__secure_sum(slot, *count)) >> 32 != 0, 0))
+    if (__builtin_expect(*count >= BMM__BATCH_SLOTS || (word ^ bmm__secure_sum(slot, *count)) >> 32 != 0, 0))
         bmm__secure_bad_slot(slot);
     return (uint32_t)word & 0xffffu;
 }
 
-/* No head of a batch: those count fewer. */
-#define BMM__SECURE_SENT UINTPTR_MAX
-
-static inline void bmm__slot_send(struct bmm__slot_link *slot)
+static inline void bmm__slot_send(struct bmm__slot_link *slot, uintptr_t key)
 {
-    bmm__secure_write(slot, BMM__SECURE_SENT, BMM__KEY_SENT);
+    bmm__secure_write(slot, bmm__secure_scramble(slot, (uintptr_t)slot), key, BMM__KEY_SENT);
 }
 
 static inline void bmm__slot_expect_index(const struct bmm__slot_link *batch, uint32_t index, uint32_t count)
@@ -170,18 +177,18 @@ static inline void bmm__slot_expect_index(const struct bmm__slot_link *batch, ui
         bmm__secure_bad_slot(batch);
 }
 
-static inline void bmm__slot_expect_sent(const struct bmm__slot_link *slot)
+static inline void bmm__slot_expect_sent(const struct bmm__slot_link *slot, uintptr_t key)
 {
-    if (__builtin_expect(bmm__secure_read(slot, BMM__KEY_SENT) != BMM__SECURE_SENT, 0))
+    if (__builtin_expect(bmm__secure_read(slot, key, BMM__KEY_SENT) != bmm__secure_scramble(slot, (uintptr_t)slot), 0))
         bmm__secure_bad_slot(slot);
 }
 
 /* Of a slot at the head of a local list; false: it is not as it should be. */
 static inline bool bmm__secure_next(const struct bmm__slot_link *slot, const uint8_t *state,
-                                    struct bmm__slot_link **next)
+                                    struct bmm__slot_link **next, uintptr_t key)
 {
     uintptr_t word = (uintptr_t)bmm__load_relaxed(&slot->next);
-    if (!bmm__secure_is_sealed(slot, word, BMM__KEY_LOCAL) || __builtin_expect(bmm__load_operand(state) != 0, 0))
+    if (!bmm__secure_is_sealed(slot, word, key, BMM__KEY_LOCAL) || __builtin_expect(bmm__load_operand(state) != 0, 0))
         return false;
     bmm__signal_fence(); /* lest the key be fetched first: there is no register left for it */
     *next = (struct bmm__slot_link *)bmm__secure_scramble(slot, word); /* NOLINT */
@@ -196,11 +203,12 @@ static inline void bmm__secure_use(struct bmm__slot_link *slot, uint8_t *state)
     bmm__store_relaxed(&slot->seal, (uintptr_t)0);
 }
 
-static inline bool bmm__slot_take_shown(struct bmm__slot_link *slot, struct bmm__slot_link **next, uint8_t **state)
+static inline bool bmm__slot_take_shown(struct bmm__slot_link *slot, struct bmm__slot_link **next, uint8_t **state,
+                                        uintptr_t key)
 {
     *state = &bmm__secure_states[((uintptr_t)slot - bmm__window_start) / 16];
     BMM__FORGET(*state); /* lest it be made twice, of what needs two registers */
-    return bmm__secure_next(slot, *state, next);
+    return bmm__secure_next(slot, *state, next, key);
 }
 
 static inline void bmm__slot_use_shown(struct bmm__slot_link *slot, uint8_t *state)
@@ -208,10 +216,10 @@ static inline void bmm__slot_use_shown(struct bmm__slot_link *slot, uint8_t *sta
     bmm__secure_use(slot, state);
 }
 
-static inline struct bmm__slot_link *bmm__slot_take(struct bmm__slot_link *slot)
+static inline struct bmm__slot_link *bmm__slot_take(struct bmm__slot_link *slot, uintptr_t key)
 {
     struct bmm__slot_link *next;
-    if (!bmm__secure_next(slot, bmm__secure_state(slot), &next))
+    if (!bmm__secure_next(slot, bmm__secure_state(slot), &next, key))
         bmm__secure_bad_slot(slot);
     return next;
 }

@@ -23,6 +23,16 @@ void bmm__secure_close(const struct bmm__span *span);
 
 uint64_t bmm__secure_random(void);
 
+/* A span's list begins a life; another one stands for it. */
+static inline void bmm__secure_new_key(struct bmm__list *list)
+{
+    list->key = bmm__secure_mix((uintptr_t)bmm__secure_random(), bmm__secure_keys[BMM__KEY_LIFE]);
+}
+static inline void bmm__secure_copy_key(struct bmm__list *list, const struct bmm__list *of)
+{
+    list->key = of->key;
+}
+
 /* X3 */
 static inline bool bmm__secure_may_show(const struct bmm__span *span)
 {
@@ -74,6 +84,16 @@ static inline void bmm__secure_close(const struct bmm__span *span)
 static inline uint64_t bmm__secure_random(void)
 {
     return 0;
+}
+
+static inline void bmm__secure_new_key(struct bmm__list *list)
+{
+    (void)list;
+}
+
+static inline void bmm__secure_copy_key(struct bmm__list *list, const struct bmm__list *of)
+{
+    (void)list, (void)of;
 }
 
 #define BMM__SLOTS_ARE_SHUFFLED false

@@ -4,6 +4,8 @@
  *   local list:    next ─► the next free slot
  *   remote chain:  a *batch* in one of its slots: index + 1 of the next batch's slot (0: none), count, indices of the others
  *
+ * key is that of the span whose slot it is (bmm__list_key).
+ *
  * A batch names its slots, instead of linking them, so that who takes them over need not wait for one to find the next:
  * each would be a miss in his cache.
  */
@@ -15,6 +17,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define BMM__BATCH_SLOTS 16 /* at most, with the one that the batch is written in */
 
 #ifdef BMM_SECURE
 #include "core/secure.h"
@@ -31,8 +35,9 @@ static inline struct bmm__slot_link *bmm__slot_next(const struct bmm__slot_link 
 }
 
 /* Links a free slot. */
-static inline void bmm__slot_link(struct bmm__slot_link *slot, struct bmm__slot_link *next)
+static inline void bmm__slot_link(struct bmm__slot_link *slot, struct bmm__slot_link *next, uintptr_t key)
 {
+    (void)key;
     slot->next = next;
 }
 
@@ -55,25 +60,27 @@ static inline uint16_t *bmm__batch_others(struct bmm__slot_link *slot)
 }
 
 /* Of others as many as the caller has written or will write. */
-static inline void bmm__batch_write(struct bmm__slot_link *slot, uint32_t next, uint32_t count)
+static inline void bmm__batch_write(struct bmm__slot_link *slot, uint32_t next, uint32_t count, uintptr_t key)
 {
+    (void)key;
     struct bmm__batch *batch = (struct bmm__batch *)(void *)slot;
     bmm__store_relaxed(&batch->next, (uint16_t)next);
     bmm__store_relaxed(&batch->count, (uint16_t)count);
 }
 
 /* Returns next. */
-static inline uint32_t bmm__batch_read(struct bmm__slot_link *slot, uint32_t *count)
+static inline uint32_t bmm__batch_read(struct bmm__slot_link *slot, uint32_t *count, uintptr_t key)
 {
+    (void)key;
     const struct bmm__batch *batch = (const struct bmm__batch *)(void *)slot;
     *count = bmm__load_relaxed(&batch->count);
     return bmm__load_relaxed(&batch->next);
 }
 
 /* A slot is about to be named by a batch, or to carry one. */
-static inline void bmm__slot_send(struct bmm__slot_link *slot)
+static inline void bmm__slot_send(struct bmm__slot_link *slot, uintptr_t key)
 {
-    (void)slot;
+    (void)slot, (void)key;
 }
 
 /* Stop the program where it is known that the batch names no slot of so many, that the slot was not sent, or that a list of
@@ -82,9 +89,9 @@ static inline void bmm__slot_expect_index(const struct bmm__slot_link *batch, ui
 {
     (void)batch, (void)index, (void)count;
 }
-static inline void bmm__slot_expect_sent(const struct bmm__slot_link *slot)
+static inline void bmm__slot_expect_sent(const struct bmm__slot_link *slot, uintptr_t key)
 {
-    (void)slot;
+    (void)slot, (void)key;
 }
 static inline void bmm__slot_expect_list_of(uint32_t length, uint32_t count, const void *slot)
 {
@@ -95,12 +102,15 @@ static inline void bmm__slot_expect_list_of(uint32_t length, uint32_t count, con
 
 /* A slot at the head of a local list is to be handed out: returns the next one, which becomes the head; and then: it is in
  * use. _shown: what malloc's fast path sees; false: it is not as it should be; *state: for _use_shown. */
-static inline struct bmm__slot_link *bmm__slot_take(struct bmm__slot_link *slot)
+static inline struct bmm__slot_link *bmm__slot_take(struct bmm__slot_link *slot, uintptr_t key)
 {
+    (void)key;
     return slot->next;
 }
-static inline bool bmm__slot_take_shown(struct bmm__slot_link *slot, struct bmm__slot_link **next, uint8_t **state)
+static inline bool bmm__slot_take_shown(struct bmm__slot_link *slot, struct bmm__slot_link **next, uint8_t **state,
+                                        uintptr_t key)
 {
+    (void)key;
     *state = NULL;
     *next = slot->next;
     return true;

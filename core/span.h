@@ -47,7 +47,20 @@ struct bmm__list {
     struct bmm__slot_link *free; /* of the owner alone */
     uint32_t countdown;          /* local frees until something must happen */
     uint32_t slot_bytes;
+#ifdef BMM_SECURE
+    uintptr_t key; /* of the span's life; constant while it is open */
+#endif
 };
+
+static inline uintptr_t bmm__list_key(const struct bmm__list *list)
+{
+#ifdef BMM_SECURE
+    return list->key;
+#else
+    (void)list;
+    return 0;
+#endif
+}
 
 struct bmm__page_area;
 
@@ -80,7 +93,9 @@ struct bmm__span {
     struct bmm__heap *heap; /* of the owner */
 };
 
+#ifndef BMM_SECURE
 _Static_assert(sizeof(struct bmm__span) == 128, "two lines: one for the owner, one for the others");
+#endif
 
 enum bmm__span_is { BMM__SPAN_UNUSED = 0, BMM__SPAN_SLOTS, BMM__SPAN_RUNS, BMM__SPAN_BIG, BMM__SPAN_LARGE };
 

@@ -49,7 +49,7 @@ static void mark_chain(const struct bmm__span *span, uint32_t head, uint32_t cou
         struct bmm__slot_link *slot =
             (struct bmm__slot_link *)(span->start + (uintptr_t)(head - 1) * span->list.slot_bytes); /* NOLINT */
         mark_index(span, head - 1, is_free);
-        head = bmm__batch_read(slot, &in_batch);
+        head = bmm__batch_read(slot, &in_batch, bmm__list_key(&span->list));
         for (uint32_t k = 0; k < in_batch && k < BMM__OUTBOX_SLOTS && k < bmm__batch_room(span->list.slot_bytes); k++)
             mark_index(span, bmm__load_relaxed(&bmm__batch_others(slot)[k]), is_free);
     }

@@ -1,6 +1,8 @@
 /* What libbrainmm_secure stops a program for, each in a child: it must say so and abort, every time. ctest: secure */
 #include "tests/plain.h"
 
+#include "brainmm/brainmm.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -163,6 +165,38 @@ static void write_after_free_elsewhere(void)
     pthread_join(thread, NULL);
     sent[victim][offset] ^= 1;
     take_all_again();
+}
+
+/* What a freed block held, in an earlier life of its span. */
+static void write_what_was_read_before(void)
+{
+    enum { COUNT = 200 };
+    char *blocks[COUNT], *p = NULL, old[16];
+    for (int i = 0; i < COUNT; i++)
+        blocks[i] = malloc(size);
+    for (int i = 0; i < COUNT; i++)
+        free(blocks[i]);
+    memcpy(old, blocks[0], sizeof old);
+    bmm_thread_heap_minimize();
+    for (int i = 0; i < 4 * COUNT && p != blocks[0]; i++)
+        p = malloc(size);
+    if (p != blocks[0])
+        _exit(1);
+    free(p);
+    memcpy(p, old, sizeof old);
+    take_all_again();
+}
+
+/* Found while the library looks through its lists, not by malloc. */
+static void write_after_free_and_minimize(void)
+{
+    char *blocks[20];
+    for (int i = 0; i < 20; i++)
+        blocks[i] = malloc(size);
+    for (int i = 0; i < 20; i++)
+        free(blocks[i]);
+    blocks[5][offset] ^= 1;
+    bmm_thread_heap_minimize();
 }
 
 /* All but one block of a span are free; that and another thread's, which is freed twice at about the same time, decide
@@ -345,6 +379,21 @@ PLAIN_TEST(a_write_over_the_names_of_freed_blocks_stops_the_program)
         check_stops(write_after_free_elsewhere, "written to after it was freed");
 }
 
+PLAIN_TEST(what_was_read_in_a_freed_block_is_worth_nothing_when_its_span_has_ended)
+{
+    for (size_t i = 1; i < SIZE_COUNT; i++) {
+        size = sizes[i];
+        check_stops(write_what_was_read_before, "written to after it was freed");
+    }
+}
+
+PLAIN_TEST(a_write_after_free_stops_the_program_when_its_heap_is_tidied)
+{
+    size = 48;
+    for (offset = 0; offset < 16; offset++)
+        check_stops(write_after_free_and_minimize, "written to after it was freed");
+}
+
 PLAIN_TEST(two_threads_that_free_a_block_at_once_are_found_out)
 {
     for (int i = 0; i < 100; i++) {
@@ -363,7 +412,7 @@ PLAIN_TEST(a_child_of_a_busy_process_is_not_stopped)
 
 PLAIN_TEST(a_small_address_space_is_for_blocks)
 {
-    for (offset = (size_t)128 << 20; offset <= (size_t)2 << 30; offset *= 4) {
+    for (offset = (size_t)128 << 20; offset <= (size_t)512 << 20; offset *= 4) {
         int status = plain_status_in_child(run_under_limit);
         PLAIN_CHECK_EQUAL(status, 0);
     }

@@ -139,7 +139,7 @@ PLAIN_TEST(what_another_thread_and_then_the_owner_freed_goes_back)
 /* A thread that frees what others allocated, and nothing else: it never opens or empties a span of its own. */
 static void *free_all_then_seldom(void *unused)
 {
-    for (size_t i = 400; i < SHARED_COUNT; i++)
+    for (size_t i = 400; i < SHARED_COUNT && shared_blocks[i] != NULL; i++)
         bmm__core_free(shared_blocks[i]);
     for (size_t i = 0; i < 400; i += 4) {
         wait_ms(12);
@@ -149,18 +149,27 @@ static void *free_all_then_seldom(void *unused)
     return unused;
 }
 
-PLAIN_TEST(what_a_thread_that_only_frees_has_freed_goes_back)
+static void check_thread_that_only_frees(size_t size)
 {
     bmm__purge_all();
-    for (size_t i = 0; i < SHARED_COUNT; i++) {
-        shared_blocks[i] = bmm__core_alloc(64, 16, false);
-        memset(shared_blocks[i], 1, 64);
+    for (size_t i = 0; i < SHARED_COUNT; i++)
+        shared_blocks[i] = NULL;
+    for (size_t i = 0; i < SHARED_COUNT && i < 60 * MIB / size; i++) {
+        shared_blocks[i] = bmm__core_alloc(size, 16, false);
+        memset(shared_blocks[i], 1, size);
     }
     pthread_t thread;
     PLAIN_CHECK(pthread_create(&thread, NULL, free_all_then_seldom, NULL) == 0);
     pthread_join(thread, NULL); /* and the owner slept */
     PLAIN_CHECK(bmm__load_relaxed(&bmm__dirty_bytes) < 2 * MIB);
     PLAIN_CHECK(bmm__load_relaxed(&bmm__arena_used_bytes) < 8 * MIB);
+}
+
+PLAIN_TEST(what_a_thread_that_only_frees_has_freed_goes_back)
+{
+    check_thread_that_only_frees(64);
+    check_thread_that_only_frees(1500);
+    check_thread_that_only_frees(8000);
 }
 
 /* Locked memory before Linux 5.18, and some sandboxes. */
