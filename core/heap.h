@@ -38,7 +38,7 @@ struct bmm__bin {
 
 /* What waits to be pushed to a span of another heap: see remote.h. */
 #define BMM__OUTBOX_COUNT 32
-#define BMM__OUTBOX_SLOTS BMM__BATCH_SLOTS
+#define BMM__OUTBOX_SLOTS 16
 struct bmm__outbox {
     struct bmm__span *span; /* NULL: nothing */
     uint16_t count;

@@ -5,6 +5,10 @@
 
 #define SLOT_BYTES_MAX 1024u /* of slots that wait in an outbox */
 
+#ifdef BMM_SECURE
+_Static_assert(BMM__SECURE_OTHERS_MAX + 1 == BMM__OUTBOX_SLOTS, "a batch is what an entry of an outbox holds");
+#endif
+
 uint32_t bmm__remote_waiting;
 
 bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word)

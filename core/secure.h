@@ -142,6 +142,8 @@ static inline uint16_t *bmm__batch_others(struct bmm__slot_link *slot)
     return (uint16_t *)(void *)(slot + 1);
 }
 
+#define BMM__SECURE_OTHERS_MAX 15u /* that a batch names */
+
 /* Above the head. */
 static inline uintptr_t bmm__secure_sum(struct bmm__slot_link *slot, uint32_t count)
 {
@@ -161,7 +163,7 @@ static inline uint32_t bmm__batch_read(struct bmm__slot_link *slot, uint32_t *co
 {
     uintptr_t word = bmm__secure_read(slot, key, BMM__KEY_SENT);
     *count = (uint32_t)word >> 16;
-    if (__builtin_expect(*count >= BMM__BATCH_SLOTS || (word ^ bmm__secure_sum(slot, *count)) >> 32 != 0, 0))
+    if (__builtin_expect(*count > BMM__SECURE_OTHERS_MAX || (word ^ bmm__secure_sum(slot, *count)) >> 32 != 0, 0))
         bmm__secure_bad_slot(slot);
     return (uint32_t)word & 0xffffu;
 }

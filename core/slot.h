@@ -18,8 +18,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BMM__BATCH_SLOTS 16 /* at most, with the one that the batch is written in */
-
 #ifdef BMM_SECURE
 #include "core/secure.h"
 #else
