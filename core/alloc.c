@@ -92,15 +92,16 @@ static bool is_one_in_many(const void *slot)
 /* A thread that only frees gets a heap when it has freed some: they go faster in batches (remote.h). */
 static void free_slot(struct bmm__span *span, void *slot)
 {
+    uint32_t index = bmm__span_index(span, (uintptr_t)slot - span->start);
     struct bmm__heap *heap = bmm__thread_heap_if_any();
     if (heap == NULL && is_one_in_many(slot))
         heap = bmm__thread_heap();
     if (heap != NULL || bmm__heap != &bmm__dead_heap) {
-        bmm__heap_free(heap, span, slot);
+        bmm__heap_free(heap, span, slot, index);
         return;
     }
     heap = bmm__late_begin();
-    bmm__heap_free(heap, span, slot);
+    bmm__heap_free(heap, span, slot, index);
     bmm__late_end();
 }
 
@@ -141,8 +142,7 @@ bool bmm__core_is_start(const struct bmm__span *span, uintptr_t address)
     if (span == NULL)
         return false;
     if (span->kind == BMM__SPAN_SLOTS)
-        return bmm__span_is_at_slot(span, address - span->start) &&
-               bmm__span_index(span, address - span->start) < span->slot_count;
+        return bmm__span_slot_at(span, address - span->start, &(uint32_t){ 0 });
     if (span->kind == BMM__SPAN_RUNS) {
         struct bmm__page_run run = bmm__page_run_find(span, address);
         return !run.is_free && run.start == address;

@@ -56,17 +56,10 @@ static _Noreturn void wrong_free(const void *p)
     bmm__os_abort();
 }
 
-void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kind)
+static __attribute__((noinline)) void free_rarely(void *p, size_t given_size, size_t given_align, unsigned kind)
 {
     if (p == NULL)
         return;
-    struct bmm__heap *heap = bmm__heap;
-    struct bmm__span *span = bmm__page_map_find((uintptr_t)p);
-    if (heap->token == (uintptr_t)heap && bmm__core_is_start(span, (uintptr_t)p) &&
-        span->kind == BMM__SPAN_SLOTS) { /* no client, a heap of one's own: most likely remote */
-        bmm__heap_free(heap, span, p);
-        return;
-    }
     bmm__process_start();
     if (bmm__process.client != NULL) {
         int saved_errno = errno;
@@ -76,6 +69,20 @@ void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kin
     }
     if (!bmm__core_free(p))
         wrong_free(p);
+}
+
+/* A slot in the window, no client, and a heap: another thread's, most likely. With tail calls only, so that no register has
+ * to be saved. */
+void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kind)
+{
+    struct bmm__heap *heap = bmm__heap;
+    struct bmm__span *span = bmm__page_map_find_inside((uintptr_t)p);
+    uint32_t index;
+    if (BMM__LIKELY(span != NULL && heap->token == (uintptr_t)heap && span->kind == BMM__SPAN_SLOTS &&
+                    bmm__span_slot_at(span, (uintptr_t)p - span->start, &index)))
+        bmm__heap_free(heap, span, p, index);
+    else
+        free_rarely(p, given_size, given_align, kind);
 }
 
 size_t bmm__usable_size(const void *p)

@@ -106,12 +106,8 @@ static bool is_seldom(struct bmm__heap *heap)
 /* While memory waits to be purged, a thread that allocates seldom does so slowly, so that it passes by the clock. It is
  * watched at every slow call from when it gave something back until it has made WATCH of them quickly in a row; then it
  * is looked at now and then. True: it is watched. */
-static bool look(struct bmm__heap *heap)
+bool bmm__heap_look(struct bmm__heap *heap)
 {
-    if (heap->watch == 0 && heap->looks != 0) {
-        heap->looks--;
-        return false;
-    }
     heap->looks = LOOKS_EVERY;
     if (!bmm__purge_is_pending())
         return false;
@@ -125,14 +121,9 @@ static bool look(struct bmm__heap *heap)
     return !is_new && --heap->watch != 0;
 }
 
-void bmm__heap_pass_by(struct bmm__heap *heap)
-{
-    look(heap);
-}
-
 static void show_or_wait(struct bmm__heap *heap, struct bmm__span *span)
 {
-    if (!look(heap))
+    if (!bmm__heap_pass_by(heap))
         show(heap, span);
 }
 
@@ -423,13 +414,13 @@ void bmm__heap_countdown_over(struct bmm__list *list)
     bmm__heap_end(heap);
 }
 
-void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot)
+void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot, uint32_t index)
 {
     bmm__slot_retire_checked(slot);
     if (heap == NULL || bmm__load_relaxed(&span->list.owner) != heap->token) {
         bmm__slot_send(slot, bmm__list_key(&span->list));
-        bmm__remote_free(heap == bmm__heap ? heap : NULL, span,
-                         slot); /* the late heap posts nothing: nobody sends it */
+        /* the late heap posts nothing: nobody sends it */
+        bmm__remote_free(heap == bmm__heap ? heap : NULL, span, index);
         return;
     }
     struct bmm__list *list = bmm__span_list(span);

@@ -42,6 +42,7 @@ struct bmm__bin {
 struct bmm__outbox {
     struct bmm__span *span; /* NULL: nothing */
     uint16_t count;
+    uint16_t most;                     /* that a batch of this span has room for */
     uint16_t slots[BMM__OUTBOX_SLOTS]; /* their indices */
 };
 
@@ -81,8 +82,8 @@ void bmm__heap_init(struct bmm__heap *heap, bool has_client);
 /* A slot of the class of that bin of the heap; NULL: out of memory. The heap is the caller's (or the caller holds its
  * lock). */
 void *bmm__heap_alloc(struct bmm__heap *heap, struct bmm__bin *bin);
-/* Gives a slot of a span of slots back; heap may be NULL (a thread that has none). */
-void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot);
+/* Gives the slot of a span of slots back that has the index; heap may be NULL (a thread that has none). */
+void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot, uint32_t index);
 /* A local free has brought the list's countdown to zero. */
 void bmm__heap_countdown_over(struct bmm__list *list);
 /* The list that stands for the span now. */
@@ -93,9 +94,21 @@ static inline struct bmm__list *bmm__span_list(struct bmm__span *span)
 /* The heap's thread has given memory back: while some waits to be purged, the heap's first allocations of each class are
  * slow ones, so that they pass by the clock. Between begin and end. */
 void bmm__heap_gave_back(struct bmm__heap *heap);
-/* Looks at the clock from time to time: one call in 16, and each while the heap's thread is watched (heap.c). Between
- * begin and end. */
-void bmm__heap_pass_by(struct bmm__heap *heap);
+/* Looks at the clock; true: the heap's thread is watched (heap.c). Between begin and end. */
+bool bmm__heap_look(struct bmm__heap *heap);
+/* The same from time to time: one call in 16, and each while the thread is watched. */
+static inline bool bmm__heap_is_to_look(const struct bmm__heap *heap)
+{
+    return heap->watch != 0 || heap->looks == 0;
+}
+static inline bool bmm__heap_pass_by(struct bmm__heap *heap)
+{
+    if (BMM__LIKELY(!bmm__heap_is_to_look(heap))) {
+        heap->looks--;
+        return false;
+    }
+    return bmm__heap_look(heap);
+}
 /* Collects what others freed, gives empty spans back. True if something was given back. */
 bool bmm__heap_minimize(struct bmm__heap *heap);
 /* Pushes what waits in the outbox. */

@@ -52,6 +52,13 @@ static inline bool bmm__page_map_look(uintptr_t address, struct bmm__list **list
     return true;
 }
 
+/* Looks in the window only; NULL: nothing there. */
+static inline struct bmm__span *bmm__page_map_find_inside(uintptr_t address)
+{
+    uintptr_t index = (address - bmm__window_start) >> BMM__GRANULE_SHIFT;
+    return index >= bmm__load_acquire(&bmm__window_count) ? NULL : bmm__load_relaxed(&bmm__window_spans[index]);
+}
+
 /* The descriptor that owns address, NULL if none does. */
 static inline struct bmm__span *bmm__page_map_find(uintptr_t address)
 {

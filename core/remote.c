@@ -107,17 +107,18 @@ static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
     if (box->span != span) {
         if (box->span != NULL)
             send(box);
+        uint32_t most = bmm__batch_room(span->list.slot_bytes) + 1;
         box->span = span;
         box->count = 0;
+        box->most = (uint16_t)(most < BMM__OUTBOX_SLOTS ? most : BMM__OUTBOX_SLOTS);
     }
     box->slots[box->count++] = (uint16_t)index;
-    if (box->count == BMM__OUTBOX_SLOTS || box->count > bmm__batch_room(span->list.slot_bytes))
+    if (box->count == box->most)
         send(box);
 }
 
-void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, const void *slot)
+static __attribute__((noinline)) void free_slowly(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
 {
-    uint32_t index = bmm__span_index(span, (uintptr_t)slot - span->start);
     if (heap == NULL) {
         push(span, index, 0);
         return;
@@ -129,4 +130,22 @@ void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, const void
     else
         post(heap, span, index);
     bmm__heap_end(heap);
+}
+
+/* A further one to a batch that it does not fill. The process may be copied at any moment: until it is counted, the slot is
+ * not in the batch. */
+void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
+{
+    if (BMM__LIKELY(heap != NULL && !bmm__heap_is_to_look(heap))) {
+        struct bmm__outbox *box = bmm__remote_box(heap, span);
+        uint32_t count = box->count;
+        if (BMM__LIKELY(box->span == span && count + 1 < box->most)) {
+            heap->looks--;
+            bmm__store_relaxed(&box->slots[count], (uint16_t)index);
+            bmm__signal_fence();
+            bmm__store_relaxed(&box->count, (uint16_t)(count + 1));
+            return;
+        }
+    }
+    free_slowly(heap, span, index);
 }

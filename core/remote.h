@@ -13,8 +13,8 @@
 
 #include "core/heap.h"
 
-/* A slot of a span that another heap owns. heap is the caller's; NULL: it has none, and the slot is pushed at once. */
-void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, const void *slot);
+/* The slot with the index, of a span that another heap owns. heap is the caller's; NULL: it has none, and the slot is pushed at once. */
+void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, uint32_t index);
 
 /* Pushes what the heap's outbox holds. */
 void bmm__remote_send_all(struct bmm__heap *heap);

@@ -121,6 +121,15 @@ static inline bool bmm__span_is_at_slot(const struct bmm__span *span, uintptr_t 
     return span->inverse * offset < span->inverse;
 }
 
+/* Both at once: whether a slot begins just there, and which. */
+static inline bool bmm__span_slot_at(const struct bmm__span *span, uintptr_t offset, uint32_t *index)
+{
+    __extension__ typedef unsigned __int128 wide;
+    wide product = (wide)span->inverse * offset;
+    *index = (uint32_t)(product >> 64);
+    return (uint64_t)product < span->inverse && *index < span->slot_count;
+}
+
 /* How many slots of a full span must be free before it is allocated from again. At most half of them (P3: others who
  * free all that is live have always brought enough). */
 static inline uint32_t bmm__span_enough(uint32_t slot_count)
