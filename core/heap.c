@@ -109,8 +109,10 @@ static bool is_seldom(struct bmm__heap *heap)
 bool bmm__heap_look(struct bmm__heap *heap)
 {
     heap->looks = LOOKS_EVERY;
-    if (!bmm__purge_is_pending())
+    if (!bmm__purge_is_pending()) {
+        heap->watch = 0;
         return false;
+    }
     bool is_new = heap->watch == 0;
     if (is_seldom(heap)) {
         if (is_new)

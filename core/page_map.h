@@ -62,10 +62,8 @@ static inline struct bmm__span *bmm__page_map_find_inside(uintptr_t address)
 /* The descriptor that owns address, NULL if none does. */
 static inline struct bmm__span *bmm__page_map_find(uintptr_t address)
 {
-    uintptr_t index = (address - bmm__window_start) >> BMM__GRANULE_SHIFT;
-    if (index >= bmm__load_acquire(&bmm__window_count))
-        return bmm__page_map_find_outside(address);
-    return bmm__load_relaxed(&bmm__window_spans[index]);
+    struct bmm__span *span = bmm__page_map_find_inside(address);
+    return span != NULL ? span : bmm__page_map_find_outside(address);
 }
 
 /* Enters span (or NULL) for the granules of [start, start + bytes). False: no memory for a leaf, nothing entered. */

@@ -19,7 +19,8 @@ bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word)
     /* acquire: what its owner freed last is written when the memory goes back */
     if (bmm__load_acquire(&span->list.countdown) + bias != BMM__REMOTE_COUNT(word) ||
         !bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED)) {
-        /* seq_cst, as the change of the word before it, and the sweep's exchange and load: else both might miss the other's store */
+        /* seq_cst, as the change of the word before it, and the sweep's exchange and load: else both might miss the
+         * other's store */
         if (bmm__load_seq_cst(&bmm__remote_waiting) == 0)
             bmm__store_relaxed(&bmm__remote_waiting, 1u);
         return false;

@@ -16,8 +16,8 @@
  * that fault (meta.c, window.h).
  *
  * Invariants: X1 the state of an address that is in no span of slots is 0. X2 the seal of a free slot is that of its word,
- * address, list and span. X3 what the fast path sees of malloc's lists lies in the window. X4 a slot is off its list before its
- * state says so and its words go (a fork between them loses a slot, and nothing else).
+ * address, list and span. X3 what the fast path sees of malloc's lists lies in the window. X4 a slot is off its list
+ * before its state says so and its words go (a fork between them loses a slot, and nothing else).
  */
 #ifndef BMM_SECURE_H
 #define BMM_SECURE_H

@@ -5,6 +5,7 @@
 #include "core/arena.h"
 #include "core/atomic.h"
 #include "core/client.h"
+#include "core/heap.h"
 #include "core/os.h"
 #include "core/purge.h"
 #include "core/run_map.h"
@@ -170,6 +171,31 @@ PLAIN_TEST(what_a_thread_that_only_frees_has_freed_goes_back)
     check_thread_that_only_frees(64);
     check_thread_that_only_frees(1500);
     check_thread_that_only_frees(8000);
+}
+
+/* Is watched, and then nothing waits to be given back any more: its frees must not be slow for ever. */
+static void *free_some_while_nothing_waits(void *watch)
+{
+    bmm__core_free(bmm__core_alloc(500, 16, false)); /* it has a heap */
+    bmm__heap->watch = 16;
+    bmm__purge_all();
+    bool is_pending = bmm__purge_is_pending();
+    for (size_t i = 0; i < 40; i++)
+        bmm__core_free(shared_blocks[i]);
+    *(int *)watch = is_pending ? -2 : bmm__heap->watch;
+    return NULL;
+}
+
+PLAIN_TEST(a_thread_is_watched_only_while_memory_waits_to_be_given_back)
+{
+    bmm__heap_minimize(bmm__heap);
+    for (size_t i = 0; i < 40; i++)
+        shared_blocks[i] = bmm__core_alloc(64, 16, false);
+    int watch = -1;
+    pthread_t thread;
+    PLAIN_CHECK(pthread_create(&thread, NULL, free_some_while_nothing_waits, &watch) == 0);
+    pthread_join(thread, NULL);
+    PLAIN_CHECK_EQUAL(watch, 0);
 }
 
 /* Locked memory before Linux 5.18, and some sandboxes. */
