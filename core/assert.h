@@ -27,6 +27,7 @@ _Noreturn void bmm__assert_failed(const char *what, const char *file, int line);
 /* No instructions: they take one or two out of the paths that are counted. FORGET: from here on the compiler knows nothing
  * of where the value came from. RETURNED: the value is already where results are returned. */
 #define BMM__FORGET(value) __asm__("" : "+r"(value))
+#define BMM__FORGET_AFTER(value, other) __asm__("" : "+r"(value) : "r"(other))
 #if defined(__x86_64__)
 #define BMM__RETURNED(value) __asm__("" : "+a"(value))
 #else

@@ -189,9 +189,10 @@ static __attribute__((noinline)) void *realloc_elsewhere(struct bmm__list *list,
 /* A slot of the caller's own that is long enough, first: no client, nothing to look up. */
 void *bmm__realloc_any(void *p, size_t size, unsigned kind)
 {
-    struct bmm__list *list;
-    if (BMM__UNLIKELY(!bmm__page_map_look((uintptr_t)p, &list)) || !bmm__list_is_mine(list))
+    struct bmm__list_place place;
+    if (BMM__UNLIKELY(!bmm__page_map_look((uintptr_t)p, &place)) || !bmm__list_is_mine(&place))
         return realloc_slow(p, size, kind);
+    struct bmm__list *list = bmm__list_at(place);
     if (BMM__LIKELY(size <= list->slot_bytes && size >= list->slot_bytes / 2))
         return p;
     return realloc_elsewhere(list, p, size, kind);

@@ -32,7 +32,8 @@ static inline __attribute__((always_inline)) bool bmm__list_pop(struct bmm__heap
     if (!bmm__slot_take_shown(first, &next, &state,
                               bmm__list_key(bmm__list_behind(heap, distance)))) /* the slow path will say why */
         return false;
-    BMM__FORGET(distance); /* lest the sum be kept in a register: addressing adds for nothing */
+    __builtin_prefetch(next, 1); /* lest the next call wait for it: one miss after the other, as a list has it */
+    BMM__FORGET(distance);       /* lest the sum be kept in a register: addressing adds for nothing */
     bmm__list_behind(heap, distance)->free = next;
     bmm__slot_use_shown(first, state);
     *slot = first;
@@ -96,26 +97,32 @@ static inline void *bmm__calloc(size_t size, unsigned kind)
 }
 
 /* Gives a slot back to the list of the span that it lies in, which is the caller's. */
-static inline void bmm__list_push(struct bmm__list *list, void *slot)
+static inline void bmm__list_push(struct bmm__list_place place, void *slot)
 {
     struct bmm__slot_link *link = slot;
     bmm__slot_retire(link);
-    bmm__slot_link(link, list->free, bmm__list_key(list));
-    list->free = link;
-    if (BMM__UNLIKELY(bmm__single_writer_decrement(&list->countdown)))
-        bmm__heap_countdown_over(list);
+    bmm__slot_link(link, bmm__list_at(place)->free, bmm__list_key(bmm__list_at(place)));
+    BMM__FORGET(place.distance);
+    bmm__list_at(place)->free = link;
+    BMM__FORGET(place.distance);
+    if (BMM__UNLIKELY(bmm__single_writer_decrement(&bmm__list_at(place)->countdown))) {
+        BMM__FORGET(place.distance);
+        bmm__heap_countdown_over(bmm__list_at(place));
+    }
 }
 
-static inline bool bmm__list_is_mine(const struct bmm__list *list)
+static inline bool bmm__list_is_mine(struct bmm__list_place *place)
 {
-    return BMM__LIKELY(bmm__load_operand(&list->owner) == (uintptr_t)bmm__heap);
+    uintptr_t owner = bmm__load_operand(&bmm__list_at(*place)->owner);
+    BMM__FORGET_AFTER(place->distance, owner);
+    return BMM__LIKELY(owner == (uintptr_t)bmm__heap);
 }
 
 static inline void bmm__free(void *p, size_t given_size, size_t given_align, unsigned kind)
 {
-    struct bmm__list *list;
-    if (BMM__LIKELY(bmm__page_map_look((uintptr_t)p, &list)) && bmm__list_is_mine(list)) {
-        bmm__list_push(list, p);
+    struct bmm__list_place place;
+    if (BMM__LIKELY(bmm__page_map_look((uintptr_t)p, &place)) && bmm__list_is_mine(&place)) {
+        bmm__list_push(place, p);
         return;
     }
     bmm__free_slow(p, given_size, given_align, kind);

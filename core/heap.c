@@ -37,11 +37,11 @@ void bmm__heap_init(struct bmm__heap *heap, bool has_client)
 /* Has the window find the list for the span. */
 static void enter_list(const struct bmm__span *span, struct bmm__list *list)
 {
-    struct bmm__list **entry = span->entries;
+    uintptr_t *entry = span->entries;
     if (entry == NULL)
         return;
     for (size_t bytes = 0; bytes < span->span_bytes; bytes += BMM__GRANULE)
-        bmm__store_relaxed(entry++, list);
+        bmm__store_relaxed(entry++, (uintptr_t)list - BMM__WINDOW_TABLE);
 }
 
 /* Lets the fast path see the span (H1). */

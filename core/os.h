@@ -29,9 +29,9 @@ void *bmm__os_reserve(size_t bytes, size_t align);
  * always say false. */
 bool bmm__os_reserve_at(void *start, size_t bytes);
 
-/* A place, a multiple of `align`, with much unused address space behind it, where neither the system nor programs are
- * likely to put anything; another at each call. NULL: this system knows none. Nothing is reserved. */
-void *bmm__os_quiet_place(size_t align);
+/* A place below end, a multiple of `align`, with much unused address space behind it, where neither the system nor programs
+ * are likely to put anything; another at each call. NULL: this system knows none. Nothing is reserved. */
+void *bmm__os_quiet_place(size_t align, uint64_t end);
 
 /* The same, for what grows by gigabytes at most: in none of the room behind those other places. */
 void *bmm__os_quiet_corner(size_t align);

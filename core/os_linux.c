@@ -77,16 +77,23 @@ bool bmm__os_reserve_at(void *start, size_t bytes)
     return is_done;
 }
 
-/* Linux puts mappings just below the stack, and programs and their heaps two thirds up: what lies between 1 and 15 TiB
- * is used by Go (from three quarters of each TiB on) and by sanitizers, whose shadows it must not meet. */
-void *bmm__os_quiet_place(size_t align)
+/* Linux puts mappings just below the stack, and programs and their heaps two thirds up, or, if they are not
+ * position-independent, at the very start: what lies between 16 GiB and 16 TiB is used by Go (from three quarters of each
+ * TiB on) and by sanitizers, whose shadows it must not meet. */
+#define QUIET_START ((uint64_t)16 << 30)
+#define QUIET_HALF ((uint64_t)1 << 39)
+
+void *bmm__os_quiet_place(size_t align, uint64_t end)
 {
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || UINTPTR_MAX < UINT64_MAX
-    (void)align;
+    (void)align, (void)end;
     return NULL;
 #else
-    uint64_t random = bmm__os_random();
-    uint64_t terabyte = 1 + random % 14, offset = (random >> 32) % ((uint64_t)1 << 39);
+    uint64_t half_end = end < QUIET_HALF ? end : QUIET_HALF, random = bmm__os_random();
+    if (half_end <= QUIET_START)
+        return NULL;
+    uint64_t terabyte = end >> 40 == 0 ? 0 : random % (end >> 40);
+    uint64_t offset = QUIET_START + (random >> 32) * align % (half_end - QUIET_START);
     return (void *)((terabyte << 40 | offset) & ~(uint64_t)(align - 1)); /* NOLINT */
 #endif
 }
@@ -94,7 +101,7 @@ void *bmm__os_quiet_place(size_t align)
 void *bmm__os_quiet_corner(size_t align)
 {
     /* Between 32 and 48 TiB: no bound of anything, and where address space is smaller nothing can be put. */
-    uintptr_t place = (uintptr_t)bmm__os_quiet_place(align);
+    uintptr_t place = (uintptr_t)bmm__os_quiet_place(align, (uint64_t)1 << 44);
     return place == 0 ? NULL : (void *)(place + ((uintptr_t)1 << 45)); /* NOLINT */
 }
 

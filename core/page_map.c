@@ -34,12 +34,12 @@ struct bmm__span *bmm__page_map_find_outside(uintptr_t address)
     return bmm__load_relaxed(entry);
 }
 
-struct bmm__list **bmm__page_map_entry(uintptr_t start)
+uintptr_t *bmm__page_map_entry(uintptr_t start)
 {
     uintptr_t index = (start - bmm__window_start) >> BMM__GRANULE_SHIFT;
     if (index >= bmm__load_acquire(&bmm__window_count))
         return NULL;
-    return (struct bmm__list **)bmm__window_start + index; /* NOLINT */
+    return (uintptr_t *)bmm__window_start + index; /* NOLINT */
 }
 
 bool bmm__page_map_prepare(uintptr_t start, size_t bytes)
@@ -62,7 +62,7 @@ bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span)
     if (index < bmm__load_acquire(&bmm__window_count)) {
         for (uintptr_t i = index; i < index + (bytes >> BMM__GRANULE_SHIFT); i++) {
             if (span == NULL)
-                bmm__store_relaxed((struct bmm__list **)bmm__window_start + i, &bmm__empty_list); /* NOLINT */
+                bmm__store_relaxed((uintptr_t *)bmm__window_start + i, (uintptr_t)0); /* NOLINT */
             bmm__store_release(&bmm__window_spans[i], span);
         }
         return true;

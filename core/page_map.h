@@ -29,26 +29,37 @@ extern struct bmm__span *bmm__page_map_zero_leaf[BMM__LEAF_COUNT];
 /* Looks in the tree only; NULL: nothing there. */
 struct bmm__span *bmm__page_map_find_outside(uintptr_t address);
 
-/* The list that a block at the address goes to if its owner frees it; owned by nobody where that is not so simple. False:
- * the address is not in the window; or, in the secure variant, not that of a slot in use. */
-static inline bool bmm__page_map_look(uintptr_t address, struct bmm__list **list)
+/* A list, as an entry of the window names it: two parts, so that no sum need be kept in a register, for addressing adds for
+ * nothing. */
+struct bmm__list_place {
+    uintptr_t table, distance;
+};
+
+static inline struct bmm__list *bmm__list_at(struct bmm__list_place place)
 {
-    /* Once: the table is there, too. Never while another thread makes the window, which the first allocation does:
-     * pthread_create allocates. */
-    uintptr_t start = bmm__window_start;
+    return (struct bmm__list *)(place.table + place.distance); /* NOLINT */
+}
+
+/* The list that a block at the address goes to if its owner frees it; owned by nobody where that is not so simple. False:
+ * the address is not near the window; or, in the secure variant, not that of a slot in use. */
+static inline bool bmm__page_map_look(uintptr_t address, struct bmm__list_place *place)
+{
 #ifdef BMM_SECURE
     uintptr_t index = bmm__secure_index(address);
     if (__builtin_expect(index >= bmm__load_operand(&bmm__secure_end), 0) ||
         __builtin_expect(bmm__secure_states[index] != 1, 0))
         return false;
+    const uintptr_t *entries = (const uintptr_t *)bmm__window_start; /* NOLINT */
     index >>= BMM__GRANULE_SHIFT - 4;
 #else
-    uintptr_t index = (address - start) >> BMM__GRANULE_SHIFT;
-    /* acquire, so that the entries of a wild address are seen to be filled (W1) */
-    if (__builtin_expect(index >= bmm__load_operand(&bmm__window_count), 0))
+    uintptr_t index = address >> BMM__GRANULE_SHIFT;
+    /* acquire, so that the entries of a wild address can be read (W1) */
+    if (__builtin_expect(index >= bmm__load_operand(&bmm__window_limit), 0))
         return false;
+    /* Never while another thread makes the window, which the first allocation does: pthread_create allocates. */
+    const uintptr_t *entries = (const uintptr_t *)bmm__window_table; /* NOLINT */
 #endif
-    *list = bmm__load_relaxed((struct bmm__list **)start + index); /* NOLINT */
+    *place = (struct bmm__list_place){ BMM__WINDOW_TABLE, bmm__load_relaxed(&entries[index]) };
     return true;
 }
 
@@ -73,7 +84,7 @@ bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span);
 bool bmm__page_map_prepare(uintptr_t start, size_t bytes);
 
 /* The window's entry for the granule at start, NULL if it lies outside: which list is found there is what the span's owner
- * writes to it. Until then, and from bmm__page_map_enter(NULL) on, it is the empty one. */
-struct bmm__list **bmm__page_map_entry(uintptr_t start);
+ * writes to it, as its distance from BMM__WINDOW_TABLE. Until then, and from bmm__page_map_enter(NULL) on, it is none. */
+uintptr_t *bmm__page_map_entry(uintptr_t start);
 
 #endif

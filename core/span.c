@@ -9,8 +9,6 @@
 #include "core/purge.h"
 #include "core/secure_span.h"
 
-struct bmm__list bmm__empty_list;
-
 /* Unused descriptors: a stack whose head carries a tag in its upper 16 bits against the ABA problem (P4 makes reading
  * next of a descriptor that was popped meanwhile harmless). */
 static uint64_t unused;

@@ -88,7 +88,7 @@ struct bmm__span {
     struct bmm__span *all_next; /* every descriptor ever made, for the walk */
     union {
         struct bmm__page_area *area; /* of a span of page runs */
-        struct bmm__list **entries;  /* of a span of slots: the window's, of its granules; NULL: it lies outside */
+        uintptr_t *entries;          /* of a span of slots: the window's, of its granules; NULL: it lies outside */
     };
     struct bmm__heap *heap; /* of the owner */
 };
@@ -105,9 +105,6 @@ enum { BMM__REMOTE_OWNED = 0, BMM__REMOTE_FULL = 1, BMM__REMOTE_CLAIMED = 2, BMM
 #define BMM__REMOTE_COUNT(w) ((uint32_t)((w) >> 2 & 0x3fffu))
 #define BMM__REMOTE_HEAD(w) ((uint32_t)((w) >> 16 & 0xffffu))
 #define BMM__REMOTE_EPOCH(w) ((uint32_t)((w) >> 32))
-
-/* Owned by nobody: what free finds where an address has no list. */
-extern struct bmm__list bmm__empty_list BMM__HIDDEN;
 
 /* Of a span of slots: the slot that lies offset bytes from the start, by one multiplication; and whether it begins just
  * there, by another. Exact for every 32-bit offset: Lemire, Kaser, Kurz, "Faster remainder by direct computation". */

@@ -19,8 +19,8 @@ static uint32_t slot_count(const struct bmm__span *span, const struct bmm__slot_
 static bool is_mapped(const struct bmm__span *span, const struct bmm__list *list)
 {
     for (uintptr_t at = span->start; at < span->start + span->span_bytes; at += BMM__GRANULE) {
-        struct bmm__list *found;
-        if (bmm__page_map_find(at) != span || (bmm__page_map_look(at, &found) && found != list))
+        struct bmm__list_place found;
+        if (bmm__page_map_find(at) != span || (bmm__page_map_look(at, &found) && bmm__list_at(found) != list))
             return false;
     }
     return true;

@@ -11,7 +11,20 @@
 #define STEP_MIN ((size_t)16)
 #define STEP_MAX ((size_t)1024)
 #define ATTEMPTS 3u
+#define PLACE_ALIGN (2 * BMM__WINDOW_ALIGN) /* so that what the table has below the window is whole granules */
+#ifdef BMM_SECURE
+#define PLACE_END ((uint64_t)16 << 40)
+#define HAS_ZEROS false
+#else
+#define PLACE_END ((uint64_t)512 << 30)
+#define HAS_ZEROS true
+#endif
+#define ADDRESS_BITS 47
 
+uintptr_t bmm__window_limit;
+#ifndef BMM_SECURE
+uintptr_t bmm__window_table;
+#endif
 uintptr_t bmm__window_start;
 size_t bmm__window_count;
 struct bmm__span **bmm__window_spans;
@@ -41,37 +54,62 @@ static size_t wanted_bytes(void)
     return bytes;
 }
 
-/* Commits the tables up to granule count and fills the new part (W1). */
+/* Commits the tables up to granule count; what is new of them is zero (W1). */
 static bool extend_tables(size_t count)
 {
-    struct bmm__list **lists = (struct bmm__list **)bmm__window_start; /* NOLINT */
-    size_t bytes = (count * sizeof *lists + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
+    size_t bytes = (count * sizeof(uintptr_t) + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
     if (bytes > table_bytes) {
         size_t more = bytes - table_bytes;
-        if (!bmm__os_commit((char *)lists + table_bytes, more) ||
+        if (!bmm__os_commit((char *)bmm__window_start + table_bytes, more) || /* NOLINT */
             !bmm__os_commit((char *)bmm__window_spans + table_bytes, more))
             return false;
         table_bytes = bytes;
     }
-    for (size_t i = bmm__window_count; i < count; i++)
-        lists[i] = &bmm__empty_list;
     return true;
 }
 
-/* own_count granules at a place of our choice with nothing behind it for long, else capacity granules anywhere. NULL:
- * neither; capacity may have become smaller. */
-static void *reserve(void)
+/* What the table has below a window that begins there. */
+static size_t zeros_below(uintptr_t start)
+{
+    return HAS_ZEROS ? (start >> BMM__GRANULE_SHIFT) * sizeof(uintptr_t) : 0;
+}
+
+/* A place below which the zeros are no large part of the address space that the process may have. */
+static uint64_t place_end(void)
+{
+    uint64_t limit = bmm__os_address_limit(), most = zeros_below(PLACE_END);
+    return limit / 16 >= most ? PLACE_END : PLACE_END / most * (limit / 16);
+}
+
+struct reservation {
+    char *base; /* NULL: none */
+    size_t bytes;
+    char *start; /* of the window */
+};
+
+/* own_count granules and the zeros at a place of our choice with nothing behind it for long, else capacity granules
+ * anywhere, with room for zeros in front of them. */
+static struct reservation reserve(void)
 {
     reserved = own_count;
     for (unsigned attempt = 0; attempt < 4; attempt++) {
-        void *place = bmm__os_quiet_place(BMM__WINDOW_ALIGN);
+        char *place = bmm__os_quiet_place(PLACE_ALIGN, place_end());
         if (place == NULL)
             break;
-        if (bmm__os_reserve_at(place, own_count << BMM__GRANULE_SHIFT))
-            return place;
+        size_t zeros = zeros_below((uintptr_t)place), bytes = zeros + (own_count << BMM__GRANULE_SHIFT);
+        if (bmm__os_reserve_at(place - zeros, bytes))
+            return (struct reservation){ place - zeros, bytes, place };
     }
     reserved = capacity;
-    return bmm__os_reserve(capacity << BMM__GRANULE_SHIFT, BMM__WINDOW_ALIGN);
+    size_t zeros = zeros_below((uintptr_t)1 << ADDRESS_BITS), bytes = zeros + (capacity << BMM__GRANULE_SHIFT);
+    char *base = bmm__os_reserve(bytes, PLACE_ALIGN);
+    return (struct reservation){ base, bytes, base + zeros };
+}
+
+static void publish(size_t count)
+{
+    bmm__store_release(&bmm__window_count, count);
+    bmm__store_release(&bmm__window_limit, (bmm__window_start >> BMM__GRANULE_SHIFT) + count);
 }
 
 static bool make(size_t bytes)
@@ -80,18 +118,24 @@ static bool make(size_t bytes)
     size_t table_granules = granules_for(capacity * sizeof(struct bmm__list *));
     size_t bits_bytes = (capacity / 8 + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
     own_count = 2 * table_granules + 3 * (bits_bytes >> BMM__GRANULE_SHIFT) + BMM__GUARD_GRANULES;
-    char *start = reserve();
-    if (start == NULL)
+    struct reservation own = reserve();
+    if (own.base == NULL)
         return false;
+    char *start = own.start;
+    size_t zeros = zeros_below((uintptr_t)start);
     char *bits = start + (2 * table_granules << BMM__GRANULE_SHIFT);
     bmm__window_start = (uintptr_t)start;
     bmm__window_spans = (struct bmm__span **)(void *)(start + (table_granules << BMM__GRANULE_SHIFT));
-    if (!bmm__os_commit(bits, 3 * bits_bytes) || !extend_tables(own_count) ||
-        !bmm__secure_extend(own_count, capacity)) {
+    if ((zeros != 0 && !bmm__os_protect(start - zeros, zeros, BMM__OS_READ)) || !bmm__os_commit(bits, 3 * bits_bytes) ||
+        !extend_tables(own_count) || !bmm__secure_extend(own_count, capacity)) {
         bmm__window_start = 0;
-        bmm__os_release(start, reserved << BMM__GRANULE_SHIFT);
+        table_bytes = 0;
+        bmm__os_release(own.base, own.bytes);
         return false;
     }
+#ifndef BMM_SECURE
+    bmm__window_table = (uintptr_t)start - zeros;
+#endif
     struct bmm__run_map *map = &bmm__window_map;
     map->start = (uintptr_t)start;
     map->used = (uint64_t *)(void *)bits;
@@ -100,7 +144,7 @@ static bool make(size_t bytes)
     for (size_t i = 0; i < own_count; i++)
         map->used[i / 64] |= 1ull << i % 64;
     bmm__store_release(&map->unit_count, (uint32_t)own_count);
-    bmm__store_release(&bmm__window_count, own_count);
+    publish(own_count);
     bmm__secure_extended(own_count);
     return true;
 }
@@ -133,7 +177,7 @@ static bool extend(size_t step)
     if (!bmm__os_commit(end, step << BMM__GRANULE_SHIFT) || !extend_tables(now + step) ||
         !bmm__secure_extend(now + step, capacity))
         return false;
-    bmm__store_release(&bmm__window_count, now + step);
+    publish(now + step);
     bmm__secure_extended(now + step);
     bmm__store_release(&bmm__window_map.unit_count, (uint32_t)(now + step));
     return true;

@@ -1,18 +1,26 @@
-/* The window: one long piece of address space in which spans live, so that free finds what it needs by one subtraction,
- * one comparison and one load.
+/* The window: one long piece of address space in which spans live, so that free finds what it needs by one shift, one
+ * comparison and one load.
  *
- *   start                                                                             start + capacity granules
- *   │ lists: one per granule │ descriptors: one per granule │ run map bits │ granule │ granule │ … │ not ours yet │
- *     both committed as far as window_count                                  └─ window_count counts from start ─┘
+ *   table         start                                                                       start + capacity granules
+ *   │ zeros … … … │ lists: one per granule │ descriptors: one per granule │ bits │ granule │ granule │ … │ not ours yet │
+ *                   both committed as far as window_count                          └─ window_count counts from start ─┘
  *
- * It begins far from where the system puts mappings, and is reserved as it grows, so that the process looks no larger
+ * The lists are the end of a table that begins with address 0: its entry for granule g is the 8 bytes at table + 8 g, and
+ * says how far from table the list lies. The part of it that belongs to addresses below the window can only be read and is
+ * never written, so it costs address space alone, 1 byte for 8 KiB: that is why the window begins as low as it does. An
+ * entry of 0 leads to the zeros at the table's start: a list of nobody.
+ *
+ * It begins far from where the system puts mappings, and is reserved as it grows, so that the process looks little larger
  * than it is and keeps within limits that are set when it runs already. Where the system gives no place of choice, all
  * of it is reserved at the start.
  *
+ * The secure variant asks for the state of the slot first, so that it finds only what is a slot in use: there table is 0,
+ * entries are addresses, and the window may begin anywhere.
+ *
  * Invariants
- *  W1  Every list entry below bmm__window_count is a list, &bmm__empty_list where no span of slots is; every descriptor
- *      entry is a descriptor or NULL.
- *  W2  start and bmm__window_count are 0 until the window exists: then every address is outside.
+ *  W1  Every list entry below bmm__window_limit is that of a list, 0 where no span of slots is; every descriptor entry is a
+ *      descriptor or NULL.
+ *  W2  start, count and limit are 0 until the window exists: then every address is outside.
  *  W3  The window is never taken away and never moves; where none can be had (a tight limit on address space), spans
  *      live in arenas outside and are found by page_map.h alone, a little slower.
  */
@@ -25,7 +33,14 @@
 
 struct bmm__span;
 
-/* Two words and no struct, hidden: the fast path then names each in one instruction. */
+/* Words and no struct, hidden: the fast path then names each in one instruction. */
+extern uintptr_t bmm__window_limit BMM__HIDDEN; /* granules from address 0; release when it grows */
+#ifdef BMM_SECURE
+#define BMM__WINDOW_TABLE ((uintptr_t)0)
+#else
+extern uintptr_t bmm__window_table BMM__HIDDEN;
+#define BMM__WINDOW_TABLE bmm__window_table
+#endif
 extern uintptr_t bmm__window_start BMM__HIDDEN;
 extern size_t bmm__window_count BMM__HIDDEN; /* granules; release when it grows */
 extern struct bmm__span **bmm__window_spans BMM__HIDDEN;
