@@ -105,18 +105,6 @@ static void free_slot(struct bmm__span *span, void *slot)
     bmm__late_end();
 }
 
-static void gave_back(void)
-{
-    struct bmm__heap *heap = bmm__thread_heap_if_any();
-    if (heap == NULL) {
-        bmm__purge_tick();
-        return;
-    }
-    bmm__heap_begin(heap);
-    bmm__heap_gave_back(heap);
-    bmm__heap_end(heap);
-}
-
 bool bmm__core_free(void *start)
 {
     struct bmm__span *span = bmm__page_map_find((uintptr_t)start);
@@ -133,7 +121,7 @@ bool bmm__core_free(void *start)
         bmm__span_close(span, true);
         bmm__span_free(span);
     }
-    gave_back();
+    bmm__thread_gave_back();
     return true;
 }
 

@@ -10,7 +10,9 @@
 
 #define EXTEND_BYTES 4096u
 #define EXTEND_SLOTS (BMM__SLOTS_ARE_SHUFFLED ? 8u : 1u) /* at least: an order of fewer is soon guessed */
-#define HEARTBEAT 8192u     /* local frees of a current span between two looks at the clock */
+/* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
+#define HEARTBEAT_PENDING 64u
+#define HEARTBEAT 2048u
 #define SELDOM_MS 4u        /* between two slow calls of a thread that is watched */
 #define SELDOM_LOOKS_MS 12u /* between two looks at one that is not: a slice would have been due */
 #define LOOKS_EVERY 15u
@@ -44,6 +46,11 @@ static void enter_list(const struct bmm__span *span, struct bmm__list *list)
         bmm__store_relaxed(entry++, (uintptr_t)list - BMM__WINDOW_TABLE);
 }
 
+static uint32_t heartbeat(void)
+{
+    return bmm__purge_is_pending() ? HEARTBEAT_PENDING : HEARTBEAT;
+}
+
 /* Lets the fast path see the span (H1). */
 static void show(struct bmm__heap *heap, struct bmm__span *span)
 {
@@ -53,7 +60,7 @@ static void show(struct bmm__heap *heap, struct bmm__span *span)
         return;
     struct bmm__list *list = &heap->bins[span->class_index].list;
     bmm__secure_copy_key(list, &span->list);
-    list->countdown = span->list.countdown;
+    list->countdown = heartbeat(); /* what others were told before may be too much now */
     list->slot_bytes = span->list.slot_bytes;
     bmm__store_relaxed(&list->free, span->list.free);
     bmm__store_relaxed(&span->is_shown, 1);
@@ -99,13 +106,13 @@ static bool is_seldom(struct bmm__heap *heap)
     heap->slow_ms = now;
     if (since_ms != 0) /* else it is busy, and its batches will be full soon */
         bmm__remote_send_all(heap);
-    bmm__purge_tick();
+    bmm__purge_tick_at(now);
     return since_ms >= (heap->watch != 0 ? SELDOM_MS : SELDOM_LOOKS_MS);
 }
 
 /* While memory waits to be purged, a thread that allocates seldom does so slowly, so that it passes by the clock. It is
- * watched at every slow call from when it gave something back until it has made WATCH of them quickly in a row; then it
- * is looked at now and then. True: it is watched. */
+ * watched at every slow call from when it gave something back until it has made WATCH of them quickly in a row, or
+ * nothing waits any more; then it is looked at now and then, HEARTBEAT_PENDING frees apart at most. True: it is watched. */
 bool bmm__heap_look(struct bmm__heap *heap)
 {
     heap->looks = LOOKS_EVERY;
@@ -113,14 +120,13 @@ bool bmm__heap_look(struct bmm__heap *heap)
         heap->watch = 0;
         return false;
     }
-    bool is_new = heap->watch == 0;
     if (is_seldom(heap)) {
-        if (is_new)
+        if (heap->watch == 0)
             hide_all(heap);
         heap->watch = WATCH;
         return true;
     }
-    return !is_new && --heap->watch != 0;
+    return heap->watch != 0 && --heap->watch != 0;
 }
 
 static void show_or_wait(struct bmm__heap *heap, struct bmm__span *span)
@@ -233,7 +239,7 @@ static void extend(struct bmm__span *span, struct bmm__list *list)
 static bool refill(struct bmm__span *span, struct bmm__list *list)
 {
     for (;;) {
-        bmm__store_relaxed(&list->countdown, HEARTBEAT);
+        bmm__store_relaxed(&list->countdown, heartbeat());
         if (BMM__REMOTE_COUNT(bmm__load_relaxed(&span->remote)) != 0)
             splice(span, list, take_remote(span, BMM__REMOTE_CURRENT));
         if (list->free == NULL && span->extended < span->slot_count)
@@ -287,7 +293,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     bmm__secure_new_key(&span->list);
     heap->align_sets |= (uint16_t)(1u << class_index / BMM__CLASS_COUNT);
     bmm__store_relaxed(&span->remote, empty_word(span, BMM__REMOTE_CURRENT));
-    bmm__store_relaxed(&span->list.countdown, HEARTBEAT);
+    bmm__store_relaxed(&span->list.countdown, heartbeat());
     bmm__store_relaxed(&span->list.owner, heap->token);
     span->entries = bmm__page_map_entry(span->start);
     enter_list(span, &span->list);
@@ -348,7 +354,7 @@ static struct bmm__span *next_span(struct bmm__heap *heap, struct bmm__bin *bin)
         uint64_t word = take_remote(span, BMM__REMOTE_CURRENT);
         if (is_claimed(span, word))
             continue;
-        bmm__store_relaxed(&span->list.countdown, HEARTBEAT);
+        bmm__store_relaxed(&span->list.countdown, heartbeat());
         splice(span, &span->list, word);
         return span;
     }
@@ -399,11 +405,12 @@ void bmm__heap_countdown_over(struct bmm__list *list)
     struct bmm__span *span = (struct bmm__span *)(void *)list;                  /* it begins with its list */
     bool is_bin = (uintptr_t)list - (uintptr_t)heap < sizeof *heap;
     if (is_bin || heap->bins[span->class_index].current == span) {
-        bmm__store_relaxed(&list->countdown, HEARTBEAT);
+        bmm__store_relaxed(&list->countdown, heartbeat());
         bmm__heap_begin(heap);
-        bmm__remote_send_all(heap);
+        if (!bmm__purge_is_pending())
+            bmm__remote_send_all(heap);
+        bmm__heap_look(heap);
         bmm__heap_end(heap);
-        bmm__purge_tick();
         return;
     }
     bmm__heap_begin(heap);

@@ -18,6 +18,8 @@ void bmm__process_start(void);
  * calls go to the shared heap between late_begin and late_end. */
 struct bmm__heap *bmm__thread_heap(void);
 struct bmm__heap *bmm__thread_heap_if_any(void);
+/* Outside begin and end: the calling thread has given pages back that were no span of its heap. */
+void bmm__thread_gave_back(void);
 struct bmm__heap *bmm__late_begin(void);
 void bmm__late_end(void);
 

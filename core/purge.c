@@ -31,7 +31,7 @@ static bool step(bool is_all, struct bmm__purge_work *work)
         if (bmm__heap_pool_cool(is_all))
             phase = SWEEP;
     } else if (phase == SWEEP) {
-        if (bmm__remote_sweep(SWEEP_SPANS))
+        if (bmm__remote_sweep(SWEEP_SPANS, is_all))
             phase = PAGE_RUNS;
     } else if (phase == PAGE_RUNS) {
         if (bmm__page_run_age(is_all, STEP_BYTES, work))
@@ -45,9 +45,12 @@ static bool step(bool is_all, struct bmm__purge_work *work)
 
 void bmm__purge_tick(void)
 {
-    if (!bmm__purge_is_pending())
-        return;
-    uint64_t now = bmm__os_clock_coarse_ms();
+    if (bmm__purge_is_pending())
+        bmm__purge_tick_at(bmm__os_clock_coarse_ms());
+}
+
+void bmm__purge_tick_at(uint64_t now)
+{
     if (now < bmm__load_relaxed(&next_ms) || !bmm__lock_try(&lock))
         return;
     if (phase == HEAPS && pass_ms + PASS_MS <= now)

@@ -4,9 +4,10 @@
  *   a pass over all run maps begins PASS_MS after the last one began; it gives back what was free at both, so memory
  *   is kept for one to two such times; a slice of it is done by whoever comes by on a slow path, at most every SLICE_MS
  *
- * A thread comes by when it opens, empties or refills a span, every 8192nd local free of a current span, and every 16th
- * free of what others own; and one that gave memory back and then allocates or frees seldom is kept on the slow path
- * until everything is given back (heap.c). Where the system takes nothing (locked pages before Linux 5.18), it is asked
+ * A thread comes by when it opens, empties or refills a span, every 2048th local free of a current span (64th while
+ * something waits), and every 16th free of what others own; and one that gave memory back and then allocates or frees
+ * seldom is kept on the slow path until everything is given back (heap.c). A thread that neither gave anything back nor
+ * passes by so is not told that others did. Where the system takes nothing (locked pages before Linux 5.18), it is asked
  * again at every pass only.
  *
  * Invariants: U1 a slice gives back about SLICE_BYTES at most and spends about SLICE_NS, and so does a call that finds too
@@ -35,6 +36,8 @@ static inline bool bmm__purge_is_pending(void)
 
 /* Looks at the clock, and does a slice if it is time. */
 void bmm__purge_tick(void);
+/* The same for who knows that something is pending, and the time (bmm__os_clock_coarse_ms). */
+void bmm__purge_tick_at(uint64_t now);
 
 /* The caller holds bytes that cannot be kept as well: purges them, from start on, and of what is kept as much as is too
  * much then, so that it follows what is in use down; as far as that goes in the time of a slice (U1). Returns how many from start on

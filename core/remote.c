@@ -9,9 +9,14 @@
 _Static_assert(BMM__SECURE_OTHERS_MAX + 1 == BMM__OUTBOX_SLOTS, "a batch is what an entry of an outbox holds");
 #endif
 
+#define PASSES_SHIFT_NEW 2u /* log2 of how many passes a sweep may be put off, if some of the frees are new */
+#define PASSES_SHIFT_OLD 5u
+
 uint32_t bmm__remote_waiting;
 
-bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word)
+static uint64_t claimed_count; /* by sweeps; under the purge lock */
+
+static bool try_claim(struct bmm__span *span, uint64_t word, enum bmm__remote_waits waits)
 {
     if (BMM__REMOTE_STATE(word) != BMM__REMOTE_OWNED || BMM__REMOTE_COUNT(word) == 0)
         return false;
@@ -21,8 +26,8 @@ bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word)
         !bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED)) {
         /* seq_cst, as the change of the word before it, and the sweep's exchange and load: else both might miss the
          * other's store */
-        if (bmm__load_seq_cst(&bmm__remote_waiting) == 0)
-            bmm__store_relaxed(&bmm__remote_waiting, 1u);
+        if (bmm__load_seq_cst(&bmm__remote_waiting) < (uint32_t)waits)
+            bmm__store_relaxed(&bmm__remote_waiting, (uint32_t)waits);
         return false;
     }
     bmm__span_close(span, true);
@@ -32,18 +37,43 @@ bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word)
     return true;
 }
 
-bool bmm__remote_sweep(unsigned count)
+bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word)
+{
+    return try_claim(span, word, BMM__REMOTE_WAITS_NEW);
+}
+
+/* Sweeps that find nothing come at ever greater distances: each looks at all there is. */
+static bool is_put_off(bool is_all)
+{
+    static unsigned fruitless, passed_by; /* in a row; passes since the last one */
+    static uint64_t claimed_before;
+    unsigned shift =
+        bmm__load_relaxed(&bmm__remote_waiting) == BMM__REMOTE_WAITS_NEW ? PASSES_SHIFT_NEW : PASSES_SHIFT_OLD;
+    if (claimed_count != claimed_before)
+        fruitless = 0;
+    claimed_before = claimed_count;
+    shift = fruitless < shift ? fruitless : shift;
+    if (!is_all && ++passed_by < 1u << shift)
+        return true;
+    passed_by = 0;
+    fruitless++;
+    return false;
+}
+
+bool bmm__remote_sweep(unsigned count, bool is_all)
 {
     static struct bmm__span *cursor; /* descriptors are for ever (P4) */
     struct bmm__span *span = cursor;
     if (span == NULL) {
+        if (is_put_off(is_all))
+            return true;
         span = bmm__span_first();
         bmm__exchange_seq_cst(&bmm__remote_waiting, 0u); /* before the words are read: pushes come after, or are seen */
     }
     for (; span != NULL && count != 0; span = span->all_next, count--) {
         uint64_t word = bmm__load_seq_cst(&span->remote);
-        if (bmm__load_acquire(&span->kind) == BMM__SPAN_SLOTS)
-            bmm__remote_try_claim(span, word);
+        if (bmm__load_acquire(&span->kind) == BMM__SPAN_SLOTS && try_claim(span, word, BMM__REMOTE_WAITS_OLD))
+            claimed_count++;
     }
     cursor = span;
     return span == NULL;
@@ -57,8 +87,8 @@ static void push_ready(struct bmm__span *span)
     while (!bmm__cas_weak_acq_rel(ready, &first, span));
 }
 
-/* A batch of the slot with the index and of others, which are written in it. */
-static void push(struct bmm__span *span, uint32_t index, uint32_t other_count)
+/* A batch of the slot with the index and of others, which are written in it. heap is the caller's; NULL: none. */
+static void push(struct bmm__heap *heap, struct bmm__span *span, uint32_t index, uint32_t other_count)
 {
     struct bmm__slot_link *slot =
         (struct bmm__slot_link *)(span->start + (uintptr_t)index * span->list.slot_bytes); /* NOLINT */
@@ -74,12 +104,16 @@ static void push(struct bmm__span *span, uint32_t index, uint32_t other_count)
     } while (!bmm__cas_weak_seq_cst(&span->remote, &word, pushed)); /* release: the collector sees the batch */
     if (becomes_available)
         push_ready(span);
-    if (bmm__remote_try_claim(span, pushed))
+    if (!bmm__remote_try_claim(span, pushed))
+        return;
+    if (heap != NULL)
+        bmm__heap_gave_back(heap);
+    else
         bmm__purge_tick();
 }
 
 /* The batch is written in the slot that came last, which is likeliest to be in the cache still. */
-static void send(struct bmm__outbox *box)
+static void send(struct bmm__heap *heap, struct bmm__outbox *box)
 {
     struct bmm__span *span = box->span;
     uint32_t other_count = box->count - 1u, last = box->slots[other_count];
@@ -88,7 +122,7 @@ static void send(struct bmm__outbox *box)
     for (uint32_t i = 0; i < other_count; i++)
         others[i] = box->slots[i];
     box->span = NULL;
-    push(span, last, other_count);
+    push(heap, span, last, other_count);
 }
 
 void bmm__remote_send_all(struct bmm__heap *heap)
@@ -98,7 +132,7 @@ void bmm__remote_send_all(struct bmm__heap *heap)
     heap->has_posted = false;
     for (unsigned i = 0; i < BMM__OUTBOX_COUNT; i++)
         if (heap->outbox[i].span != NULL)
-            send(&heap->outbox[i]);
+            send(heap, &heap->outbox[i]);
 }
 
 static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
@@ -107,7 +141,7 @@ static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
     heap->has_posted = true;
     if (box->span != span) {
         if (box->span != NULL)
-            send(box);
+            send(heap, box);
         uint32_t most = bmm__batch_room(span->list.slot_bytes) + 1;
         box->span = span;
         box->count = 0;
@@ -115,19 +149,19 @@ static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
     }
     box->slots[box->count++] = (uint16_t)index;
     if (box->count == box->most)
-        send(box);
+        send(heap, box);
 }
 
 static __attribute__((noinline)) void free_slowly(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
 {
     if (heap == NULL) {
-        push(span, index, 0);
+        push(NULL, span, index, 0);
         return;
     }
     bmm__heap_begin(heap);
     bmm__heap_pass_by(heap);
     if (span->list.slot_bytes > SLOT_BYTES_MAX)
-        push(span, index, 0);
+        push(heap, span, index, 0);
     else
         post(heap, span, index);
     bmm__heap_end(heap);

@@ -3,7 +3,8 @@
  *   free ─► outbox[hash of the span] ── full, or another span's slot came ──► one batch (slot.h) pushed to span.remote
  *
  * A heap's outbox holds slots of small size only, so that what a thread keeps back when it falls asleep stays little: at
- * most BMM__OUTBOX_COUNT spans of up to 256 KiB cannot go back. It is emptied when its thread looks at the clock and finds it gone on.
+ * most BMM__OUTBOX_COUNT spans of up to 256 KiB cannot go back. It is emptied when its thread looks at the clock, if nothing waits to
+ * be given back or time has gone on.
  *
  * Invariants: O1 the slots of an entry lie in its span, and a batch has room for them. O2 they count as live in their
  * span (P2) until they are pushed.
@@ -29,11 +30,16 @@ static inline struct bmm__outbox *bmm__remote_box(struct bmm__heap *heap, const 
  * others freed every live slot of it. True: it is gone. */
 bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word);
 
-/* Not 0: an available span holds slots that others freed. If its owner frees its last ones, nobody notices at first (P3). */
-extern uint32_t bmm__remote_waiting;
+/* Whether available spans hold slots that others freed. If their owner frees the last ones, nobody notices at first (P3). */
+enum bmm__remote_waits {
+    BMM__REMOTE_WAITS_NOT,
+    BMM__REMOTE_WAITS_OLD /* a sweep has looked at them */,
+    BMM__REMOTE_WAITS_NEW
+};
+extern uint32_t bmm__remote_waiting; /* enum bmm__remote_waits */
 
-/* P3: claims empty spans that nobody has noticed, count descriptors per call. True: all were looked at. Under the purge
- * lock. */
-bool bmm__remote_sweep(unsigned count);
+/* P3: claims empty spans that nobody has noticed, count descriptors per call. True: the pass is through with it, having
+ * looked at all, or, where is_all is false and the last sweeps found nothing, not yet again. Under the purge lock. */
+bool bmm__remote_sweep(unsigned count, bool is_all);
 
 #endif

@@ -56,16 +56,27 @@ static bool resize_mapping(struct bmm__span *span, size_t size)
     return true;
 }
 
-bool bmm__core_resize(void *slot_start, size_t size)
+static bool resize_pages(struct bmm__span *span, void *slot_start, size_t size)
 {
-    struct bmm__span *span = bmm__page_map_find((uintptr_t)slot_start);
-    if (span->kind == BMM__SPAN_SLOTS)
-        return size <= span->list.slot_bytes;
     if (span->kind == BMM__SPAN_RUNS)
         return bmm__page_run_resize(span, slot_start, size);
     if (span->kind == BMM__SPAN_BIG)
         return resize_granules(span, size, true);
     return resize_mapping(span, size);
+}
+
+bool bmm__core_resize(void *slot_start, size_t size)
+{
+    struct bmm__span *span = bmm__page_map_find((uintptr_t)slot_start);
+    if (span->kind == BMM__SPAN_SLOTS)
+        return size <= span->list.slot_bytes;
+    struct bmm__slot slot;
+    bmm__core_find((uintptr_t)slot_start, &slot);
+    if (!resize_pages(span, slot_start, size))
+        return false;
+    if (size < slot.bytes)
+        bmm__thread_gave_back();
+    return true;
 }
 
 /* The lowest place, if it has memory from its last user already; else one where there is room to grow for a while: what
@@ -110,6 +121,7 @@ static void *move_granules(struct bmm__span *span, size_t size)
     void *moved = (void *)to->start; /* NOLINT */
     bmm__span_close(span, !is_moved);
     bmm__span_free(span);
+    bmm__thread_gave_back();
     return moved;
 }
 

@@ -10,6 +10,7 @@
 #include "core/lock.h"
 #include "core/os.h"
 #include "core/process.h"
+#include "core/purge.h"
 #include "core/secure_span.h"
 
 #include <errno.h>
@@ -66,6 +67,18 @@ struct bmm__heap *bmm__thread_heap(void)
     if (has_key)
         pthread_setspecific(key, (void *)1); /* NOLINT: any value but NULL */
     return heap;
+}
+
+void bmm__thread_gave_back(void)
+{
+    struct bmm__heap *heap = bmm__thread_heap_if_any();
+    if (heap == NULL) {
+        bmm__purge_tick();
+        return;
+    }
+    bmm__heap_begin(heap);
+    bmm__heap_gave_back(heap);
+    bmm__heap_end(heap);
 }
 
 /* The destructor of our key puts itself behind those of other keys, three times, of four that POSIX promises: they may still free. */
