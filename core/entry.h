@@ -100,7 +100,7 @@ static inline void *bmm__calloc(size_t size, unsigned kind)
 static inline void bmm__list_push(struct bmm__list_place place, void *slot)
 {
     struct bmm__slot_link *link = slot;
-    bmm__slot_retire(link);
+    bmm__slot_retire(place.state);
     bmm__slot_link(link, bmm__list_at(place)->free, bmm__list_key(bmm__list_at(place)));
     BMM__FORGET(place.distance);
     bmm__list_at(place)->free = link;
@@ -118,7 +118,8 @@ static inline bool bmm__list_is_mine(struct bmm__list_place *place)
     return BMM__LIKELY(owner == (uintptr_t)bmm__heap);
 }
 
-static inline void bmm__free(void *p, size_t given_size, size_t given_align, unsigned kind)
+static inline __attribute__((always_inline)) void bmm__free(void *p, size_t given_size, size_t given_align,
+                                                            unsigned kind)
 {
     struct bmm__list_place place;
     if (BMM__LIKELY(bmm__page_map_look((uintptr_t)p, &place)) && bmm__list_is_mine(&place)) {

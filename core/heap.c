@@ -197,7 +197,7 @@ static struct bmm__slot_link *other(const struct bmm__span *span, const struct b
 {
     bmm__slot_expect_index(batch, index, span->extended);
     struct bmm__slot_link *slot = slot_at(span, index);
-    bmm__slot_expect_sent(slot, bmm__list_key(&span->list));
+    bmm__slot_receive(slot, batch);
     return slot;
 }
 
@@ -210,6 +210,7 @@ static uint32_t splice(const struct bmm__span *span, struct bmm__list *list, uin
         head = bmm__batch_read(slot, &count, bmm__list_key(list));
         for (uint32_t i = 0; i < count; i++)
             put_back(list, other(span, slot, bmm__batch_others(slot)[i]));
+        bmm__slot_receive(slot, slot);
         put_back(list, slot); /* last: the batch is written in it */
     }
     return BMM__REMOTE_COUNT(word);
@@ -425,13 +426,13 @@ void bmm__heap_countdown_over(struct bmm__list *list)
 
 void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot, uint32_t index)
 {
-    bmm__slot_retire_checked(slot);
     if (heap == NULL || bmm__load_relaxed(&span->list.owner) != heap->token) {
-        bmm__slot_send(slot, bmm__list_key(&span->list));
+        bmm__slot_send(slot);
         /* the late heap posts nothing: nobody sends it */
         bmm__remote_free(heap == bmm__heap ? heap : NULL, span, index);
         return;
     }
+    bmm__slot_retire_checked(slot);
     struct bmm__list *list = bmm__span_list(span);
     struct bmm__slot_link *link = slot;
     bmm__slot_link(link, list->free, bmm__list_key(list));

@@ -33,6 +33,7 @@ struct bmm__span *bmm__page_map_find_outside(uintptr_t address);
  * nothing. */
 struct bmm__list_place {
     uintptr_t table, distance;
+    uint8_t *state; /* of the slot, in the secure variant */
 };
 
 static inline struct bmm__list *bmm__list_at(struct bmm__list_place place)
@@ -47,8 +48,9 @@ static inline bool bmm__page_map_look(uintptr_t address, struct bmm__list_place 
 #ifdef BMM_SECURE
     uintptr_t index = bmm__secure_index(address);
     if (__builtin_expect(index >= bmm__load_operand(&bmm__secure_end), 0) ||
-        __builtin_expect(bmm__secure_states[index] != 1, 0))
+        __builtin_expect(bmm__secure_states[index] != BMM__STATE_USED, 0))
         return false;
+    uint8_t *state = &bmm__secure_states[index];
     const uintptr_t *entries = (const uintptr_t *)bmm__window_start; /* NOLINT */
     index >>= BMM__GRANULE_SHIFT - 4;
 #else
@@ -56,10 +58,11 @@ static inline bool bmm__page_map_look(uintptr_t address, struct bmm__list_place 
     /* acquire, so that the entries of a wild address can be read (W1) */
     if (__builtin_expect(index >= bmm__load_operand(&bmm__window_limit), 0))
         return false;
+    uint8_t *state = NULL;
     /* Never while another thread makes the window, which the first allocation does: pthread_create allocates. */
     const uintptr_t *entries = (const uintptr_t *)bmm__window_table; /* NOLINT */
 #endif
-    *place = (struct bmm__list_place){ BMM__WINDOW_TABLE, bmm__load_relaxed(&entries[index]) };
+    *place = (struct bmm__list_place){ BMM__WINDOW_TABLE, bmm__load_relaxed(&entries[index]), state };
     return true;
 }
 

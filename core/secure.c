@@ -9,6 +9,7 @@
 #include <string.h>
 
 uint8_t *bmm__secure_states;
+uintptr_t bmm__secure_states_0;
 uintptr_t bmm__secure_keys[BMM__KEY_COUNT];
 uintptr_t bmm__secure_end;
 
@@ -69,6 +70,7 @@ bool bmm__secure_extend(size_t granules, size_t capacity)
 
 void bmm__secure_extended(size_t granules)
 {
+    bmm__secure_states_0 = (uintptr_t)bmm__secure_states - bmm__window_start / 16;
     bmm__store_release(&bmm__secure_end, granules << (BMM__GRANULE_SHIFT - 4));
 }
 
@@ -103,18 +105,27 @@ void bmm__secure_close(const struct bmm__span *span)
 {
     if (span->kind != BMM__SPAN_SLOTS)
         return;
-    const uint8_t *states = span->side != NULL ? span->side : &bmm__secure_states[bmm__secure_index(span->start)];
-    const uint8_t *used = memchr(states, 1, span->span_bytes / 16);
+    uint8_t *states = span->side != NULL ? span->side : &bmm__secure_states[bmm__secure_index(span->start)];
+    const uint8_t *used = memchr(states, BMM__STATE_USED, span->span_bytes / 16);
     if (used != NULL)
         stop("a block beside ", (const void *)(span->start + (uintptr_t)(used - states) * 16), /* NOLINT */
              " was freed by two threads at once");
+    if (memchr(states, BMM__STATE_SENT, span->span_bytes / 16) !=
+        NULL)                                                   /* it was claimed before its owner took them over */
+        memset(states, BMM__STATE_FREE, span->span_bytes / 16); /* X1 */
 }
 
 void bmm__secure_bad_slot(const void *slot)
 {
-    if (*bmm__secure_state(slot) != 0)
+    if (*bmm__secure_state(slot) != BMM__STATE_FREE)
         stop("the block at ", slot, " was freed by two threads at once");
     stop("the block at ", slot, " was written to after it was freed");
+}
+
+void bmm__secure_bad_batch(const void *batch)
+{
+    stop("the block at ", batch,
+         " was written to after it was freed, or one beside it was freed by two threads at once");
 }
 
 void bmm__secure_bad_free(const void *slot)

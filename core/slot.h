@@ -75,21 +75,22 @@ static inline uint32_t bmm__batch_read(struct bmm__slot_link *slot, uint32_t *co
     return bmm__load_relaxed(&batch->next);
 }
 
-/* A slot is about to be named by a batch, or to carry one. */
-static inline void bmm__slot_send(struct bmm__slot_link *slot, uintptr_t key)
+/* A slot in use, as far as its caller knows, is about to be named by a batch, or to carry one. */
+static inline void bmm__slot_send(struct bmm__slot_link *slot)
 {
-    (void)slot, (void)key;
+    (void)slot;
+}
+/* Its owner has found it named by the batch, or carrying it, and links it next. */
+static inline void bmm__slot_receive(struct bmm__slot_link *slot, const struct bmm__slot_link *batch)
+{
+    (void)slot, (void)batch;
 }
 
-/* Stop the program where it is known that the batch names no slot of so many, that the slot was not sent, or that a list of
- * that length cannot be one of so many slots. */
+/* Stop the program where it is known that the batch names no slot of so many, or that a list of that length cannot be one of
+ * so many slots. */
 static inline void bmm__slot_expect_index(const struct bmm__slot_link *batch, uint32_t index, uint32_t count)
 {
     (void)batch, (void)index, (void)count;
-}
-static inline void bmm__slot_expect_sent(const struct bmm__slot_link *slot, uintptr_t key)
-{
-    (void)slot, (void)key;
 }
 static inline void bmm__slot_expect_list_of(uint32_t length, uint32_t count, const void *slot)
 {
@@ -122,13 +123,13 @@ static inline void bmm__slot_use_shown(struct bmm__slot_link *slot, uint8_t *sta
     (void)slot, (void)state;
 }
 
-/* A slot in use, as bmm__page_map_look has found, becomes a free one by its owner; it may be linked then. */
-static inline void bmm__slot_retire(struct bmm__slot_link *slot)
+/* A slot in use, whose state bmm__page_map_look has found, becomes a free one by its owner; it may be linked then. */
+static inline void bmm__slot_retire(uint8_t *state)
 {
-    (void)slot;
+    (void)state;
 }
 
-/* The same for what anybody wants to free and nobody has looked at. */
+/* The same for what its owner wants to free and nobody has looked at. */
 static inline void bmm__slot_retire_checked(struct bmm__slot_link *slot)
 {
     (void)slot;

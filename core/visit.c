@@ -73,7 +73,7 @@ static void mark_free(struct bmm__span *span, uint64_t word, uint64_t *is_free)
     (void)word, (void)mark_local, (void)mark_remote;
     for (uint32_t i = 0; i < span->slot_count; i++) {
         uintptr_t slot = span->start + (uintptr_t)i * span->list.slot_bytes;
-        if (bmm__load_relaxed(bmm__secure_state((const void *)slot)) == 0) /* NOLINT */
+        if (bmm__load_relaxed(bmm__secure_state((const void *)slot)) != BMM__STATE_USED) /* NOLINT */
             mark(span, slot, is_free);
     }
 #else
