@@ -191,6 +191,13 @@ def spread_percent(numbers):
     return 100 * (max(numbers) - min(numbers)) / 2 / middle if middle else 0.0
 
 
+def error_percent(ratios):
+    """The standard error of the median of ratios, on their logarithms, as if they were normal; nan for fewer than two."""
+    if len(ratios) < 2:
+        return math.nan
+    return 100 * 1.2533 * statistics.stdev(map(math.log, ratios)) / math.sqrt(len(ratios))
+
+
 def geometric_mean(numbers):
     return math.exp(sum(map(math.log, numbers)) / len(numbers)) if numbers else math.nan
 
