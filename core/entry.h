@@ -122,7 +122,7 @@ static inline __attribute__((always_inline)) void bmm__free(void *p, size_t give
                                                             unsigned kind)
 {
     struct bmm__list_place place;
-    if (BMM__LIKELY(bmm__page_map_look((uintptr_t)p, &place)) && bmm__list_is_mine(&place)) {
+    if (BMM__LIKELY(bmm__page_map_look((uintptr_t)p, &place) && bmm__list_is_mine(&place))) {
         bmm__list_push(place, p);
         return;
     }

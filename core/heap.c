@@ -36,6 +36,11 @@ void bmm__heap_init(struct bmm__heap *heap, bool has_client)
         heap->medium_bin[i] = distance_of(heap, bmm__size_class((i + 1) * BMM__MEDIUM_BYTES_STEP));
 }
 
+static uint32_t heartbeat(void)
+{
+    return bmm__purge_is_pending() ? HEARTBEAT_PENDING : HEARTBEAT;
+}
+
 /* Has the window find the list for the span. */
 static void enter_list(const struct bmm__span *span, struct bmm__list *list)
 {
@@ -44,11 +49,6 @@ static void enter_list(const struct bmm__span *span, struct bmm__list *list)
         return;
     for (size_t bytes = 0; bytes < span->span_bytes; bytes += BMM__GRANULE)
         bmm__store_relaxed(entry++, (uintptr_t)list - BMM__WINDOW_TABLE);
-}
-
-static uint32_t heartbeat(void)
-{
-    return bmm__purge_is_pending() ? HEARTBEAT_PENDING : HEARTBEAT;
 }
 
 /* Lets the fast path see the span (H1). */
@@ -83,9 +83,14 @@ static void hide(struct bmm__span *span)
 /* From now on the first allocation of each class is a slow one. */
 static void hide_all(struct bmm__heap *heap)
 {
-    for (size_t i = 0; i < BMM__CLASS_COUNT; i++)
-        if (heap->bins[i].current != NULL)
-            hide(heap->bins[i].current);
+    for (size_t i = 0; i < BMM__CLASS_COUNT; i++) {
+        struct bmm__span *span = heap->bins[i].current;
+        if (span == NULL)
+            continue;
+        hide(span);
+        if (span->list.countdown > HEARTBEAT_PENDING)
+            bmm__store_relaxed(&span->list.countdown, HEARTBEAT_PENDING);
+    }
 }
 
 void bmm__heap_gave_back(struct bmm__heap *heap)
@@ -294,7 +299,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     bmm__secure_new_key(&span->list);
     heap->align_sets |= (uint16_t)(1u << class_index / BMM__CLASS_COUNT);
     bmm__store_relaxed(&span->remote, empty_word(span, BMM__REMOTE_CURRENT));
-    bmm__store_relaxed(&span->list.countdown, heartbeat());
+    bmm__store_relaxed(&span->list.countdown, HEARTBEAT_PENDING);
     bmm__store_relaxed(&span->list.owner, heap->token);
     span->entries = bmm__page_map_entry(span->start);
     enter_list(span, &span->list);
@@ -355,7 +360,7 @@ static struct bmm__span *next_span(struct bmm__heap *heap, struct bmm__bin *bin)
         uint64_t word = take_remote(span, BMM__REMOTE_CURRENT);
         if (is_claimed(span, word))
             continue;
-        bmm__store_relaxed(&span->list.countdown, heartbeat());
+        bmm__store_relaxed(&span->list.countdown, HEARTBEAT_PENDING);
         splice(span, &span->list, word);
         return span;
     }
@@ -394,8 +399,8 @@ static void become_available(struct bmm__heap *heap, struct bmm__span *span)
     while (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL) /* else others were first: the ready stack has it, or will */
         if (bmm__cas_weak_seq_cst(&span->remote, &word, (word & ~(uint64_t)3) | BMM__REMOTE_OWNED)) {
             list_append(heap, span);
-            if (BMM__REMOTE_COUNT(word) != 0)
-                bmm__remote_try_claim(span, word & ~(uint64_t)3);
+            if (BMM__REMOTE_COUNT(word) != 0 && bmm__remote_try_claim(span, word & ~(uint64_t)3))
+                bmm__heap_gave_back(heap);
             return;
         }
 }

@@ -42,7 +42,7 @@ struct bmm__bin {
 struct bmm__outbox {
     struct bmm__span *span; /* NULL: nothing */
     uint16_t count;
-    uint16_t most;                     /* that a batch of this span has room for */
+    uint16_t most;                     /* that a batch of this span is to have */
     uint16_t slots[BMM__OUTBOX_SLOTS]; /* their indices */
 };
 

@@ -2,8 +2,10 @@
 
 #include "core/atomic.h"
 #include "core/purge.h"
+#include "core/secure_span.h"
 
-#define SLOT_BYTES_MAX 1024u /* of slots that wait in an outbox */
+#define SLOT_BYTES_MAX 8192u /* of slots that wait in an outbox */
+#define BATCH_BYTES 16384u   /* and of those of one span */
 
 #ifdef BMM_SECURE
 _Static_assert(BMM__SECURE_OTHERS_MAX + 1 == BMM__OUTBOX_SLOTS, "a batch is what an entry of an outbox holds");
@@ -16,6 +18,15 @@ uint32_t bmm__remote_waiting;
 
 static uint64_t claimed_count; /* by sweeps; under the purge lock */
 
+/* seq_cst, as the change of a remote word before it, and the sweep's exchange and load: else both might miss the other's
+ * store. */
+static void tell(enum bmm__remote_waits waits)
+{
+    uint32_t found = bmm__load_seq_cst(&bmm__remote_waiting);
+    while (found < (uint32_t)waits && !bmm__cas_weak_seq_cst(&bmm__remote_waiting, &found, (uint32_t)waits))
+        ;
+}
+
 static bool try_claim(struct bmm__span *span, uint64_t word, enum bmm__remote_waits waits)
 {
     if (BMM__REMOTE_STATE(word) != BMM__REMOTE_OWNED || BMM__REMOTE_COUNT(word) == 0)
@@ -24,12 +35,10 @@ static bool try_claim(struct bmm__span *span, uint64_t word, enum bmm__remote_wa
     /* acquire: what its owner freed last is written when the memory goes back */
     if (bmm__load_acquire(&span->list.countdown) + bias != BMM__REMOTE_COUNT(word) ||
         !bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED)) {
-        /* seq_cst, as the change of the word before it, and the sweep's exchange and load: else both might miss the
-         * other's store */
-        if (bmm__load_seq_cst(&bmm__remote_waiting) < (uint32_t)waits)
-            bmm__store_relaxed(&bmm__remote_waiting, (uint32_t)waits);
+        tell(waits);
         return false;
     }
+    bmm__secure_receive_all(span, word);
     bmm__span_close(span, true);
     /* release: who sees it sees that the memory is gone */
     if (BMM__REMOTE_STATE(bmm__or_acq_rel(&span->remote, BMM__REMOTE_DONE)) != BMM__REMOTE_CLAIMED)
@@ -76,7 +85,13 @@ bool bmm__remote_sweep(unsigned count, bool is_all)
             claimed_count++;
     }
     cursor = span;
-    return span == NULL;
+    if (span != NULL) {
+        tell(BMM__REMOTE_WAITS_SWEEP); /* lest the rest be forgotten */
+        return false;
+    }
+    uint32_t found = BMM__REMOTE_WAITS_SWEEP;
+    bmm__cas_acq_rel(&bmm__remote_waiting, &found, (uint32_t)BMM__REMOTE_WAITS_NOT);
+    return true;
 }
 
 static void push_ready(struct bmm__span *span)
@@ -135,6 +150,14 @@ void bmm__remote_send_all(struct bmm__heap *heap)
             send(heap, &heap->outbox[i]);
 }
 
+/* How many slots a batch is to have: what it has room to name, and little memory. */
+static uint32_t most_of(uint32_t slot_bytes)
+{
+    uint32_t most = bmm__batch_room(slot_bytes) + 1, little = BATCH_BYTES / slot_bytes;
+    most = most < little ? most : little;
+    return most < BMM__OUTBOX_SLOTS ? most : BMM__OUTBOX_SLOTS;
+}
+
 static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
 {
     struct bmm__outbox *box = bmm__remote_box(heap, span);
@@ -142,10 +165,9 @@ static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
     if (box->span != span) {
         if (box->span != NULL)
             send(heap, box);
-        uint32_t most = bmm__batch_room(span->list.slot_bytes) + 1;
         box->span = span;
         box->count = 0;
-        box->most = (uint16_t)(most < BMM__OUTBOX_SLOTS ? most : BMM__OUTBOX_SLOTS);
+        box->most = (uint16_t)most_of(span->list.slot_bytes);
     }
     box->slots[box->count++] = (uint16_t)index;
     if (box->count == box->most)

@@ -33,7 +33,8 @@ bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word);
 /* Whether available spans hold slots that others freed. If their owner frees the last ones, nobody notices at first (P3). */
 enum bmm__remote_waits {
     BMM__REMOTE_WAITS_NOT,
-    BMM__REMOTE_WAITS_OLD /* a sweep has looked at them */,
+    BMM__REMOTE_WAITS_SWEEP, /* that is not through yet */
+    BMM__REMOTE_WAITS_OLD,   /* a sweep has looked at them */
     BMM__REMOTE_WAITS_NEW
 };
 extern uint32_t bmm__remote_waiting; /* enum bmm__remote_waits */

@@ -70,11 +70,12 @@ bool bmm__core_resize(void *slot_start, size_t size)
     struct bmm__span *span = bmm__page_map_find((uintptr_t)slot_start);
     if (span->kind == BMM__SPAN_SLOTS)
         return size <= span->list.slot_bytes;
-    struct bmm__slot slot;
-    bmm__core_find((uintptr_t)slot_start, &slot);
+    struct bmm__slot before, after;
+    bmm__core_find((uintptr_t)slot_start, &before);
     if (!resize_pages(span, slot_start, size))
         return false;
-    if (size < slot.bytes)
+    bmm__core_find((uintptr_t)slot_start, &after);
+    if (after.bytes < before.bytes)
         bmm__thread_gave_back();
     return true;
 }

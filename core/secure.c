@@ -101,18 +101,35 @@ static _Noreturn void stop(const char *before, const void *slot, const char *aft
     bmm__os_abort();
 }
 
+/* The slot with the index, which the batch says there is. */
+static struct bmm__slot_link *named(const struct bmm__span *span, const void *batch, uint32_t index)
+{
+    bmm__slot_expect_index(batch, index, bmm__load_relaxed(&span->extended));
+    return (struct bmm__slot_link *)(span->start + (uintptr_t)index * span->list.slot_bytes); /* NOLINT */
+}
+
+void bmm__secure_receive_all(const struct bmm__span *span, uint64_t word)
+{
+    for (uint32_t head = BMM__REMOTE_HEAD(word), count; head != 0;) {
+        struct bmm__slot_link *batch = named(span, (const void *)span->start, head - 1); /* NOLINT */
+        head = bmm__batch_read(batch, &count, bmm__list_key(&span->list));
+        for (uint32_t i = 0; i < count; i++)
+            bmm__slot_receive(named(span, batch, bmm__batch_others(batch)[i]), batch);
+        bmm__slot_receive(batch, batch);
+    }
+}
+
 void bmm__secure_close(const struct bmm__span *span)
 {
     if (span->kind != BMM__SPAN_SLOTS)
         return;
-    uint8_t *states = span->side != NULL ? span->side : &bmm__secure_states[bmm__secure_index(span->start)];
-    const uint8_t *used = memchr(states, BMM__STATE_USED, span->span_bytes / 16);
-    if (used != NULL)
-        stop("a block beside ", (const void *)(span->start + (uintptr_t)(used - states) * 16), /* NOLINT */
+    const uint8_t *states = span->side != NULL ? span->side : &bmm__secure_states[bmm__secure_index(span->start)];
+    const uint8_t *left = memchr(states, BMM__STATE_USED, span->span_bytes / 16);
+    if (left == NULL)
+        left = memchr(states, BMM__STATE_SENT, span->span_bytes / 16);
+    if (left != NULL)
+        stop("a block beside ", (const void *)(span->start + (uintptr_t)(left - states) * 16), /* NOLINT */
              " was freed by two threads at once");
-    if (memchr(states, BMM__STATE_SENT, span->span_bytes / 16) !=
-        NULL)                                                   /* it was claimed before its owner took them over */
-        memset(states, BMM__STATE_FREE, span->span_bytes / 16); /* X1 */
 }
 
 void bmm__secure_bad_slot(const void *slot)

@@ -10,8 +10,9 @@
  * to which of the two it is, and to the life of the span, which has a key of its own: what was read in a free slot says
  * nothing when the span has ended. What another thread freed has the state sent and holds its own address, scrambled, until
  * its owner takes it over: only what was sent, and once, whatever a batch says, for only the states are believed.
- * Two threads that free one slot at the very same instant may both find it in use. Then the slot is sent and on a list, and
- * found out when either is looked at (its state), or when the span ends with a slot in use (bmm__secure_close).
+ * Of two threads that free one slot at the very same instant, its owner may find it in use, too. Then the slot is sent and on
+ * a list, and found out when either is looked at (its state), or when the span ends: whoever claims it takes over what was
+ * sent as its owner would have, and then nothing may be left in use or sent (bmm__secure_close).
  * Slots that were never used are linked in random order. Everything that describes slots lies elsewhere, between pages
  * that fault (meta.c, window.h).
  *
@@ -175,10 +176,8 @@ static inline uintptr_t bmm__secure_mark(const struct bmm__slot_link *slot)
 
 static inline void bmm__slot_send(struct bmm__slot_link *slot)
 {
-    uint8_t *state = bmm__secure_state(slot);
-    if (__builtin_expect(bmm__load_relaxed(state) != BMM__STATE_USED, 0))
+    if (bmm__exchange_acq_rel(bmm__secure_state(slot), BMM__STATE_SENT) != BMM__STATE_USED)
         bmm__secure_bad_free(slot);
-    bmm__store_relaxed(state, BMM__STATE_SENT); /* not at once: if two come here, the second is found when received */
     bmm__store_relaxed(&slot->next, (struct bmm__slot_link *)bmm__secure_mark(slot)); /* NOLINT */
     bmm__store_relaxed(&slot->seal, bmm__secure_mark(slot));
 }

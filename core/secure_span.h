@@ -18,7 +18,10 @@ static inline size_t bmm__secure_bytes(size_t arena_bytes)
 /* A span outside the window has its part of them for its side, which has no other user. */
 void bmm__secure_open(struct bmm__span *span);
 
-/* Stops the program if a slot of the span, which has no live one, is in use. */
+/* Takes over what the remote word of a span says that was sent, as its owner would: somebody else has claimed it. */
+void bmm__secure_receive_all(const struct bmm__span *span, uint64_t word);
+
+/* Stops the program if a slot of the span, which has no live one, is in use or sent. */
 void bmm__secure_close(const struct bmm__span *span);
 
 uint64_t bmm__secure_random(void);
@@ -46,6 +49,11 @@ static inline bool bmm__secure_may_show(const struct bmm__span *span)
 
 static inline void bmm__secure_start(void)
 {
+}
+
+static inline void bmm__secure_receive_all(const struct bmm__span *span, uint64_t word)
+{
+    (void)span, (void)word;
 }
 
 static inline bool bmm__secure_extend(size_t granules, size_t capacity)

@@ -16,7 +16,7 @@
 #define PLACE_END ((uint64_t)16 << 40)
 #define HAS_ZEROS false
 #else
-#define PLACE_END ((uint64_t)512 << 30)
+#define PLACE_END ((uint64_t)64 << 30) /* 8 MiB of zeros at most: a program may limit its address space later */
 #define HAS_ZEROS true
 #endif
 #define ADDRESS_BITS 47

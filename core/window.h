@@ -12,7 +12,7 @@
  *
  * It begins far from where the system puts mappings, and is reserved as it grows, so that the process looks little larger
  * than it is and keeps within limits that are set when it runs already. Where the system gives no place of choice, all
- * of it is reserved at the start.
+ * of it is reserved at the start, with 16 GiB for the zeros, since it may come to lie anywhere.
  *
  * The secure variant asks for the state of the slot first, so that it finds only what is a slot in use: there table is 0,
  * entries are addresses, and the window may begin anywhere.

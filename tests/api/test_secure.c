@@ -394,6 +394,107 @@ PLAIN_TEST(a_write_after_free_stops_the_program_when_its_heap_is_tidied)
         check_stops(write_after_free_and_minimize, "written to after it was freed");
 }
 
+/* Two threads free one block of a third at the same instant, while the block's neighbour waits, freed, to be sent by a
+ * fourth: then the names that were sent are as many as the blocks, and the span might end though one is missing. The
+ * program must be stopped before the memory is another's. is_owner: one of the two is the block's owner. */
+enum { IN_SPAN = 512, SPAN_SLOT = 128, CANDIDATES = 4 * IN_SPAN };
+static char *in_span[IN_SPAN];
+static char *twice, *waiting;
+static bool is_owner;
+static int at_once, has_waiting, may_end;
+
+static void wait_until(const int *flag)
+{
+    while (__atomic_load_n(flag, __ATOMIC_ACQUIRE) == 0)
+        usleep(20);
+}
+
+static void free_twice_now(void)
+{
+    __atomic_add_fetch(&at_once, 1, __ATOMIC_ACQ_REL);
+    while (__atomic_load_n(&at_once, __ATOMIC_ACQUIRE) < 2)
+        ;
+    free(twice);
+}
+
+static void *free_twice_in_thread(void *unused)
+{
+    free(malloc(500));
+    free_twice_now();
+    return unused;
+}
+
+static void *free_neighbour_and_wait(void *unused)
+{
+    free(malloc(500));
+    free(waiting);
+    __atomic_store_n(&has_waiting, 1, __ATOMIC_RELEASE);
+    wait_until(&may_end);
+    return unused;
+}
+
+static void *free_rest(void *unused)
+{
+    free(malloc(500));
+    for (int i = 0; i < IN_SPAN; i++)
+        if (in_span[i] != twice && in_span[i] != waiting)
+            free(in_span[i]);
+    return unused;
+}
+
+static void fill_span(void)
+{
+    static char *blocks[CANDIDATES];
+    for (int i = 0; i < CANDIDATES; i++)
+        blocks[i] = malloc(SPAN_SLOT);
+    int count = 0;
+    for (int i = 0; i < CANDIDATES; i++)
+        if (((uintptr_t)blocks[i] ^ (uintptr_t)blocks[CANDIDATES / 2]) >> 16 == 0)
+            in_span[count++] = blocks[i];
+    if (count != IN_SPAN)
+        _exit(1);
+    twice = in_span[100];
+    waiting = in_span[7];
+}
+
+static void free_twice_beside_what_waits(void)
+{
+    enum { COUNT = 3000, BYTES = 192 };
+    static char *live[COUNT];
+    pthread_t one, other, neighbour, rest;
+    fill_span();
+    pthread_create(&neighbour, NULL, free_neighbour_and_wait, NULL);
+    wait_until(&has_waiting);
+    pthread_create(&one, NULL, free_twice_in_thread, NULL);
+    if (is_owner)
+        free_twice_now();
+    else
+        pthread_create(&other, NULL, free_twice_in_thread, NULL);
+    pthread_join(one, NULL);
+    if (!is_owner)
+        pthread_join(other, NULL);
+    pthread_create(&rest, NULL, free_rest, NULL);
+    pthread_join(rest, NULL);
+    for (int i = 0; i < COUNT; i++)
+        memset(live[i] = malloc(BYTES), 7, BYTES);
+    __atomic_store_n(&may_end, 1, __ATOMIC_RELEASE);
+    pthread_join(neighbour, NULL);
+    for (int i = 0; i < COUNT; i++)
+        for (int k = 0; k < BYTES; k++)
+            if (live[i][k] != 7)
+                _exit(1);
+    bmm_thread_heap_minimize();
+}
+
+PLAIN_TEST(two_threads_that_free_a_block_at_once_are_found_out_though_a_neighbour_is_missing)
+{
+    size = SPAN_SLOT;
+    for (int i = 0; i < 200; i++) {
+        is_owner = i % 2 != 0;
+        check_stops(free_twice_beside_what_waits, "free");
+    }
+}
+
 PLAIN_TEST(two_threads_that_free_a_block_at_once_are_found_out)
 {
     for (int i = 0; i < 100; i++) {
