@@ -90,6 +90,19 @@ static void free_what_another_thread_allocated(void)
     release();
 }
 
+/* The last of them gives back the last span, of 256 KiB, which begins with it; nothing is left to be sent. */
+static void free_a_span_of_another_thread_at_last(void)
+{
+    int last = 0;
+    for (int i = 0; i < 40; i++)
+        pair();
+    for (int i = 0; i < COUNT; i++)
+        if ((uintptr_t)blocks[i] % 65536 == 0)
+            last = i;
+    for (int i = 0; i < last; i++)
+        free(blocks[i]);
+}
+
 /* Tells how much of what was resident after the work is not any more when time has gone on. */
 static void *work_and_go_on(void *work)
 {
@@ -107,7 +120,7 @@ static pid_t start(void (*work)(void))
     if (child != 0)
         return child;
     void *back = NULL;
-    if (work == free_what_another_thread_allocated) {
+    if (work == free_what_another_thread_allocated || work == free_a_span_of_another_thread_at_last) {
         pthread_t thread;
         fill();
         pthread_create(&thread, NULL, work_and_go_on, (void *)work);
@@ -157,7 +170,8 @@ PLAIN_TEST(everything_goes_back_when_asked_though_looking_was_in_vain)
 PLAIN_TEST(what_waits_goes_back_to_a_thread_that_goes_on_seldom)
 {
     static void (*const works[])(void) = { free_and_go_on_quickly_for_a_while, shrink_a_block,
-                                           free_a_block_and_take_it_again, free_what_another_thread_allocated };
+                                           free_a_block_and_take_it_again, free_what_another_thread_allocated,
+                                           free_a_span_of_another_thread_at_last };
     enum { WORKS = sizeof works / sizeof *works };
     pid_t children[WORKS];
     for (int i = 0; i < WORKS; i++)
