@@ -90,10 +90,10 @@ static void free_what_another_thread_allocated(void)
     release();
 }
 
-/* The last of them gives back the last span, of 256 KiB, which begins with it; nothing is left to be sent. */
+/* The last of them gives back the span before the one that begins with the next; nothing is left to be sent. */
 static void free_a_span_of_another_thread_at_last(void)
 {
-    int last = 0;
+    int last = COUNT; /* where blocks begin behind guards */
     for (int i = 0; i < 40; i++)
         pair();
     for (int i = 0; i < COUNT; i++)
