@@ -14,7 +14,7 @@
 #define KEPT_BYTES ((size_t)64 << 20)
 #define MOVED_MAX 4096u /* runs that something was moved to and that are left as they are: each may be a mapping */
 
-/* Outside the window. A granule of its own, behind which the secure variant has the states. */
+/* Outside the window. A granule of its own, behind which the secure variant has tables. */
 struct arena {
     struct bmm__run_map map;
     uint64_t used[WORDS], dirty[WORDS], aged[WORDS];
@@ -125,10 +125,11 @@ static struct bmm__run_map *map_of(uintptr_t start)
 }
 
 #ifdef BMM_SECURE
-uint8_t *bmm__arena_states(uintptr_t start)
+void *bmm__arena_beside(uintptr_t start, size_t *granule)
 {
     struct bmm__run_map *map = map_of(start); /* an arena begins with it */
-    return (uint8_t *)map + BMM__GRANULE + (start - map->start) / 16;
+    *granule = (start - map->start) >> BMM__GRANULE_SHIFT;
+    return (char *)map + BMM__GRANULE;
 }
 #endif
 

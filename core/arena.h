@@ -29,8 +29,8 @@ bool bmm__arena_extend(void *start, size_t bytes, size_t more_bytes);
  * something was moved there with bmm__os_move. */
 void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved);
 
-/* The secure variant: the states of what an arena outside the window gave. */
-uint8_t *bmm__arena_states(uintptr_t start);
+/* The secure variant: what the arena outside the window has beside its granules (bmm__secure_bytes), of which start is one. */
+void *bmm__arena_beside(uintptr_t start, size_t *granule);
 
 /* A slice of a pass over all arenas, as bmm__run_map_age. Under the purge lock. */
 struct bmm__purge_work;

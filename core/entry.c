@@ -115,7 +115,7 @@ static size_t with_room_to_grow(size_t size, size_t old_bytes)
 
 static void *realloc_slot(const struct bmm__span *span, void *p, size_t size, unsigned kind)
 {
-    bmm__slot_expect_used(p);
+    bmm__slot_expect_used(&span->list, p);
     size_t old_bytes = span->list.slot_bytes;
     if (size <= old_bytes &&
         (size >= old_bytes / 2 || bmm__slot_class(size, (size_t)1 << span->align_shift) == span->class_index))
@@ -190,7 +190,9 @@ static __attribute__((noinline)) void *realloc_elsewhere(struct bmm__list *list,
 void *bmm__realloc_any(void *p, size_t size, unsigned kind)
 {
     struct bmm__list_place place;
-    if (BMM__UNLIKELY(!bmm__page_map_look((uintptr_t)p, &place)) || !bmm__list_is_mine(&place))
+    uintptr_t index;
+    if (BMM__UNLIKELY(!bmm__page_map_look((uintptr_t)p, &place)) || !bmm__list_is_mine(&place) ||
+        !bmm__list_may_free(bmm__list_at(place), p, &index))
         return realloc_slow(p, size, kind);
     struct bmm__list *list = bmm__list_at(place);
     if (BMM__LIKELY(size <= list->slot_bytes && size >= list->slot_bytes / 2))

@@ -24,20 +24,21 @@ static inline struct bmm__list *bmm__list_behind(struct bmm__heap *heap, size_t 
 static inline __attribute__((always_inline)) bool bmm__list_pop(struct bmm__heap *heap, size_t distance,
                                                                 struct bmm__slot_link **slot)
 {
+#ifdef BMM_SECURE
+    struct bmm__list *list = bmm__list_behind(heap, distance);
+    return BMM__LIKELY(!bmm__list_is_empty(list)) &&
+           bmm__secure_try_take(list, slot); /* the slow path says what is wrong */
+#else
     struct bmm__slot_link *first = bmm__list_behind(heap, distance)->free;
     if (BMM__UNLIKELY(first == NULL))
         return false;
-    struct bmm__slot_link *next;
-    uint8_t *state;
-    if (!bmm__slot_take_shown(first, &next, &state,
-                              bmm__list_key(bmm__list_behind(heap, distance)))) /* the slow path will say why */
-        return false;
+    struct bmm__slot_link *next = first->next;
     __builtin_prefetch(next, 1); /* lest the next call wait for it: one miss after the other, as a list has it */
     BMM__FORGET(distance);       /* lest the sum be kept in a register: addressing adds for nothing */
     bmm__list_behind(heap, distance)->free = next;
-    bmm__slot_use_shown(first, state);
     *slot = first;
     return true;
+#endif
 }
 
 static inline void *bmm__alloc(size_t size, unsigned kind)
@@ -97,13 +98,18 @@ static inline void *bmm__calloc(size_t size, unsigned kind)
 }
 
 /* Gives a slot back to the list of the span that it lies in, which is the caller's. */
-static inline void bmm__list_push(struct bmm__list_place place, void *slot)
+static inline void bmm__list_push(struct bmm__list_place place, void *slot, uintptr_t index)
 {
+#ifdef BMM_SECURE
+    bmm__slot_retire(bmm__list_at(place), slot, index);
+    bmm__list_put(bmm__list_at(place), slot, index);
+#else
+    (void)index;
     struct bmm__slot_link *link = slot;
-    bmm__slot_retire(place.state);
-    bmm__slot_link(link, bmm__list_at(place)->free, bmm__list_key(bmm__list_at(place)));
+    link->next = bmm__list_at(place)->free;
     BMM__FORGET(place.distance);
     bmm__list_at(place)->free = link;
+#endif
     BMM__FORGET(place.distance);
     if (BMM__UNLIKELY(bmm__single_writer_decrement(&bmm__list_at(place)->countdown))) {
         BMM__FORGET(place.distance);
@@ -122,8 +128,10 @@ static inline __attribute__((always_inline)) void bmm__free(void *p, size_t give
                                                             unsigned kind)
 {
     struct bmm__list_place place;
-    if (BMM__LIKELY(bmm__page_map_look((uintptr_t)p, &place) && bmm__list_is_mine(&place))) {
-        bmm__list_push(place, p);
+    uintptr_t index;
+    if (BMM__LIKELY(bmm__page_map_look((uintptr_t)p, &place) && bmm__list_is_mine(&place)) &&
+        bmm__list_may_free(bmm__list_at(place), p, &index)) {
+        bmm__list_push(place, p, index);
         return;
     }
     bmm__free_slow(p, given_size, given_align, kind);

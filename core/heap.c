@@ -9,7 +9,6 @@
 #include "core/secure_span.h"
 
 #define EXTEND_BYTES 4096u
-#define EXTEND_SLOTS (BMM__SLOTS_ARE_SHUFFLED ? 8u : 1u) /* at least: an order of fewer is soon guessed */
 /* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
 #define HEARTBEAT_PENDING 64u
 #define HEARTBEAT 2048u
@@ -48,21 +47,19 @@ static void enter_list(const struct bmm__span *span, struct bmm__list *list)
     if (entry == NULL)
         return;
     for (size_t bytes = 0; bytes < span->span_bytes; bytes += BMM__GRANULE)
-        bmm__store_relaxed(entry++, (uintptr_t)list - BMM__WINDOW_TABLE);
+        bmm__store_relaxed(entry++, (uintptr_t)list - bmm__window_table);
 }
 
 /* Lets the fast path see the span (H1). */
 static void show(struct bmm__heap *heap, struct bmm__span *span)
 {
     BMM_ASSERT(heap->is_busy);
-    if (span->is_shown || (heap->token & 1) != 0 || span->class_index >= BMM__CLASS_COUNT ||
-        !bmm__secure_may_show(span))
+    if (span->is_shown || (heap->token & 1) != 0 || span->class_index >= BMM__CLASS_COUNT)
         return;
     struct bmm__list *list = &heap->bins[span->class_index].list;
-    bmm__secure_copy_key(list, &span->list);
     list->countdown = heartbeat(); /* what others were told before may be too much now */
     list->slot_bytes = span->list.slot_bytes;
-    bmm__store_relaxed(&list->free, span->list.free);
+    bmm__list_take_over(list, &span->list);
     bmm__store_relaxed(&span->is_shown, 1);
     enter_list(span, list);
 }
@@ -74,9 +71,9 @@ static void hide(struct bmm__span *span)
     BMM_ASSERT(span->heap->is_busy);
     struct bmm__list *list = bmm__span_list(span);
     bmm__store_relaxed(&span->list.countdown, list->countdown);
-    bmm__store_relaxed(&span->list.free, list->free);
+    bmm__list_take_over(&span->list, list);
     bmm__store_relaxed(&span->is_shown, 0);
-    bmm__store_relaxed(&list->free, NULL);
+    bmm__list_clear(list);
     enter_list(span, &span->list);
 }
 
@@ -191,54 +188,42 @@ static uint64_t take_remote(struct bmm__span *span, unsigned state)
     return bmm__exchange_acq_rel(&span->remote, empty_word(span, state));
 }
 
-static void put_back(struct bmm__list *list, struct bmm__slot_link *slot)
-{
-    bmm__slot_link(slot, list->free, bmm__list_key(list));
-    list->free = slot;
-}
-
-/* A slot that a batch names. */
-static struct bmm__slot_link *other(const struct bmm__span *span, const struct bmm__slot_link *batch, uint32_t index)
+/* The slot with the index, which the batch names, or lies in, and which is put on the list. */
+static void receive(const struct bmm__span *span, struct bmm__list *list, const struct bmm__slot_link *batch,
+                    uint32_t index)
 {
     bmm__slot_expect_index(batch, index, span->extended);
     struct bmm__slot_link *slot = slot_at(span, index);
-    bmm__slot_receive(slot, batch);
-    return slot;
+    bmm__slot_receive(list, slot, index, batch);
+    bmm__list_put(list, slot, index);
 }
 
 /* Takes the remote chain over. Returns how many slots it had. */
 static uint32_t splice(const struct bmm__span *span, struct bmm__list *list, uint64_t word)
 {
-    for (uint32_t head = BMM__REMOTE_HEAD(word), count; head != 0;) {
-        struct bmm__slot_link *slot = slot_at(span, head - 1);
-        bmm__slot_expect_index(slot, head - 1, span->extended);
-        head = bmm__batch_read(slot, &count, bmm__list_key(list));
+    uint32_t brought = 0, sent = BMM__REMOTE_COUNT(word);
+    struct bmm__slot_link *slot = NULL;
+    for (uint32_t head = BMM__REMOTE_HEAD(word), count; head != 0; brought += count + 1) {
+        uint32_t own = head - 1;
+        slot = slot_at(span, own);
+        bmm__slot_expect_index(slot, own, span->extended);
+        head = bmm__batch_read(slot, &count);
+        bmm__slot_expect_count(slot, count, span->list.slot_bytes);
         for (uint32_t i = 0; i < count; i++)
-            put_back(list, other(span, slot, bmm__batch_others(slot)[i]));
-        bmm__slot_receive(slot, slot);
-        put_back(list, slot); /* last: the batch is written in it */
+            receive(span, list, slot, bmm__batch_others(slot)[i]);
+        receive(span, list, slot, own); /* last: the batch is written in it */
     }
-    return BMM__REMOTE_COUNT(word);
+    bmm__slot_expect_sent(slot, brought, sent);
+    return sent;
 }
 
 /* Puts slots that were never used on the free list: about an OS page of them, so that memory is touched in order. */
 static void extend(struct bmm__span *span, struct bmm__list *list)
 {
-    uint32_t count = EXTEND_BYTES / span->list.slot_bytes;
-    uint32_t room = span->slot_count - span->extended;
-    count = count < EXTEND_SLOTS ? EXTEND_SLOTS : count;
-    count = count > room ? room : count;
-    uint16_t order[EXTEND_BYTES / 16];
-    if (BMM__SLOTS_ARE_SHUFFLED)
-        bmm__slots_shuffle(order, count);
-    struct bmm__slot_link *next = list->free;
-    for (uint32_t i = count; i-- > 0;) {
-        struct bmm__slot_link *slot = slot_at(span, span->extended + (BMM__SLOTS_ARE_SHUFFLED ? order[i] : i));
-        bmm__slot_link(slot, next, bmm__list_key(list));
-        next = slot;
-    }
-    list->free = next;
-    span->extended += count;
+    uint32_t index = span->extended;
+    uint32_t count = bmm__list_new_count(EXTEND_BYTES / span->list.slot_bytes, span->slot_count - index);
+    bmm__list_put_new(list, (uintptr_t)slot_at(span, index), index, count);
+    span->extended = index + count;
 }
 
 /* True if the current span, whose list this is, has a free slot again; false if it was let go as full. */
@@ -248,9 +233,9 @@ static bool refill(struct bmm__span *span, struct bmm__list *list)
         bmm__store_relaxed(&list->countdown, heartbeat());
         if (BMM__REMOTE_COUNT(bmm__load_relaxed(&span->remote)) != 0)
             splice(span, list, take_remote(span, BMM__REMOTE_CURRENT));
-        if (list->free == NULL && span->extended < span->slot_count)
+        if (bmm__list_is_empty(list) && span->extended < span->slot_count)
             extend(span, list);
-        if (list->free != NULL)
+        if (!bmm__list_is_empty(list))
             return true;
         hide(span);
         list = &span->list;
@@ -296,7 +281,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     span->class_index = (uint16_t)class_index;
     span->align_shift = (uint8_t)(BMM__ALIGN_SHIFT_MIN + class_index / BMM__CLASS_COUNT);
     span->heap = heap;
-    bmm__secure_new_key(&span->list);
+    bmm__secure_open(span);
     heap->align_sets |= (uint16_t)(1u << class_index / BMM__CLASS_COUNT);
     bmm__store_relaxed(&span->remote, empty_word(span, BMM__REMOTE_CURRENT));
     bmm__store_relaxed(&span->list.countdown, HEARTBEAT_PENDING);
@@ -374,7 +359,7 @@ void *bmm__heap_alloc(struct bmm__heap *heap, struct bmm__bin *bin)
     if (span != NULL && !span->is_shown)
         list = &span->list;
     bmm__heap_begin(heap);
-    while (span == NULL || (list->free == NULL && !refill(span, list))) {
+    while (span == NULL || (bmm__list_is_empty(list) && !refill(span, list))) {
         span = bin->current = next_span(heap, bin);
         if (span == NULL) {
             bmm__heap_end(heap);
@@ -384,9 +369,7 @@ void *bmm__heap_alloc(struct bmm__heap *heap, struct bmm__bin *bin)
     }
     show_or_wait(heap, span);
     list = span->is_shown ? &bin->list : &span->list;
-    struct bmm__slot_link *slot = list->free;
-    bmm__store_relaxed(&list->free, bmm__slot_take(slot, bmm__list_key(list)));
-    bmm__slot_use(slot);
+    struct bmm__slot_link *slot = bmm__list_take(list);
     bmm__heap_end(heap);
     return slot;
 }
@@ -432,16 +415,14 @@ void bmm__heap_countdown_over(struct bmm__list *list)
 void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot, uint32_t index)
 {
     if (heap == NULL || bmm__load_relaxed(&span->list.owner) != heap->token) {
-        bmm__slot_send(slot);
+        bmm__slot_send(&span->list, slot, index);
         /* the late heap posts nothing: nobody sends it */
         bmm__remote_free(heap == bmm__heap ? heap : NULL, span, index);
         return;
     }
-    bmm__slot_retire_checked(slot);
+    bmm__slot_retire_checked(&span->list, slot, index);
     struct bmm__list *list = bmm__span_list(span);
-    struct bmm__slot_link *link = slot;
-    bmm__slot_link(link, list->free, bmm__list_key(list));
-    list->free = link;
+    bmm__list_put(list, slot, index);
     if (bmm__single_writer_decrement(&list->countdown))
         bmm__heap_countdown_over(list);
 }
@@ -453,11 +434,10 @@ static void retire_current(struct bmm__heap *heap, unsigned class_index)
     heap->bins[class_index].current = NULL;
     hide(span);
     splice(span, &span->list, take_remote(span, BMM__REMOTE_CURRENT));
-    uint32_t live = span->extended, length = 0;
-    for (struct bmm__slot_link *slot = span->list.free; slot != NULL; live--) {
-        bmm__slot_expect_list_of(++length, span->extended, slot);
-        slot = bmm__slot_take(slot, bmm__list_key(&span->list));
-    }
+    uint32_t live = span->extended;
+    const void *at = NULL;
+    for (struct bmm__slot_link *slot; (slot = bmm__list_walk(&span->list, &at)) != NULL; live--)
+        bmm__slot_expect_free(&span->list, slot);
     set_live(span, live); /* before the state: from then on others compare with it */
     uint64_t word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_seq_cst(&span->remote, &word, word & ~(uint64_t)3))

@@ -38,12 +38,11 @@ struct bmm__bin {
 
 /* What waits to be pushed to a span of another heap: see remote.h. */
 #define BMM__OUTBOX_COUNT 32
-#define BMM__OUTBOX_SLOTS 16
 struct bmm__outbox {
     struct bmm__span *span; /* NULL: nothing */
     uint16_t count;
-    uint16_t most;                     /* that a batch of this span is to have */
-    uint16_t slots[BMM__OUTBOX_SLOTS]; /* their indices */
+    uint16_t most;                        /* that a batch of this span is to have */
+    uint16_t slots[BMM__BATCH_SLOTS_MAX]; /* their indices */
 };
 
 enum bmm__heap_pooled { BMM__HEAP_IN_USE = 0, BMM__HEAP_WARM, BMM__HEAP_COOLING, BMM__HEAP_COLD };

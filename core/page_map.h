@@ -33,7 +33,6 @@ struct bmm__span *bmm__page_map_find_outside(uintptr_t address);
  * nothing. */
 struct bmm__list_place {
     uintptr_t table, distance;
-    uint8_t *state; /* of the slot, in the secure variant */
 };
 
 static inline struct bmm__list *bmm__list_at(struct bmm__list_place place)
@@ -42,27 +41,20 @@ static inline struct bmm__list *bmm__list_at(struct bmm__list_place place)
 }
 
 /* The list that a block at the address goes to if its owner frees it; owned by nobody where that is not so simple. False:
- * the address is not near the window; or, in the secure variant, not that of a slot in use. */
+ * the address is not near the window. */
 static inline bool bmm__page_map_look(uintptr_t address, struct bmm__list_place *place)
 {
-#ifdef BMM_SECURE
-    uintptr_t index = bmm__secure_index(address);
-    if (__builtin_expect(index >= bmm__load_operand(&bmm__secure_end), 0) ||
-        __builtin_expect(bmm__secure_states[index] != BMM__STATE_USED, 0))
-        return false;
-    uint8_t *state = &bmm__secure_states[index];
-    const uintptr_t *entries = (const uintptr_t *)bmm__window_start; /* NOLINT */
-    index >>= BMM__GRANULE_SHIFT - 4;
-#else
     uintptr_t index = address >> BMM__GRANULE_SHIFT;
     /* acquire, so that the entries of a wild address can be read (W1) */
     if (__builtin_expect(index >= bmm__load_operand(&bmm__window_limit), 0))
         return false;
-    uint8_t *state = NULL;
     /* Never while another thread makes the window, which the first allocation does: pthread_create allocates. */
     const uintptr_t *entries = (const uintptr_t *)bmm__window_table; /* NOLINT */
+#ifdef BMM_SECURE /* which needs more of the list than addresses can add up */
+    *place = (struct bmm__list_place){ 0, bmm__window_table + bmm__load_relaxed(&entries[index]) };
+#else
+    *place = (struct bmm__list_place){ bmm__window_table, bmm__load_relaxed(&entries[index]) };
 #endif
-    *place = (struct bmm__list_place){ BMM__WINDOW_TABLE, bmm__load_relaxed(&entries[index]), state };
     return true;
 }
 
@@ -87,7 +79,7 @@ bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span);
 bool bmm__page_map_prepare(uintptr_t start, size_t bytes);
 
 /* The window's entry for the granule at start, NULL if it lies outside: which list is found there is what the span's owner
- * writes to it, as its distance from BMM__WINDOW_TABLE. Until then, and from bmm__page_map_enter(NULL) on, it is none. */
+ * writes to it, as its distance from bmm__window_table. Until then, and from bmm__page_map_enter(NULL) on, it is none. */
 uintptr_t *bmm__page_map_entry(uintptr_t start);
 
 #endif

@@ -7,10 +7,6 @@
 #define SLOT_BYTES_MAX 8192u /* of slots that wait in an outbox */
 #define BATCH_BYTES 16384u   /* and of those of one span */
 
-#ifdef BMM_SECURE
-_Static_assert(BMM__SECURE_OTHERS_MAX + 1 == BMM__OUTBOX_SLOTS, "a batch is what an entry of an outbox holds");
-#endif
-
 #define PASSES_SHIFT_NEW 2u /* log2 of how many passes a sweep may be put off, if some of the frees are new */
 #define PASSES_SHIFT_OLD 5u
 
@@ -111,7 +107,7 @@ static void push(struct bmm__heap *heap, struct bmm__span *span, uint32_t index,
     uint64_t word = bmm__load_relaxed(&span->remote), pushed;
     bool becomes_available;
     do {
-        bmm__batch_write(slot, BMM__REMOTE_HEAD(word), other_count, bmm__list_key(&span->list));
+        bmm__batch_write(slot, BMM__REMOTE_HEAD(word), other_count);
         pushed = ((uint64_t)(index + 1) << 16) | ((word & ~0xffff0000ull) + 4 * ((uint64_t)other_count + 1));
         becomes_available = BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL && BMM__REMOTE_COUNT(pushed) >= enough;
         if (becomes_available)
@@ -154,8 +150,7 @@ void bmm__remote_send_all(struct bmm__heap *heap)
 static uint32_t most_of(uint32_t slot_bytes)
 {
     uint32_t most = bmm__batch_room(slot_bytes) + 1, little = BATCH_BYTES / slot_bytes;
-    most = most < little ? most : little;
-    return most < BMM__OUTBOX_SLOTS ? most : BMM__OUTBOX_SLOTS;
+    return most < little ? most : little;
 }
 
 static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)

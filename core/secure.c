@@ -8,22 +8,19 @@
 
 #include <string.h>
 
-uint8_t *bmm__secure_states;
-uintptr_t bmm__secure_states_0;
-uintptr_t bmm__secure_keys[BMM__KEY_COUNT];
-uintptr_t bmm__secure_end;
+/* Of a granule: a state and an index for each of the smallest slots; and some more, so that tables begin in different sets of
+ * the cache. */
+#define TABLE_BYTES (BMM__GRANULE / 16 * (sizeof(uint8_t) + sizeof(uint16_t)) + 64)
+
+/* Random orders of 2^k numbers for each k up to ORDER_SHIFT_MAX, from 2^k on. */
+#define ORDER_COUNT 8
+#define ORDER_SHIFT_MAX 8
+static uint8_t orders[ORDER_COUNT][2 << ORDER_SHIFT_MAX];
 
 static uint64_t random_state; /* atomic */
 
-void bmm__secure_start(void)
-{
-    for (unsigned i = 0; i < BMM__KEY_COUNT; i++)
-        bmm__secure_keys[i] = (uintptr_t)bmm__os_random();
-    bmm__store_relaxed(&random_state, bmm__os_random());
-}
-
 /* splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators". */
-uint64_t bmm__secure_random(void)
+static uint64_t random_word(void)
 {
     uint64_t z = bmm__add_relaxed(&random_state, 0x9e3779b97f4a7c15u);
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
@@ -31,11 +28,50 @@ uint64_t bmm__secure_random(void)
     return z ^ z >> 31;
 }
 
-/* ---- states ---- */
+/* Fisher and Yates, "inside out". */
+static void mix(uint8_t *order, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = (uint32_t)((random_word() >> 32) * (i + 1) >> 32);
+        order[i] = order[at];
+        order[at] = (uint8_t)i;
+    }
+}
+
+void bmm__secure_start(void)
+{
+    bmm__store_relaxed(&random_state, bmm__os_random());
+    for (unsigned i = 0; i < ORDER_COUNT; i++)
+        for (unsigned shift = 0; shift <= ORDER_SHIFT_MAX; shift++)
+            mix(&orders[i][1u << shift], 1u << shift);
+}
+
+/* In one of the orders, begun anywhere and mirrored at random: drawing a new one for each would take as long as all of the
+ * rest. */
+void bmm__list_put_new(struct bmm__list *list, uintptr_t first, uint32_t index, uint32_t count)
+{
+    (void)first;
+    uint16_t *free = list->free;
+    uint64_t random = random_word();
+    const uint8_t *order = &orders[random % ORDER_COUNT][count];
+    uint32_t last = count - 1, begin = (uint32_t)(random >> 8) & last, mirror = (uint32_t)(random >> 16) & last;
+    for (uint32_t i = 0; i < count; i++)
+        free[i] = (uint16_t)(index + (order[(i + begin) & last] ^ mirror));
+    if (list->slot_bytes < BMM__NEW_BYTES_MIN) {
+        memset(&list->states[index], BMM__STATE_FREE, count);
+        for (uint32_t i = 0; i < count; i++)
+            bmm__secure_mark(bmm__secure_slot(list, index + i));
+    }
+    list->free = free + count;
+}
+
+/* ---- tables ---- */
+
+static char *tables; /* of the window's granules */
 
 static size_t bytes_for(size_t granules)
 {
-    return ((granules << (BMM__GRANULE_SHIFT - 4)) + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
+    return (granules * TABLE_BYTES + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
 }
 
 /* As the window itself: at a place of choice bit by bit, else all at once. */
@@ -43,49 +79,61 @@ bool bmm__secure_extend(size_t granules, size_t capacity)
 {
     static size_t reserved, committed; /* bytes */
     size_t wanted = bytes_for(granules), more;
-    for (unsigned attempt = 0; attempt < 4 && bmm__secure_states == NULL; attempt++) {
+    for (unsigned attempt = 0; attempt < 4 && tables == NULL; attempt++) {
         void *place = bmm__os_quiet_corner(BMM__WINDOW_ALIGN);
         if (place != NULL && bmm__os_reserve_at(place, wanted)) {
-            bmm__secure_states = place;
+            tables = place;
             reserved = wanted;
         }
     }
-    if (bmm__secure_states == NULL) {
-        bmm__secure_states = bmm__os_reserve(bytes_for(capacity), BMM__GRANULE);
+    if (tables == NULL) {
+        tables = bmm__os_reserve(bytes_for(capacity), BMM__GRANULE);
         reserved = bytes_for(capacity);
     }
-    if (bmm__secure_states == NULL)
+    if (tables == NULL)
         return false;
     if (wanted > reserved) {
-        if (!bmm__os_reserve_at(bmm__secure_states + reserved, wanted - reserved))
+        if (!bmm__os_reserve_at(tables + reserved, wanted - reserved))
             return false;
         reserved = wanted;
     }
     more = wanted > committed ? wanted - committed : 0;
-    if (more != 0 && !bmm__os_commit(bmm__secure_states + committed, more))
+    if (more != 0 && !bmm__os_commit(tables + committed, more))
         return false;
     committed += more;
     return true;
 }
 
-void bmm__secure_extended(size_t granules)
+size_t bmm__secure_bytes(size_t arena_bytes)
 {
-    bmm__secure_states_0 = (uintptr_t)bmm__secure_states - bmm__window_start / 16;
-    bmm__store_release(&bmm__secure_end, granules << (BMM__GRANULE_SHIFT - 4));
+    return bytes_for(arena_bytes >> BMM__GRANULE_SHIFT);
 }
 
 void bmm__secure_open(struct bmm__span *span)
 {
-    if (span->kind == BMM__SPAN_SLOTS && bmm__page_map_entry(span->start) == NULL)
-        bmm__store_release(&span->side, bmm__arena_states(span->start));
+    size_t granule = (span->start - bmm__window_start) >> BMM__GRANULE_SHIFT;
+    char *table = tables;
+    if (bmm__page_map_entry(span->start) == NULL)
+        table = bmm__arena_beside(span->start, &granule);
+    table += granule * TABLE_BYTES;
+    struct bmm__list *list = &span->list;
+    list->start = span->start;
+    list->inverse = span->inverse;
+    list->states = (uint8_t *)table;
+    size_t states_bytes = (span->slot_count + 2) & ~(size_t)1; /* one for what lies behind the last slot */
+    list->bottom = list->free = (uint16_t *)(void *)(table + states_bytes);
+    memset(list->states, BMM__STATE_NEW, states_bytes); /* X1: other spans had theirs there */
 }
 
-uint8_t *bmm__secure_state_outside(uintptr_t address)
+void bmm__secure_purged(uintptr_t start, size_t bytes)
 {
-    static uint8_t none;
-    struct bmm__span *span = bmm__page_map_find(address);
-    uint8_t *states = span == NULL ? NULL : bmm__load_acquire(&span->side);
-    return states == NULL || address % 16 != 0 ? &none : states + (address - span->start) / 16;
+    size_t page = bmm__os_page_bytes(), granule = (start - bmm__window_start) >> BMM__GRANULE_SHIFT;
+    if (granule >= bmm__load_acquire(&bmm__window_count))
+        return;
+    size_t from = (granule * TABLE_BYTES + page - 1) & ~(page - 1);
+    size_t to = (granule + (bytes >> BMM__GRANULE_SHIFT)) * TABLE_BYTES & ~(page - 1);
+    if (from < to)
+        bmm__os_purge(tables + from, to - from);
 }
 
 /* ---- what is wrong ---- */
@@ -101,40 +149,44 @@ static _Noreturn void stop(const char *before, const void *slot, const char *aft
     bmm__os_abort();
 }
 
-/* The slot with the index, which the batch says there is. */
-static struct bmm__slot_link *named(const struct bmm__span *span, const void *batch, uint32_t index)
+static void receive(const struct bmm__span *span, const struct bmm__slot_link *batch, uint32_t index)
 {
-    bmm__slot_expect_index(batch, index, bmm__load_relaxed(&span->extended));
-    return (struct bmm__slot_link *)(span->start + (uintptr_t)index * span->list.slot_bytes); /* NOLINT */
+    bmm__slot_expect_index(batch, index, span->extended);
+    bmm__slot_receive(&span->list, bmm__secure_slot(&span->list, index), index, batch);
 }
 
 void bmm__secure_receive_all(const struct bmm__span *span, uint64_t word)
 {
-    for (uint32_t head = BMM__REMOTE_HEAD(word), count; head != 0;) {
-        struct bmm__slot_link *batch = named(span, (const void *)span->start, head - 1); /* NOLINT */
-        head = bmm__batch_read(batch, &count, bmm__list_key(&span->list));
+    uint32_t brought = 0;
+    struct bmm__slot_link *batch = NULL;
+    for (uint32_t head = BMM__REMOTE_HEAD(word), count; head != 0; brought += count + 1) {
+        uint32_t own = head - 1;
+        batch = bmm__secure_slot(&span->list, own);
+        bmm__slot_expect_index(batch, own, span->extended);
+        head = bmm__batch_read(batch, &count);
+        bmm__slot_expect_count(batch, count, span->list.slot_bytes);
         for (uint32_t i = 0; i < count; i++)
-            bmm__slot_receive(named(span, batch, bmm__batch_others(batch)[i]), batch);
-        bmm__slot_receive(batch, batch);
+            receive(span, batch, bmm__batch_others(batch)[i]);
+        receive(span, batch, own);
     }
+    bmm__slot_expect_sent(batch, brought, BMM__REMOTE_COUNT(word));
 }
 
 void bmm__secure_close(const struct bmm__span *span)
 {
     if (span->kind != BMM__SPAN_SLOTS)
         return;
-    const uint8_t *states = span->side != NULL ? span->side : &bmm__secure_states[bmm__secure_index(span->start)];
-    const uint8_t *left = memchr(states, BMM__STATE_USED, span->span_bytes / 16);
+    const uint8_t *states = span->list.states, *left = memchr(states, BMM__STATE_USED, span->extended);
     if (left == NULL)
-        left = memchr(states, BMM__STATE_SENT, span->span_bytes / 16);
+        left = memchr(states, BMM__STATE_SENT, span->extended);
     if (left != NULL)
-        stop("a block beside ", (const void *)(span->start + (uintptr_t)(left - states) * 16), /* NOLINT */
+        stop("a block beside ", bmm__secure_slot(&span->list, (uintptr_t)(left - states)),
              " was freed by two threads at once");
 }
 
-void bmm__secure_bad_slot(const void *slot)
+void bmm__secure_bad_slot(const void *slot, uint8_t state)
 {
-    if (*bmm__secure_state(slot) != BMM__STATE_FREE)
+    if (state != BMM__STATE_FREE)
         stop("the block at ", slot, " was freed by two threads at once");
     stop("the block at ", slot, " was written to after it was freed");
 }

@@ -1,272 +1,252 @@
 /* The secure variant's slots (BMM_SECURE; libbrainmm_secure): included by slot.h only.
  *
- *   states: a byte for each 16 of the window, far away from it     slot on a list: word │ its seal │ …
- *           of the slot that begins here: used, free, sent; else 0                  └ neither can be guessed ┘
+ *   a span's states: a byte for each slot: new, free, used, sent ┐ in a table far away       a free slot:
+ *   its stack: the indices of free slots (list.h)                ┘ from all blocks           │ mark │ mark │ what it held …
  *
  *   free:   state must be used ─► double, interior and wild frees stop the program, whoever frees, at once
- *   malloc: state must be free, the seal intact ─► so does a write after free to the first 16 bytes
+ *   malloc: state must be free, the marks intact ─► so does a write after free to the first 16 bytes
  *
- * The word is the next slot, scrambled; of the slot that carries a batch, its head. The seal binds it to the slot's address,
- * to which of the two it is, and to the life of the span, which has a key of its own: what was read in a free slot says
- * nothing when the span has ended. What another thread freed has the state sent and holds its own address, scrambled, until
- * its owner takes it over: only what was sent, and once, whatever a batch says, for only the states are believed.
- * Of two threads that free one slot at the very same instant, its owner may find it in use, too. Then the slot is sent and on
- * a list, and found out when either is looked at (its state), or when the span ends: whoever claims it takes over what was
- * sent as its owner would have, and then nothing may be left in use or sent (bmm__secure_close).
- * Slots that were never used are linked in random order. Everything that describes slots lies elsewhere, between pages
- * that fault (meta.c, window.h).
+ * Nothing that is read in a free slot is believed, so there is nothing in one that could be forged: which slots are free
+ * stands in the stacks. What another thread freed has the state sent until its owner takes it over. A batch lies in a slot that
+ * was sent, and is believed in this only: that it names slots in the state sent, each once, and as many as the span's
+ * remote word says.
+ * Of two threads that free one slot at the very same instant, both may find it in use. Then it is sent, or free, and named or
+ * listed twice, and found out when it is looked at the second time (its state), or when the span ends: whoever claims it takes
+ * over what was sent as its owner would have, and then nothing may be left in use or sent (bmm__secure_close).
+ * Slots that were never used are listed in random order, some at a time. Of large ones each would be a page that is touched
+ * before its time; so they stay new, and have no marks, until they are used. Everything that describes slots lies elsewhere,
+ * between pages that fault (meta.c, window.h).
  *
- * Invariants: X1 the state of an address that is in no span of slots is 0. X2 the seal of a free slot is that of its word,
- * address, list and span. X3 what the fast path sees of malloc's lists lies in the window. X4 a slot is off its list
- * before its state says so and its words go (a fork between them loses a slot, and nothing else).
+ * Invariants: X1 states of slots that no list had yet are new. X2 a slot in the state free, and one in the state sent that
+ * carries no batch, begins with the marks. X3 a slot is off its list before its state says so, and on a list after (a fork
+ * between them loses a slot, and nothing else).
  */
 #ifndef BMM_SECURE_H
 #define BMM_SECURE_H
+#ifdef BMM_SECURE
 
 #include "core/assert.h"
 #include "core/atomic.h"
-#include "core/window.h"
+#include "core/batch.h"
+#include "core/list.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct bmm__slot_link {
-    struct bmm__slot_link *next; /* the first word of a free slot */
-    uintptr_t seal;              /* the second */
+    uint64_t mark[2];
 };
 
-enum bmm__secure_state { BMM__STATE_FREE = 0, BMM__STATE_USED, BMM__STATE_SENT };
-extern uint8_t *bmm__secure_states BMM__HIDDEN;    /* of the window's start */
-extern uintptr_t bmm__secure_states_0 BMM__HIDDEN; /* where that of address 0 would be */
-/* Written before the first heap is made. */
-enum bmm__secure_key {
-    BMM__KEY_SCRAMBLE,
-    BMM__KEY_LOCAL,
-    BMM__KEY_BATCH,
-    BMM__KEY_MARK,
-    BMM__KEY_LIFE,
-    BMM__KEY_COUNT
-};
-extern uintptr_t bmm__secure_keys[BMM__KEY_COUNT] BMM__HIDDEN;
-extern uintptr_t bmm__secure_end BMM__HIDDEN; /* states; release when it grows */
+/* No address that a program may use; and short to write, as a constant of 32 bits with a sign. */
+#define BMM__MARK ((uint64_t)0xfffffffff1eef1eeu)
 
-/* Chooses the keys. */
+enum bmm__secure_state { BMM__STATE_NEW = 0, BMM__STATE_FREE, BMM__STATE_USED, BMM__STATE_SENT };
+#define BMM__NEW_BYTES_MIN 1025u /* of slots that are new until they are used */
+
+/* Begins the order of what is random. */
 void bmm__secure_start(void);
 
-/* The window is about to have so many granules, at most capacity; it has them. False: no memory for their states. */
+/* The window is about to have so many granules, at most capacity. False: no memory for their tables. */
 bool bmm__secure_extend(size_t granules, size_t capacity);
-void bmm__secure_extended(size_t granules);
-
-/* The state of an address outside the window. */
-uint8_t *bmm__secure_state_outside(uintptr_t address);
 
 /* Stop the program with a line that says what is wrong with the address. */
-_Noreturn void bmm__secure_bad_slot(const void *slot);   /* on a list */
-_Noreturn void bmm__secure_bad_batch(const void *batch); /* or a slot that it names */
+_Noreturn void bmm__secure_bad_slot(const void *slot, uint8_t state); /* on a list */
+_Noreturn void bmm__secure_bad_batch(const void *batch);              /* or a slot that it names */
 _Noreturn void bmm__secure_bad_free(const void *slot);
 
-/* The number of a slot's state: of what is not aligned it is out of all bounds. */
-static inline uintptr_t bmm__secure_index(uintptr_t address)
+static inline void bmm__secure_mark(struct bmm__slot_link *slot)
 {
-    uintptr_t offset = address - bmm__window_start;
-    return offset >> 4 | offset << (8 * sizeof offset - 4);
+    bmm__store_relaxed(&slot->mark[0], BMM__MARK);
+    bmm__store_relaxed(&slot->mark[1], BMM__MARK);
 }
 
-static inline uint8_t *bmm__secure_state(const void *slot)
+static inline bool bmm__secure_is_marked(const struct bmm__slot_link *slot)
 {
-    uintptr_t index = bmm__secure_index((uintptr_t)slot);
-    if (__builtin_expect(index >= bmm__load_operand(&bmm__secure_end), 0))
-        return bmm__secure_state_outside((uintptr_t)slot);
-    return &bmm__secure_states[index];
+    return BMM__LIKELY(bmm__load_operand(&slot->mark[0]) == BMM__MARK) &&
+           BMM__LIKELY(bmm__load_operand(&slot->mark[1]) == BMM__MARK);
 }
 
-static inline uintptr_t bmm__secure_scramble(const struct bmm__slot_link *slot, uintptr_t next)
+/* ---- lists ---- */
+
+static inline struct bmm__slot_link *bmm__secure_slot(const struct bmm__list *list, uintptr_t index)
 {
-    return next ^ (uintptr_t)slot ^ bmm__secure_keys[BMM__KEY_SCRAMBLE];
+    return (struct bmm__slot_link *)(list->start + index * list->slot_bytes); /* NOLINT */
 }
 
-/* A mix of two words by one long multiplication, after Wang Yi's wyhash. */
-static inline uintptr_t bmm__secure_mix(uintptr_t low, uintptr_t high)
+/* As bmm__span_slot_at (span.h); the index may be that of no slot, behind the last. */
+static inline bool bmm__secure_index(const struct bmm__list *list, const void *slot, uintptr_t *index)
 {
-#if defined(__x86_64__) /* gcc saves registers for the halves of a wide product that it does not use */
-    __asm__("mulq %1" : "+a"(low), "+d"(high) : : "cc");
-#else
-    __extension__ unsigned __int128 product = (unsigned __int128)low * high;
-    low = (uintptr_t)product;
-    high = (uintptr_t)(product >> 64);
-#endif
-    return low ^ high;
+    __extension__ typedef unsigned __int128 wide;
+    wide product = (wide)list->inverse * ((uintptr_t)slot - list->start);
+    *index = (uintptr_t)(product >> 64);
+    return BMM__LIKELY((uint64_t)product < list->inverse);
 }
 
-/* Below, what is what the word hides, key that of the span's life, and kind KEY_LOCAL or KEY_BATCH. */
-
-static inline uintptr_t bmm__secure_seal(const struct bmm__slot_link *slot, uintptr_t word, uintptr_t key,
-                                         enum bmm__secure_key kind)
+static inline bool bmm__list_is_empty(const struct bmm__list *list)
 {
-    return bmm__secure_mix(word ^ bmm__secure_keys[kind], (uintptr_t)slot ^ key);
+    return list->free == list->bottom;
 }
 
-static inline void bmm__secure_write(struct bmm__slot_link *slot, uintptr_t what, uintptr_t key,
-                                     enum bmm__secure_key kind)
+static inline void bmm__list_clear(struct bmm__list *list)
 {
-    uintptr_t word = bmm__secure_scramble(slot, what);
-    bmm__store_relaxed(&slot->next, (struct bmm__slot_link *)word); /* NOLINT */
-    bmm__store_relaxed(&slot->seal, bmm__secure_seal(slot, word, key, kind));
-    bmm__signal_fence(); /* before it is on a list (X4) */
+    bmm__store_relaxed(&list->free, list->bottom);
 }
 
-/* False: it is not as it was written. */
-static inline bool bmm__secure_read(const struct bmm__slot_link *slot, uintptr_t *what, uintptr_t key,
-                                    enum bmm__secure_key kind)
+static inline void bmm__list_take_over(struct bmm__list *list, const struct bmm__list *from)
 {
-    uintptr_t word = (uintptr_t)bmm__load_relaxed(&slot->next);
-    if (__builtin_expect(bmm__load_operand(&slot->seal) != bmm__secure_seal(slot, word, key, kind), 0))
+    list->bottom = from->bottom;
+    list->states = from->states;
+    list->start = from->start;
+    list->inverse = from->inverse;
+    bmm__store_relaxed(&list->free, from->free);
+}
+
+static inline void bmm__list_put(struct bmm__list *list, const struct bmm__slot_link *slot, uintptr_t index)
+{
+    (void)slot;
+    uint16_t *free = list->free;
+    bmm__store_relaxed(free, (uint16_t)index);
+    bmm__signal_fence(); /* X3 */
+    bmm__store_relaxed(&list->free, free + 1);
+}
+
+/* In random order, 8 or more if there are that many: an order of fewer is soon guessed. Powers of two. */
+static inline uint32_t bmm__list_new_count(uint32_t wanted, uint32_t room)
+{
+    uint32_t count = wanted < 8 ? 8 : wanted;
+    count = count < room ? count : room;
+    return 1u << (31 - __builtin_clz(count));
+}
+void bmm__list_put_new(struct bmm__list *list, uintptr_t first, uint32_t index, uint32_t count);
+
+/* False: the first slot of the list, which is not empty, is new or not as it should be; nothing was taken. */
+static inline bool bmm__secure_try_take(struct bmm__list *list, struct bmm__slot_link **slot)
+{
+    uint16_t *free = list->free - 1;
+    uintptr_t index = bmm__load_relaxed(free);
+    uint8_t *state = &list->states[index];
+    *slot = bmm__secure_slot(list, index);
+    if (BMM__UNLIKELY(bmm__load_operand(state) != BMM__STATE_FREE) || !bmm__secure_is_marked(*slot))
         return false;
-    bmm__signal_fence(); /* lest the other key be fetched first: there is no register left for it */
-    *what = bmm__secure_scramble(slot, word);
+    bmm__store_relaxed(&list->free, free);
+    bmm__signal_fence(); /* X3 */
+    bmm__store_relaxed(state, BMM__STATE_USED);
+    __builtin_prefetch(bmm__secure_slot(list, free[-1]), 1); /* as in bmm__list_pop (entry.h) */
     return true;
 }
 
-/* ---- slot.h ---- */
-
-static inline struct bmm__slot_link *bmm__slot_next(const struct bmm__slot_link *slot)
+static inline struct bmm__slot_link *bmm__list_take(struct bmm__list *list)
 {
-    return (struct bmm__slot_link *)bmm__secure_scramble(slot, (uintptr_t)bmm__load_relaxed(&slot->next)); /* NOLINT */
+    uint32_t index = list->free[-1];
+    struct bmm__slot_link *slot = bmm__secure_slot(list, index);
+    if (bmm__load_relaxed(&list->states[index]) == BMM__STATE_NEW) {
+        bmm__store_relaxed(&list->states[index], BMM__STATE_FREE);
+        bmm__secure_mark(slot);
+    }
+    if (!bmm__secure_try_take(list, &slot))
+        bmm__secure_bad_slot(slot, list->states[index]);
+    return slot;
 }
 
-static inline void bmm__slot_link(struct bmm__slot_link *slot, struct bmm__slot_link *next, uintptr_t key)
+static inline struct bmm__slot_link *bmm__list_walk(const struct bmm__list *list, const void **at)
 {
-    bmm__secure_write(slot, (uintptr_t)next, key, BMM__KEY_LOCAL);
+    const uint16_t *before = *at == NULL ? bmm__load_relaxed(&list->free) : *at;
+    if (before == list->bottom)
+        return NULL;
+    *at = before - 1;
+    return bmm__secure_slot(list, bmm__load_relaxed(before - 1));
 }
 
-/* A batch begins with its head, sealed. Of the indices behind it only the slots' states are believed. */
+/* ---- out of use and back ---- */
 
-static inline uint32_t bmm__batch_room(uint32_t slot_bytes)
+static inline bool bmm__list_may_free(const struct bmm__list *list, const void *slot, uintptr_t *index)
 {
-    return (slot_bytes - (uint32_t)sizeof(struct bmm__slot_link)) / 2;
+    return bmm__secure_index(list, slot, index) &&
+           BMM__LIKELY(bmm__load_operand(&list->states[*index]) == BMM__STATE_USED);
 }
 
-static inline uint16_t *bmm__batch_others(struct bmm__slot_link *slot)
+static inline void bmm__slot_retire(const struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index)
 {
-    return (uint16_t *)(void *)(slot + 1);
+    bmm__store_relaxed(&list->states[index], BMM__STATE_FREE);
+    bmm__secure_mark(slot);
 }
 
-#define BMM__SECURE_OTHERS_MAX 15u /* that a batch names */
-
-static inline void bmm__batch_write(struct bmm__slot_link *slot, uint32_t next, uint32_t count, uintptr_t key)
+static inline void bmm__slot_retire_checked(const struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index)
 {
-    bmm__secure_write(slot, next | count << 16, key, BMM__KEY_BATCH);
-}
-
-static inline uint32_t bmm__batch_read(struct bmm__slot_link *slot, uint32_t *count, uintptr_t key)
-{
-    uintptr_t head;
-    if (!bmm__secure_read(slot, &head, key, BMM__KEY_BATCH) || head >> 16 > BMM__SECURE_OTHERS_MAX)
-        bmm__secure_bad_batch(slot);
-    *count = (uint32_t)head >> 16;
-    return (uint32_t)head & 0xffffu;
-}
-
-/* What a sent slot holds in both its words; of what carries a batch, the batch takes its place. */
-static inline uintptr_t bmm__secure_mark(const struct bmm__slot_link *slot)
-{
-    return (uintptr_t)slot ^ bmm__secure_keys[BMM__KEY_MARK];
-}
-
-static inline void bmm__slot_send(struct bmm__slot_link *slot)
-{
-    if (bmm__exchange_acq_rel(bmm__secure_state(slot), BMM__STATE_SENT) != BMM__STATE_USED)
+    if (bmm__load_relaxed(&list->states[index]) != BMM__STATE_USED)
         bmm__secure_bad_free(slot);
-    bmm__store_relaxed(&slot->next, (struct bmm__slot_link *)bmm__secure_mark(slot)); /* NOLINT */
-    bmm__store_relaxed(&slot->seal, bmm__secure_mark(slot));
+    bmm__slot_retire(list, slot, index);
+}
+
+static inline void bmm__slot_send(const struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index)
+{
+    if (bmm__load_relaxed(&list->states[index]) != BMM__STATE_USED)
+        bmm__secure_bad_free(slot);
+    bmm__store_relaxed(&list->states[index], BMM__STATE_SENT);
+    bmm__secure_mark(slot);
+}
+
+/* Whether a slot that carries a batch has the marks where the batch does not cover them. */
+static inline bool bmm__secure_is_marked_beside(const struct bmm__slot_link *slot)
+{
+    uint32_t count;
+    bmm__batch_read(slot, &count);
+    size_t covered = sizeof(struct bmm__batch) + 2 * (size_t)count;
+    const uint64_t mark[2] = { BMM__MARK, BMM__MARK };
+    return covered >= sizeof mark ||
+           memcmp((const char *)slot + covered, (const char *)mark + covered, sizeof mark - covered) == 0;
+}
+
+/* What else the slot holds is looked at when it is taken. */
+static inline void bmm__slot_receive(const struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index,
+                                     const struct bmm__slot_link *batch)
+{
+    uint8_t *state = &list->states[index];
+    if (BMM__UNLIKELY(bmm__load_relaxed(state) != BMM__STATE_SENT))
+        bmm__secure_bad_batch(batch);
+    if (slot == batch) {
+        if (!bmm__secure_is_marked_beside(slot))
+            bmm__secure_bad_batch(batch);
+        bmm__secure_mark(slot);
+    }
+    bmm__store_relaxed(state, BMM__STATE_FREE);
+}
+
+static inline void bmm__slot_expect_count(const struct bmm__slot_link *batch, uint32_t count, uint32_t slot_bytes)
+{
+    if (BMM__UNLIKELY(count > bmm__batch_room(slot_bytes)))
+        bmm__secure_bad_batch(batch);
 }
 
 static inline void bmm__slot_expect_index(const struct bmm__slot_link *batch, uint32_t index, uint32_t count)
 {
-    if (__builtin_expect(index >= count, 0))
+    if (BMM__UNLIKELY(index >= count))
         bmm__secure_bad_batch(batch);
 }
 
-static inline void bmm__slot_receive(struct bmm__slot_link *slot, const struct bmm__slot_link *batch)
+static inline void bmm__slot_expect_sent(const struct bmm__slot_link *batch, uint32_t brought, uint32_t sent)
 {
-    uint8_t *state = bmm__secure_state(slot);
-    if (__builtin_expect(bmm__load_relaxed(state) != BMM__STATE_SENT, 0))
+    if (BMM__UNLIKELY(brought != sent))
         bmm__secure_bad_batch(batch);
-    uintptr_t changed = ((uintptr_t)bmm__load_relaxed(&slot->next) ^ bmm__secure_mark(slot)) |
-                        (bmm__load_relaxed(&slot->seal) ^ bmm__secure_mark(slot));
-    if (__builtin_expect(slot != batch && changed != 0, 0))
-        bmm__secure_bad_batch(slot);
-    bmm__store_relaxed(state, BMM__STATE_FREE);
 }
 
-/* Of a slot at the head of a local list; false: it is not as it should be. */
-static inline bool bmm__secure_next(const struct bmm__slot_link *slot, const uint8_t *state,
-                                    struct bmm__slot_link **next, uintptr_t key)
+static inline void bmm__slot_expect_free(const struct bmm__list *list, const struct bmm__slot_link *slot)
 {
-    uintptr_t what;
-    if (!bmm__secure_read(slot, &what, key, BMM__KEY_LOCAL) ||
-        __builtin_expect(bmm__load_operand(state) != BMM__STATE_FREE, 0))
-        return false;
-    *next = (struct bmm__slot_link *)what; /* NOLINT */
-    return true;
+    uintptr_t index;
+    bmm__secure_index(list, slot, &index);
+    uint8_t state = bmm__load_relaxed(&list->states[index]);
+    if (state != BMM__STATE_NEW && (state != BMM__STATE_FREE || !bmm__secure_is_marked(slot)))
+        bmm__secure_bad_slot(slot, state);
 }
 
-static inline void bmm__secure_use(struct bmm__slot_link *slot, uint8_t *state)
+static inline void bmm__slot_expect_used(const struct bmm__list *list, const void *slot)
 {
-    bmm__signal_fence(); /* X4 */
-    bmm__store_relaxed(state, BMM__STATE_USED);
-    bmm__store_relaxed(&slot->next, NULL);
-    bmm__store_relaxed(&slot->seal, (uintptr_t)0);
-}
-
-static inline bool bmm__slot_take_shown(struct bmm__slot_link *slot, struct bmm__slot_link **next, uint8_t **state,
-                                        uintptr_t key)
-{
-    *state = (uint8_t *)(bmm__secure_states_0 + (uintptr_t)slot / 16); /* NOLINT */
-    BMM__FORGET(*state); /* lest it be made twice, of what needs two registers */
-    return bmm__secure_next(slot, *state, next, key);
-}
-
-static inline void bmm__slot_use_shown(struct bmm__slot_link *slot, uint8_t *state)
-{
-    bmm__secure_use(slot, state);
-}
-
-static inline struct bmm__slot_link *bmm__slot_take(struct bmm__slot_link *slot, uintptr_t key)
-{
-    struct bmm__slot_link *next;
-    if (!bmm__secure_next(slot, bmm__secure_state(slot), &next, key))
-        bmm__secure_bad_slot(slot);
-    return next;
-}
-
-static inline void bmm__slot_use(struct bmm__slot_link *slot)
-{
-    bmm__secure_use(slot, bmm__secure_state(slot));
-}
-
-static inline void bmm__slot_retire(uint8_t *state)
-{
-    bmm__store_relaxed(state, BMM__STATE_FREE);
-}
-
-static inline void bmm__slot_retire_checked(struct bmm__slot_link *slot)
-{
-    if (bmm__exchange_acq_rel(bmm__secure_state(slot), BMM__STATE_FREE) != BMM__STATE_USED)
+    uintptr_t index;
+    if (!bmm__secure_index(list, slot, &index) || bmm__load_relaxed(&list->states[index]) != BMM__STATE_USED)
         bmm__secure_bad_free(slot);
 }
 
-static inline void bmm__slot_expect_used(const void *slot)
-{
-    if (bmm__load_relaxed(bmm__secure_state(slot)) != BMM__STATE_USED)
-        bmm__secure_bad_free(slot);
-}
-
-static inline void bmm__slot_expect_list_of(uint32_t length, uint32_t count, const void *slot)
-{
-    if (__builtin_expect(length > count, 0))
-        bmm__secure_bad_slot(slot);
-}
-
+#endif
 #endif

@@ -1,18 +1,13 @@
-/* A free slot, and what is written in it. Everybody who links free slots, or takes one, does it with these functions, so
- * that the secure variant (secure.h) can seal, scramble and check what a plain one only reads.
- *
- *   local list:    next ─► the next free slot
- *   remote chain:  a *batch* in one of its slots: index + 1 of the next batch's slot (0: none), count, indices of the others
- *
- * key is that of the span whose slot it is (bmm__list_key).
- *
- * A batch names its slots, instead of linking them, so that who takes them over need not wait for one to find the next:
- * each would be a miss in his cache.
+/* Free slots, and what is written in them. Everybody who puts slots on a list, or takes one, does it with these functions, so
+ * that the secure variant (secure.h) can keep elsewhere, and check, what a plain one has in the slots.
  */
 #ifndef BMM_SLOT_H
 #define BMM_SLOT_H
 
+#include "core/assert.h"
 #include "core/atomic.h"
+#include "core/batch.h"
+#include "core/list.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,119 +21,127 @@ struct bmm__slot_link {
     struct bmm__slot_link *next; /* the first word of a free slot */
 };
 
-/* A free slot's next one. */
-static inline struct bmm__slot_link *bmm__slot_next(const struct bmm__slot_link *slot)
+/* ---- lists ---- */
+
+static inline bool bmm__list_is_empty(const struct bmm__list *list)
 {
-    return bmm__load_relaxed(&slot->next);
+    return list->free == NULL;
 }
 
-/* Links a free slot. */
-static inline void bmm__slot_link(struct bmm__slot_link *slot, struct bmm__slot_link *next, uintptr_t key)
+static inline void bmm__list_clear(struct bmm__list *list)
 {
-    (void)key;
-    slot->next = next;
+    bmm__store_relaxed(&list->free, NULL);
 }
 
-/* ---- batches ---- */
-
-struct bmm__batch {
-    uint16_t next, count;
-    uint16_t others[];
-};
-
-/* How many slots besides its own a batch can name. */
-static inline uint32_t bmm__batch_room(uint32_t slot_bytes)
+/* list has what another one has, which shall be used no more. */
+static inline void bmm__list_take_over(struct bmm__list *list, const struct bmm__list *from)
 {
-    return (slot_bytes - (uint32_t)sizeof(struct bmm__batch)) / 2;
+    bmm__store_relaxed(&list->free, from->free);
 }
 
-static inline uint16_t *bmm__batch_others(struct bmm__slot_link *slot)
+/* A free slot, which has the index in its span, becomes the first of the list. */
+static inline void bmm__list_put(struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index)
 {
-    return ((struct bmm__batch *)(void *)slot)->others;
+    (void)index;
+    slot->next = list->free;
+    list->free = slot;
 }
 
-/* Of others as many as the caller has written or will write. */
-static inline void bmm__batch_write(struct bmm__slot_link *slot, uint32_t next, uint32_t count, uintptr_t key)
+/* Slots that were never used become the first of the list: count of them from first on, where the slot with that index is. How
+ * many that is best, if about so many are wanted and there are room, 1 or more. */
+static inline uint32_t bmm__list_new_count(uint32_t wanted, uint32_t room)
 {
-    (void)key;
-    struct bmm__batch *batch = (struct bmm__batch *)(void *)slot;
-    bmm__store_relaxed(&batch->next, (uint16_t)next);
-    bmm__store_relaxed(&batch->count, (uint16_t)count);
+    wanted = wanted < 1 ? 1 : wanted;
+    return wanted < room ? wanted : room;
+}
+static inline void bmm__list_put_new(struct bmm__list *list, uintptr_t first, uint32_t index, uint32_t count)
+{
+    (void)index;
+    struct bmm__slot_link *next = list->free;
+    uintptr_t slot_bytes = list->slot_bytes;
+    for (uintptr_t slot = first + count * slot_bytes; slot != first;) {
+        slot -= slot_bytes;
+        ((struct bmm__slot_link *)slot)->next = next; /* NOLINT */
+        next = (struct bmm__slot_link *)slot;         /* NOLINT */
+    }
+    list->free = next;
 }
 
-/* Returns next. */
-static inline uint32_t bmm__batch_read(struct bmm__slot_link *slot, uint32_t *count, uintptr_t key)
+/* Takes the first of a list that is not empty. It is in use. */
+static inline struct bmm__slot_link *bmm__list_take(struct bmm__list *list)
 {
-    (void)key;
-    const struct bmm__batch *batch = (const struct bmm__batch *)(void *)slot;
-    *count = bmm__load_relaxed(&batch->count);
-    return bmm__load_relaxed(&batch->next);
+    struct bmm__slot_link *slot = list->free;
+    bmm__store_relaxed(&list->free, slot->next);
+    return slot;
+}
+
+/* The slots of a list, one after the other: *at is NULL before the first. NULL: there are no more. */
+static inline struct bmm__slot_link *bmm__list_walk(const struct bmm__list *list, const void **at)
+{
+    const struct bmm__slot_link *before = *at;
+    struct bmm__slot_link *slot = bmm__load_relaxed(before == NULL ? &list->free : &before->next);
+    *at = slot;
+    return slot;
+}
+
+/* ---- out of use and back ---- */
+
+/* Whether what lies at the address may be freed by the owner of the list, as far as that is known at once; the slot's
+ * index. */
+static inline bool bmm__list_may_free(const struct bmm__list *list, const void *slot, uintptr_t *index)
+{
+    (void)list, (void)slot;
+    *index = 0;
+    return true;
+}
+
+/* A slot of the list's span becomes a free one by its owner, who puts it on the list then. _checked: where nobody has asked
+ * whether it may be freed. */
+static inline void bmm__slot_retire(const struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index)
+{
+    (void)list, (void)slot, (void)index;
+}
+static inline void bmm__slot_retire_checked(const struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index)
+{
+    (void)list, (void)slot, (void)index;
 }
 
 /* A slot in use, as far as its caller knows, is about to be named by a batch, or to carry one. */
-static inline void bmm__slot_send(struct bmm__slot_link *slot)
+static inline void bmm__slot_send(const struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index)
 {
-    (void)slot;
-}
-/* Its owner has found it named by the batch, or carrying it, and links it next. */
-static inline void bmm__slot_receive(struct bmm__slot_link *slot, const struct bmm__slot_link *batch)
-{
-    (void)slot, (void)batch;
+    (void)list, (void)slot, (void)index;
 }
 
-/* Stop the program where it is known that the batch names no slot of so many, or that a list of that length cannot be one of
- * so many slots. */
+/* The slot that a batch names, or that carries it (whose batch is not needed any more), goes to its span's owner, who puts it
+ * on a list. */
+static inline void bmm__slot_receive(const struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index,
+                                     const struct bmm__slot_link *batch)
+{
+    (void)list, (void)slot, (void)index, (void)batch;
+}
+
+/* Stop the program where it is known that something is wrong: with a batch that says it names so many slots, or that slot of
+ * so many; with one that brought so many slots instead of those that were sent; with a slot on a list, or with what is
+ * reallocated. */
+static inline void bmm__slot_expect_count(const struct bmm__slot_link *batch, uint32_t count, uint32_t slot_bytes)
+{
+    (void)batch, (void)count, (void)slot_bytes;
+}
 static inline void bmm__slot_expect_index(const struct bmm__slot_link *batch, uint32_t index, uint32_t count)
 {
     (void)batch, (void)index, (void)count;
 }
-static inline void bmm__slot_expect_list_of(uint32_t length, uint32_t count, const void *slot)
+static inline void bmm__slot_expect_sent(const struct bmm__slot_link *batch, uint32_t brought, uint32_t sent)
 {
-    (void)length, (void)count, (void)slot;
+    (void)batch, (void)brought, (void)sent;
 }
-
-/* ---- in and out of use ---- */
-
-/* A slot at the head of a local list is to be handed out: returns the next one, which becomes the head; and then: it is in
- * use. _shown: what malloc's fast path sees; false: it is not as it should be; *state: for _use_shown. */
-static inline struct bmm__slot_link *bmm__slot_take(struct bmm__slot_link *slot, uintptr_t key)
+static inline void bmm__slot_expect_free(const struct bmm__list *list, const struct bmm__slot_link *slot)
 {
-    (void)key;
-    return slot->next;
+    (void)list, (void)slot;
 }
-static inline bool bmm__slot_take_shown(struct bmm__slot_link *slot, struct bmm__slot_link **next, uint8_t **state,
-                                        uintptr_t key)
+static inline void bmm__slot_expect_used(const struct bmm__list *list, const void *slot)
 {
-    (void)key;
-    *state = NULL;
-    *next = slot->next;
-    return true;
-}
-static inline void bmm__slot_use(struct bmm__slot_link *slot)
-{
-    (void)slot;
-}
-static inline void bmm__slot_use_shown(struct bmm__slot_link *slot, uint8_t *state)
-{
-    (void)slot, (void)state;
-}
-
-/* A slot in use, whose state bmm__page_map_look has found, becomes a free one by its owner; it may be linked then. */
-static inline void bmm__slot_retire(uint8_t *state)
-{
-    (void)state;
-}
-
-/* The same for what its owner wants to free and nobody has looked at. */
-static inline void bmm__slot_retire_checked(struct bmm__slot_link *slot)
-{
-    (void)slot;
-}
-
-/* Stops the program if the slot is a free one, where that is known. */
-static inline void bmm__slot_expect_used(const void *slot)
-{
-    (void)slot;
+    (void)list, (void)slot;
 }
 
 #endif

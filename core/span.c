@@ -37,7 +37,7 @@ static void clean(struct bmm__span *span)
     bmm__store_relaxed(&span->list.countdown, 0u);
     bmm__store_relaxed(&span->bias, 0u);
     bmm__store_relaxed(&span->slot_count, 0u);
-    bmm__store_relaxed(&span->list.free, NULL);
+    bmm__list_clear(&span->list);
     bmm__store_relaxed(&span->is_shown, 0);
     bmm__store_relaxed(&span->side, NULL);
     bmm__store_relaxed(&span->area, NULL);
@@ -109,7 +109,6 @@ struct bmm__span *bmm__span_open(size_t bytes, size_t align, enum bmm__span_is k
         return NULL;
     }
     describe(span, start, bytes, kind);
-    bmm__secure_open(span);
     if (!bmm__page_map_enter(span->start, bytes, span)) {
         bmm__arena_free(start, bytes, !*is_zero, false);
         bmm__span_free(span);

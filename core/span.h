@@ -40,28 +40,6 @@
 
 struct bmm__heap;
 
-/* What malloc and free see of a span: its own, or, while the heap allocates from it, one in the heap (heap.h, H1), so
- * that malloc has one load less. */
-struct bmm__list {
-    uintptr_t owner;             /* the heap's token: decides "mine or not" */
-    struct bmm__slot_link *free; /* of the owner alone */
-    uint32_t countdown;          /* local frees until something must happen */
-    uint32_t slot_bytes;
-#ifdef BMM_SECURE
-    uintptr_t key; /* of the span's life; constant while it is open */
-#endif
-};
-
-static inline uintptr_t bmm__list_key(const struct bmm__list *list)
-{
-#ifdef BMM_SECURE
-    return list->key;
-#else
-    (void)list;
-    return 0;
-#endif
-}
-
 struct bmm__page_area;
 
 struct bmm__span {

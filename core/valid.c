@@ -5,10 +5,11 @@
 #include "core/remote.h"
 
 /* Length of a list of slots, each checked to be one of the span's; UINT32_MAX: one is not, or it goes in a circle. */
-static uint32_t slot_count(const struct bmm__span *span, const struct bmm__slot_link *slot)
+static uint32_t slot_count(const struct bmm__span *span, const struct bmm__list *list)
 {
     uint32_t count = 0;
-    for (; slot != NULL; slot = bmm__slot_next(slot), count++) {
+    const void *at = NULL;
+    for (const struct bmm__slot_link *slot; (slot = bmm__list_walk(list, &at)) != NULL; count++) {
         uintptr_t offset = (uintptr_t)slot - span->start;
         if (offset >= span->span_bytes || !bmm__span_is_at_slot(span, offset) || count > span->slot_count)
             return UINT32_MAX;
@@ -34,7 +35,7 @@ static const char *span_invalid(const struct bmm__heap *heap, struct bmm__span *
         return "P: a span of another heap or class";
     if (!is_mapped(span, list))
         return "M2, H1: entries of a span";
-    if (span->extended > span->slot_count || slot_count(span, list->free) > span->extended)
+    if (span->extended > span->slot_count || slot_count(span, list) > span->extended)
         return "P1: the free list of a span";
     if (BMM__REMOTE_COUNT(span->remote) > span->extended)
         return "P: more slots freed by others than there are";
@@ -48,7 +49,7 @@ static const char *available_invalid(const struct bmm__heap *heap, struct bmm__s
         return NULL;
     if (!span->is_listed || state != BMM__REMOTE_OWNED || span->is_shown || span->bias != 0)
         return "P: state of an available span";
-    if (span->list.countdown != span->extended - slot_count(span, span->list.free))
+    if (span->list.countdown != span->extended - slot_count(span, &span->list))
         return "P2: live count";
     return span_invalid(heap, span, class_index);
 }
@@ -61,7 +62,7 @@ static const char *bin_invalid(const struct bmm__heap *heap, unsigned class_inde
     if (wrong == NULL && current != NULL &&
         (current->is_listed || BMM__REMOTE_STATE(current->remote) != BMM__REMOTE_CURRENT))
         wrong = "P: state of a current span";
-    if (wrong == NULL && bin->list.free != NULL && (current == NULL || !current->is_shown))
+    if (wrong == NULL && !bmm__list_is_empty(&bin->list) && (current == NULL || !current->is_shown))
         wrong = "H1: a list of nothing";
     const struct bmm__span *before = NULL;
     for (struct bmm__span *span = bin->first; span != NULL && wrong == NULL; before = span, span = span->next)
@@ -75,7 +76,7 @@ static const char *outbox_invalid(struct bmm__heap *heap)
         const struct bmm__outbox *box = &heap->outbox[i];
         if (box->span == NULL)
             continue;
-        if (box->count == 0 || box->count >= BMM__OUTBOX_SLOTS || bmm__remote_box(heap, box->span) != box ||
+        if (box->count == 0 || box->count >= BMM__BATCH_SLOTS_MAX || bmm__remote_box(heap, box->span) != box ||
             box->count - 1u > bmm__batch_room(box->span->list.slot_bytes))
             return "O1: an outbox";
         for (unsigned k = 0; k < box->count; k++)

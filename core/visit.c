@@ -25,13 +25,14 @@ static void mark(const struct bmm__span *span, uintptr_t slot, uint64_t *is_free
 /* Lists that others change while they are walked lead anywhere: every step is checked, and counted. */
 static void mark_local(struct bmm__span *span, uint64_t *is_free)
 {
-    const struct bmm__slot_link *slot = bmm__load_relaxed(&bmm__span_list(span)->free);
-    for (uint32_t i = 0; i < span->slot_count && slot != NULL; i++) {
-        if ((uintptr_t)slot - span->start >= span->span_bytes ||
+    const struct bmm__list *list = bmm__span_list(span);
+    const void *at = NULL;
+    for (uint32_t i = 0; i < span->slot_count; i++) {
+        const struct bmm__slot_link *slot = bmm__list_walk(list, &at);
+        if (slot == NULL || (uintptr_t)slot - span->start >= span->span_bytes ||
             !bmm__span_is_at_slot(span, (uintptr_t)slot - span->start))
             return;
         mark(span, (uintptr_t)slot, is_free);
-        slot = bmm__slot_next(slot);
     }
 }
 
@@ -49,8 +50,8 @@ static void mark_chain(const struct bmm__span *span, uint32_t head, uint32_t cou
         struct bmm__slot_link *slot =
             (struct bmm__slot_link *)(span->start + (uintptr_t)(head - 1) * span->list.slot_bytes); /* NOLINT */
         mark_index(span, head - 1, is_free);
-        head = bmm__batch_read(slot, &in_batch, bmm__list_key(&span->list));
-        for (uint32_t k = 0; k < in_batch && k < BMM__OUTBOX_SLOTS && k < bmm__batch_room(span->list.slot_bytes); k++)
+        head = bmm__batch_read(slot, &in_batch);
+        for (uint32_t k = 0; k < in_batch && k < bmm__batch_room(span->list.slot_bytes); k++)
             mark_index(span, bmm__load_relaxed(&bmm__batch_others(slot)[k]), is_free);
     }
 }
@@ -62,7 +63,7 @@ static void mark_remote(const struct bmm__span *span, uint64_t word, uint64_t *i
     for (struct bmm__heap *heap = bmm__heap_pool_all(); heap != NULL; heap = heap->all_next) {
         const struct bmm__outbox *box = bmm__remote_box(heap, span);
         uint32_t count = bmm__load_relaxed(&box->span) == span ? bmm__load_relaxed(&box->count) : 0;
-        for (uint32_t i = 0; i < count && i < BMM__OUTBOX_SLOTS; i++)
+        for (uint32_t i = 0; i < count && i < BMM__BATCH_SLOTS_MAX; i++)
             mark_index(span, bmm__load_relaxed(&box->slots[i]), is_free);
     }
 }
@@ -71,11 +72,9 @@ static void mark_free(struct bmm__span *span, uint64_t word, uint64_t *is_free)
 {
 #ifdef BMM_SECURE /* knows of each */
     (void)word, (void)mark_local, (void)mark_remote;
-    for (uint32_t i = 0; i < span->slot_count; i++) {
-        uintptr_t slot = span->start + (uintptr_t)i * span->list.slot_bytes;
-        if (bmm__load_relaxed(bmm__secure_state((const void *)slot)) != BMM__STATE_USED) /* NOLINT */
-            mark(span, slot, is_free);
-    }
+    for (uint32_t i = 0; i < span->slot_count; i++)
+        if (bmm__load_relaxed(&span->list.states[i]) != BMM__STATE_USED)
+            mark_index(span, i, is_free);
 #else
     mark_local(span, is_free);
     mark_remote(span, word, is_free);

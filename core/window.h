@@ -14,8 +14,7 @@
  * than it is and keeps within limits that are set when it runs already. Where the system gives no place of choice, all
  * of it is reserved at the start, with 16 GiB for the zeros, since it may come to lie anywhere.
  *
- * The secure variant asks for the state of the slot first, so that it finds only what is a slot in use: there table is 0,
- * entries are addresses, and the window may begin anywhere.
+ * The secure variant's may begin below 1 TiB, at one of thousands of places, with up to 128 MiB for the zeros.
  *
  * Invariants
  *  W1  Every list entry below bmm__window_limit is that of a list, 0 where no span of slots is; every descriptor entry is a
@@ -35,12 +34,7 @@ struct bmm__span;
 
 /* Words and no struct, hidden: the fast path then names each in one instruction. */
 extern uintptr_t bmm__window_limit BMM__HIDDEN; /* granules from address 0; release when it grows */
-#ifdef BMM_SECURE
-#define BMM__WINDOW_TABLE ((uintptr_t)0)
-#else
 extern uintptr_t bmm__window_table BMM__HIDDEN;
-#define BMM__WINDOW_TABLE bmm__window_table
-#endif
 extern uintptr_t bmm__window_start BMM__HIDDEN;
 extern size_t bmm__window_count BMM__HIDDEN; /* granules; release when it grows */
 extern struct bmm__span **bmm__window_spans BMM__HIDDEN;
