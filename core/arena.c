@@ -166,8 +166,11 @@ void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved)
         clean_bytes = bmm__purge_excess(start, bytes);
     uint32_t count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT),
              clean_count = (uint32_t)(clean_bytes >> BMM__GRANULE_SHIFT);
-    if (clean_count != 0)
+    if (clean_count != 0) {
+        if (map->purged != NULL)
+            map->purged((uintptr_t)start, (size_t)clean_count << BMM__GRANULE_SHIFT);
         bmm__run_map_give(map, index, clean_count, false);
+    }
     if (clean_count != count)
         bmm__run_map_give(map, index + clean_count, count - clean_count, true);
     bmm__sub_relaxed(&bmm__arena_used_bytes, bytes);

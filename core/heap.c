@@ -9,6 +9,7 @@
 #include "core/secure_span.h"
 
 #define EXTEND_BYTES 4096u
+#define SPLICE_BATCHES 4u /* that are put on the list at once: no call shall take long, and slots be used soon */
 /* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
 #define HEARTBEAT_PENDING 64u
 #define HEARTBEAT 2048u
@@ -47,7 +48,7 @@ static void enter_list(const struct bmm__span *span, struct bmm__list *list)
     if (entry == NULL)
         return;
     for (size_t bytes = 0; bytes < span->span_bytes; bytes += BMM__GRANULE)
-        bmm__store_relaxed(entry++, (uintptr_t)list - bmm__window_table);
+        bmm__store_relaxed(entry++, (uintptr_t)list - BMM__WINDOW_TABLE);
 }
 
 /* Lets the fast path see the span (H1). */
@@ -59,7 +60,7 @@ static void show(struct bmm__heap *heap, struct bmm__span *span)
     struct bmm__list *list = &heap->bins[span->class_index].list;
     list->countdown = heartbeat(); /* what others were told before may be too much now */
     list->slot_bytes = span->list.slot_bytes;
-    bmm__list_take_over(list, &span->list);
+    bmm__list_stand_for(list, &span->list);
     bmm__store_relaxed(&span->is_shown, 1);
     enter_list(span, list);
 }
@@ -71,9 +72,8 @@ static void hide(struct bmm__span *span)
     BMM_ASSERT(span->heap->is_busy);
     struct bmm__list *list = bmm__span_list(span);
     bmm__store_relaxed(&span->list.countdown, list->countdown);
-    bmm__list_take_over(&span->list, list);
+    bmm__list_stand_back(list, &span->list);
     bmm__store_relaxed(&span->is_shown, 0);
-    bmm__list_clear(list);
     enter_list(span, &span->list);
 }
 
@@ -198,23 +198,37 @@ static void receive(const struct bmm__span *span, struct bmm__list *list, const 
     bmm__list_put(list, slot, index);
 }
 
-/* Takes the remote chain over. Returns how many slots it had. */
-static uint32_t splice(const struct bmm__span *span, struct bmm__list *list, uint64_t word)
+/* What others freed waits from now on; nothing else does. */
+static void await(struct bmm__span *span, uint64_t taken)
 {
-    uint32_t brought = 0, sent = BMM__REMOTE_COUNT(word);
-    struct bmm__slot_link *slot = NULL;
-    for (uint32_t head = BMM__REMOTE_HEAD(word), count; head != 0; brought += count + 1) {
-        uint32_t own = head - 1;
-        slot = slot_at(span, own);
-        bmm__slot_expect_index(slot, own, span->extended);
-        head = bmm__batch_read(slot, &count);
-        bmm__slot_expect_count(slot, count, span->list.slot_bytes);
-        for (uint32_t i = 0; i < count; i++)
-            receive(span, list, slot, bmm__batch_others(slot)[i]);
-        receive(span, list, slot, own); /* last: the batch is written in it */
-    }
-    bmm__slot_expect_sent(slot, brought, sent);
-    return sent;
+    BMM_ASSERT(span->waiting == 0);
+    bmm__store_relaxed(&span->waiting_count, (uint16_t)BMM__REMOTE_COUNT(taken));
+    bmm__store_relaxed(&span->waiting, (uint16_t)BMM__REMOTE_HEAD(taken));
+}
+
+/* Puts the slots of the first batch that waits on the list. */
+static void splice(struct bmm__span *span, struct bmm__list *list)
+{
+    uint32_t own = span->waiting - 1u, count;
+    struct bmm__slot_link *slot = slot_at(span, own);
+    bmm__slot_expect_index(slot, own, span->extended);
+    uint32_t next = bmm__batch_read(slot, &count);
+    bmm__slot_expect_count(slot, count, span->list.slot_bytes);
+    for (uint32_t i = 0; i < count; i++)
+        receive(span, list, slot, bmm__batch_others(slot)[i]);
+    receive(span, list, slot, own); /* last: the batch is written in it */
+    bmm__store_relaxed(&span->waiting_count, (uint16_t)(span->waiting_count - (count + 1)));
+    bmm__store_relaxed(&span->waiting, (uint16_t)next);
+    bmm__slot_expect_waiting(slot, span->waiting_count, next != 0);
+}
+
+/* The same for all batches. Returns how many slots they had. */
+static uint32_t splice_all(struct bmm__span *span, struct bmm__list *list)
+{
+    uint32_t count = span->waiting_count;
+    while (span->waiting != 0)
+        splice(span, list);
+    return count;
 }
 
 /* Puts slots that were never used on the free list: about an OS page of them, so that memory is touched in order. */
@@ -223,7 +237,7 @@ static void extend(struct bmm__span *span, struct bmm__list *list)
     uint32_t index = span->extended;
     uint32_t count = bmm__list_new_count(EXTEND_BYTES / span->list.slot_bytes, span->slot_count - index);
     bmm__list_put_new(list, (uintptr_t)slot_at(span, index), index, count);
-    span->extended = index + count;
+    bmm__store_relaxed(&span->extended, (uint16_t)(index + count));
 }
 
 /* True if the current span, whose list this is, has a free slot again; false if it was let go as full. */
@@ -231,16 +245,21 @@ static bool refill(struct bmm__span *span, struct bmm__list *list)
 {
     for (;;) {
         bmm__store_relaxed(&list->countdown, heartbeat());
-        if (BMM__REMOTE_COUNT(bmm__load_relaxed(&span->remote)) != 0)
-            splice(span, list, take_remote(span, BMM__REMOTE_CURRENT));
-        if (bmm__list_is_empty(list) && span->extended < span->slot_count)
-            extend(span, list);
-        if (!bmm__list_is_empty(list))
+        if (span->waiting == 0 && BMM__REMOTE_COUNT(bmm__load_relaxed(&span->remote)) != 0)
+            await(span, take_remote(span, BMM__REMOTE_CURRENT));
+        if (span->waiting != 0) {
+            for (unsigned i = 0; i < SPLICE_BATCHES && span->waiting != 0; i++)
+                splice(span, list);
             return true;
+        }
+        if (span->extended < span->slot_count) {
+            extend(span, list);
+            return true;
+        }
         hide(span);
         list = &span->list;
         uint32_t enough = bmm__span_enough(span->slot_count);
-        bmm__store_relaxed(&span->bias, span->slot_count - enough);
+        bmm__store_relaxed(&span->bias, (uint16_t)(span->slot_count - enough));
         bmm__store_relaxed(&list->countdown, enough);
         uint64_t word = empty_word(span, BMM__REMOTE_CURRENT);
         /* release: who claims sees countdown and bias */
@@ -277,11 +296,12 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
         return NULL;
     span->list.slot_bytes = slot_bytes;
     bmm__store_relaxed(&span->slot_count, (uint32_t)(span->span_bytes / slot_bytes));
-    span->inverse = UINT64_MAX / slot_bytes + 1;
     span->class_index = (uint16_t)class_index;
     span->align_shift = (uint8_t)(BMM__ALIGN_SHIFT_MIN + class_index / BMM__CLASS_COUNT);
     span->heap = heap;
-    bmm__secure_open(span);
+    uint64_t inverse = UINT64_MAX / slot_bytes + 1;
+    bmm__secure_open(span, inverse);
+    bmm__store_release(&span->inverse, inverse); /* now it can be walked */
     heap->align_sets |= (uint16_t)(1u << class_index / BMM__CLASS_COUNT);
     bmm__store_relaxed(&span->remote, empty_word(span, BMM__REMOTE_CURRENT));
     bmm__store_relaxed(&span->list.countdown, HEARTBEAT_PENDING);
@@ -305,7 +325,7 @@ static bool is_claimed(struct bmm__span *span, uint64_t taken)
 static void set_live(struct bmm__span *span, uint32_t live)
 {
     bmm__store_relaxed(&span->list.countdown, live);
-    bmm__store_release(&span->bias, 0u); /* release: who sees it sees countdown */
+    bmm__store_release(&span->bias, (uint16_t)0); /* release: who sees it sees countdown */
 }
 
 /* Takes the ready stack; the first in it becomes the last. */
@@ -346,7 +366,7 @@ static struct bmm__span *next_span(struct bmm__heap *heap, struct bmm__bin *bin)
         if (is_claimed(span, word))
             continue;
         bmm__store_relaxed(&span->list.countdown, HEARTBEAT_PENDING);
-        splice(span, &span->list, word);
+        await(span, word);
         return span;
     }
     return open_span(heap, (unsigned)(bin - heap->bins));
@@ -433,7 +453,9 @@ static void retire_current(struct bmm__heap *heap, unsigned class_index)
     struct bmm__span *span = heap->bins[class_index].current;
     heap->bins[class_index].current = NULL;
     hide(span);
-    splice(span, &span->list, take_remote(span, BMM__REMOTE_CURRENT));
+    splice_all(span, &span->list);
+    await(span, take_remote(span, BMM__REMOTE_CURRENT));
+    splice_all(span, &span->list);
     uint32_t live = span->extended;
     const void *at = NULL;
     for (struct bmm__slot_link *slot; (slot = bmm__list_walk(&span->list, &at)) != NULL; live--)
@@ -452,7 +474,8 @@ static bool collect(struct bmm__heap *heap, struct bmm__span *span)
     uint64_t word = take_remote(span, BMM__REMOTE_CURRENT); /* nobody claims while we look */
     if (is_claimed(span, word))
         return true;
-    live -= splice(span, &span->list, word);
+    await(span, word);
+    live -= splice_all(span, &span->list);
     if (live == 0) {
         release(heap, span);
         return true;

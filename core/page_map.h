@@ -44,16 +44,16 @@ static inline struct bmm__list *bmm__list_at(struct bmm__list_place place)
  * the address is not near the window. */
 static inline bool bmm__page_map_look(uintptr_t address, struct bmm__list_place *place)
 {
-    uintptr_t index = address >> BMM__GRANULE_SHIFT;
+    uintptr_t index = (address - BMM__WINDOW_TABLE_FROM) >> BMM__GRANULE_SHIFT;
     /* acquire, so that the entries of a wild address can be read (W1) */
-    if (__builtin_expect(index >= bmm__load_operand(&bmm__window_limit), 0))
+    if (__builtin_expect(index >= bmm__load_operand(&BMM__WINDOW_TABLE_COUNT), 0))
         return false;
     /* Never while another thread makes the window, which the first allocation does: pthread_create allocates. */
-    const uintptr_t *entries = (const uintptr_t *)bmm__window_table; /* NOLINT */
+    const uintptr_t *entries = (const uintptr_t *)BMM__WINDOW_TABLE; /* NOLINT */
 #ifdef BMM_SECURE /* which needs more of the list than addresses can add up */
-    *place = (struct bmm__list_place){ 0, bmm__window_table + bmm__load_relaxed(&entries[index]) };
+    *place = (struct bmm__list_place){ 0, BMM__WINDOW_TABLE + bmm__load_relaxed(&entries[index]) };
 #else
-    *place = (struct bmm__list_place){ bmm__window_table, bmm__load_relaxed(&entries[index]) };
+    *place = (struct bmm__list_place){ BMM__WINDOW_TABLE, bmm__load_relaxed(&entries[index]) };
 #endif
     return true;
 }
@@ -79,7 +79,7 @@ bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span);
 bool bmm__page_map_prepare(uintptr_t start, size_t bytes);
 
 /* The window's entry for the granule at start, NULL if it lies outside: which list is found there is what the span's owner
- * writes to it, as its distance from bmm__window_table. Until then, and from bmm__page_map_enter(NULL) on, it is none. */
+ * writes to it, as its distance from BMM__WINDOW_TABLE. Until then, and from bmm__page_map_enter(NULL) on, it is none. */
 uintptr_t *bmm__page_map_entry(uintptr_t start);
 
 #endif

@@ -128,10 +128,13 @@ static void send(struct bmm__heap *heap, struct bmm__outbox *box)
 {
     struct bmm__span *span = box->span;
     uint32_t other_count = box->count - 1u, last = box->slots[other_count];
-    uint16_t *others = bmm__batch_others(
-        (struct bmm__slot_link *)(span->start + (uintptr_t)last * span->list.slot_bytes)); /* NOLINT */
+    struct bmm__slot_link *carrier =
+        (struct bmm__slot_link *)(span->start + (uintptr_t)last * span->list.slot_bytes); /* NOLINT */
+    for (uint32_t i = 0; i <= other_count; i++)
+        bmm__slot_expect_sent(&span->list, box->slots[i]);
+    bmm__slot_expect_carrier(carrier);
     for (uint32_t i = 0; i < other_count; i++)
-        others[i] = box->slots[i];
+        bmm__batch_others(carrier)[i] = box->slots[i];
     box->span = NULL;
     push(heap, span, last, other_count);
 }

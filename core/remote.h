@@ -1,6 +1,6 @@
 /* Frees of another thread's slots: pushed to the span's remote word (span.h), a few at a time.
  *
- *   free ─► outbox[hash of the span] ── full, or another span's slot came ──► one batch (slot.h) pushed to span.remote
+ *   free ─► outbox[hash of the span] ── full, or another span's slot came ──► one batch (batch.h) pushed to span.remote
  *
  * A heap's outbox holds slots of small size only, so that what a thread keeps back when it falls asleep stays little: at
  * most BMM__OUTBOX_COUNT spans of up to 256 KiB cannot go back. It is emptied when its thread looks at the clock, if nothing waits to

@@ -2,7 +2,6 @@
 
 #include "core/atomic.h"
 #include "core/os.h"
-#include "core/secure_span.h"
 
 size_t bmm__dirty_bytes;
 
@@ -166,8 +165,8 @@ static uint64_t purge_word(const struct bmm__run_map *map, uint32_t word, uint64
         uintptr_t at = map->start + ((uintptr_t)(word * 64 + first) << map->unit_shift);
         if (!bmm__os_purge((void *)at, (size_t)count << map->unit_shift)) /* NOLINT */
             kept |= units & ~rest;
-        else if (map->unit_shift == BMM__GRANULE_SHIFT)
-            bmm__secure_purged(at, (size_t)count << BMM__GRANULE_SHIFT);
+        else if (map->purged != NULL)
+            map->purged(at, (size_t)count << map->unit_shift);
         units &= rest;
     }
     return kept;

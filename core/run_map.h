@@ -30,6 +30,7 @@ struct bmm__run_map {
     uint32_t hint;                 /* words below had no clear bit when last looked at; any value is right */
     uint32_t age_half;             /* half word where the running pass goes on; under the purge lock */
     uint64_t *used, *dirty, *aged; /* acq_rel: a new holder sees what the last one did to the units */
+    void (*purged)(uintptr_t start, size_t bytes); /* is told what was given back, while it is held; NULL: nobody */
 };
 
 #define BMM__RUN_NONE UINT32_MAX

@@ -1,4 +1,4 @@
-/* The secure variant: keys, the states' memory, and what is said when something is wrong. */
+/* The secure variant: the tables of states and stacks, and what is said when something is wrong. */
 #include "core/secure_span.h"
 
 #include "core/arena.h"
@@ -109,7 +109,7 @@ size_t bmm__secure_bytes(size_t arena_bytes)
     return bytes_for(arena_bytes >> BMM__GRANULE_SHIFT);
 }
 
-void bmm__secure_open(struct bmm__span *span)
+void bmm__secure_open(struct bmm__span *span, uint64_t inverse)
 {
     size_t granule = (span->start - bmm__window_start) >> BMM__GRANULE_SHIFT;
     char *table = tables;
@@ -118,7 +118,7 @@ void bmm__secure_open(struct bmm__span *span)
     table += granule * TABLE_BYTES;
     struct bmm__list *list = &span->list;
     list->start = span->start;
-    list->inverse = span->inverse;
+    list->inverse = inverse;
     list->states = (uint8_t *)table;
     size_t states_bytes = (span->slot_count + 2) & ~(size_t)1; /* one for what lies behind the last slot */
     list->bottom = list->free = (uint16_t *)(void *)(table + states_bytes);
@@ -128,8 +128,6 @@ void bmm__secure_open(struct bmm__span *span)
 void bmm__secure_purged(uintptr_t start, size_t bytes)
 {
     size_t page = bmm__os_page_bytes(), granule = (start - bmm__window_start) >> BMM__GRANULE_SHIFT;
-    if (granule >= bmm__load_acquire(&bmm__window_count))
-        return;
     size_t from = (granule * TABLE_BYTES + page - 1) & ~(page - 1);
     size_t to = (granule + (bytes >> BMM__GRANULE_SHIFT)) * TABLE_BYTES & ~(page - 1);
     if (from < to)
@@ -157,19 +155,19 @@ static void receive(const struct bmm__span *span, const struct bmm__slot_link *b
 
 void bmm__secure_receive_all(const struct bmm__span *span, uint64_t word)
 {
-    uint32_t brought = 0;
-    struct bmm__slot_link *batch = NULL;
-    for (uint32_t head = BMM__REMOTE_HEAD(word), count; head != 0; brought += count + 1) {
+    uint16_t waiting = (uint16_t)BMM__REMOTE_COUNT(word);
+    for (uint32_t head = BMM__REMOTE_HEAD(word), count; head != 0;) {
         uint32_t own = head - 1;
-        batch = bmm__secure_slot(&span->list, own);
+        struct bmm__slot_link *batch = bmm__secure_slot(&span->list, own);
         bmm__slot_expect_index(batch, own, span->extended);
         head = bmm__batch_read(batch, &count);
         bmm__slot_expect_count(batch, count, span->list.slot_bytes);
         for (uint32_t i = 0; i < count; i++)
             receive(span, batch, bmm__batch_others(batch)[i]);
         receive(span, batch, own);
+        waiting = (uint16_t)(waiting - (count + 1));
+        bmm__slot_expect_waiting(batch, waiting, head != 0);
     }
-    bmm__slot_expect_sent(batch, brought, BMM__REMOTE_COUNT(word));
 }
 
 void bmm__secure_close(const struct bmm__span *span)

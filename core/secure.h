@@ -10,9 +10,10 @@
  * stands in the stacks. What another thread freed has the state sent until its owner takes it over. A batch lies in a slot that
  * was sent, and is believed in this only: that it names slots in the state sent, each once, and as many as the span's
  * remote word says.
- * Of two threads that free one slot at the very same instant, both may find it in use. Then it is sent, or free, and named or
- * listed twice, and found out when it is looked at the second time (its state), or when the span ends: whoever claims it takes
- * over what was sent as its owner would have, and then nothing may be left in use or sent (bmm__secure_close).
+ * Of two threads that free one slot at the very same instant, one may be its owner, who finds it in use and then makes it
+ * free, though the other one has sent it. That is found out by its state when either is looked at: when it is taken off the
+ * list, before a batch names it, or carries it, when a batch is received, or when the span ends: whoever claims it takes over
+ * what was sent as its owner would have, and then nothing may be left in use or sent (bmm__secure_close).
  * Slots that were never used are listed in random order, some at a time. Of large ones each would be a page that is touched
  * before its time; so they stay new, and have no marks, until they are used. Everything that describes slots lies elsewhere,
  * between pages that fault (meta.c, window.h).
@@ -94,13 +95,19 @@ static inline void bmm__list_clear(struct bmm__list *list)
     bmm__store_relaxed(&list->free, list->bottom);
 }
 
-static inline void bmm__list_take_over(struct bmm__list *list, const struct bmm__list *from)
+static inline void bmm__list_stand_for(struct bmm__list *list, const struct bmm__list *own)
 {
-    list->bottom = from->bottom;
-    list->states = from->states;
-    list->start = from->start;
-    list->inverse = from->inverse;
-    bmm__store_relaxed(&list->free, from->free);
+    list->bottom = own->bottom;
+    list->states = own->states;
+    list->start = own->start;
+    list->inverse = own->inverse;
+    bmm__store_relaxed(&list->free, own->free);
+}
+
+static inline void bmm__list_stand_back(struct bmm__list *list, struct bmm__list *own)
+{
+    bmm__store_relaxed(&own->free, list->free);
+    bmm__store_relaxed(&list->free, list->bottom);
 }
 
 static inline void bmm__list_put(struct bmm__list *list, const struct bmm__slot_link *slot, uintptr_t index)
@@ -182,9 +189,8 @@ static inline void bmm__slot_retire_checked(const struct bmm__list *list, struct
 
 static inline void bmm__slot_send(const struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index)
 {
-    if (bmm__load_relaxed(&list->states[index]) != BMM__STATE_USED)
+    if (bmm__exchange_acq_rel(&list->states[index], BMM__STATE_SENT) != BMM__STATE_USED)
         bmm__secure_bad_free(slot);
-    bmm__store_relaxed(&list->states[index], BMM__STATE_SENT);
     bmm__secure_mark(slot);
 }
 
@@ -214,6 +220,18 @@ static inline void bmm__slot_receive(const struct bmm__list *list, struct bmm__s
     bmm__store_relaxed(state, BMM__STATE_FREE);
 }
 
+static inline void bmm__slot_expect_sent(const struct bmm__list *list, uintptr_t index)
+{
+    if (BMM__UNLIKELY(bmm__load_relaxed(&list->states[index]) != BMM__STATE_SENT))
+        bmm__secure_bad_free(bmm__secure_slot(list, index));
+}
+
+static inline void bmm__slot_expect_carrier(const struct bmm__slot_link *slot)
+{
+    if (!bmm__secure_is_marked(slot))
+        bmm__secure_bad_slot(slot, BMM__STATE_FREE);
+}
+
 static inline void bmm__slot_expect_count(const struct bmm__slot_link *batch, uint32_t count, uint32_t slot_bytes)
 {
     if (BMM__UNLIKELY(count > bmm__batch_room(slot_bytes)))
@@ -226,9 +244,9 @@ static inline void bmm__slot_expect_index(const struct bmm__slot_link *batch, ui
         bmm__secure_bad_batch(batch);
 }
 
-static inline void bmm__slot_expect_sent(const struct bmm__slot_link *batch, uint32_t brought, uint32_t sent)
+static inline void bmm__slot_expect_waiting(const struct bmm__slot_link *batch, uint32_t count, bool is_more)
 {
-    if (BMM__UNLIKELY(brought != sent))
+    if (BMM__UNLIKELY((count != 0) != is_more))
         bmm__secure_bad_batch(batch);
 }
 

@@ -13,9 +13,9 @@
 size_t bmm__secure_bytes(size_t arena_bytes);
 
 /* Gives a span of slots its states and its stack. */
-void bmm__secure_open(struct bmm__span *span);
+void bmm__secure_open(struct bmm__span *span, uint64_t inverse);
 
-/* The memory of granules that nobody has was given back: so is that of their tables. */
+/* The memory of granules of the window that nobody uses was given back: so is that of their tables. */
 void bmm__secure_purged(uintptr_t start, size_t bytes);
 
 /* Takes over what the remote word of a span says that was sent, as its owner would: somebody else has claimed it. */
@@ -25,7 +25,7 @@ void bmm__secure_receive_all(const struct bmm__span *span, uint64_t word);
 void bmm__secure_close(const struct bmm__span *span);
 
 #define BMM__GUARD_GRANULES 1 /* between tables and blocks */
-#define BMM__HAS_MORE_PLACES true
+#define BMM__HAS_ZEROS false  /* window.h */
 
 #else
 
@@ -50,9 +50,9 @@ static inline size_t bmm__secure_bytes(size_t arena_bytes)
     return 0;
 }
 
-static inline void bmm__secure_open(struct bmm__span *span)
+static inline void bmm__secure_open(struct bmm__span *span, uint64_t inverse)
 {
-    (void)span;
+    (void)span, (void)inverse;
 }
 
 static inline void bmm__secure_purged(uintptr_t start, size_t bytes)
@@ -66,7 +66,7 @@ static inline void bmm__secure_close(const struct bmm__span *span)
 }
 
 #define BMM__GUARD_GRANULES 0 /* SpeedTest was 30 % slower with one */
-#define BMM__HAS_MORE_PLACES false
+#define BMM__HAS_ZEROS true
 
 #endif
 

@@ -33,10 +33,15 @@ static inline void bmm__list_clear(struct bmm__list *list)
     bmm__store_relaxed(&list->free, NULL);
 }
 
-/* list has what another one has, which shall be used no more. */
-static inline void bmm__list_take_over(struct bmm__list *list, const struct bmm__list *from)
+/* list stands for a span's own one, which shall not be used meanwhile; and no longer. */
+static inline void bmm__list_stand_for(struct bmm__list *list, const struct bmm__list *own)
 {
-    bmm__store_relaxed(&list->free, from->free);
+    bmm__store_relaxed(&list->free, own->free);
+}
+static inline void bmm__list_stand_back(struct bmm__list *list, struct bmm__list *own)
+{
+    bmm__store_relaxed(&own->free, list->free);
+    bmm__store_relaxed(&list->free, NULL);
 }
 
 /* A free slot, which has the index in its span, becomes the first of the list. */
@@ -120,9 +125,18 @@ static inline void bmm__slot_receive(const struct bmm__list *list, struct bmm__s
     (void)list, (void)slot, (void)index, (void)batch;
 }
 
-/* Stop the program where it is known that something is wrong: with a batch that says it names so many slots, or that slot of
- * so many; with one that brought so many slots instead of those that were sent; with a slot on a list, or with what is
+/* Stop the program where it is known that something is wrong: with a slot that was sent and is about to be named by a batch,
+ * or to carry it; with a batch that says it names so many slots, or that slot of
+ * so many; with the chain, if so many slots still wait, and there is one more batch or not; with a slot on a list, or with what is
  * reallocated. */
+static inline void bmm__slot_expect_sent(const struct bmm__list *list, uintptr_t index)
+{
+    (void)list, (void)index;
+}
+static inline void bmm__slot_expect_carrier(const struct bmm__slot_link *slot)
+{
+    (void)slot;
+}
 static inline void bmm__slot_expect_count(const struct bmm__slot_link *batch, uint32_t count, uint32_t slot_bytes)
 {
     (void)batch, (void)count, (void)slot_bytes;
@@ -131,9 +145,9 @@ static inline void bmm__slot_expect_index(const struct bmm__slot_link *batch, ui
 {
     (void)batch, (void)index, (void)count;
 }
-static inline void bmm__slot_expect_sent(const struct bmm__slot_link *batch, uint32_t brought, uint32_t sent)
+static inline void bmm__slot_expect_waiting(const struct bmm__slot_link *batch, uint32_t count, bool is_more)
 {
-    (void)batch, (void)brought, (void)sent;
+    (void)batch, (void)count, (void)is_more;
 }
 static inline void bmm__slot_expect_free(const struct bmm__list *list, const struct bmm__slot_link *slot)
 {

@@ -35,7 +35,7 @@ static void clean(struct bmm__span *span)
     bmm__store_relaxed(&span->remote, (uint64_t)span->epoch << 32);
     bmm__store_relaxed(&span->list.owner, (uintptr_t)0);
     bmm__store_relaxed(&span->list.countdown, 0u);
-    bmm__store_relaxed(&span->bias, 0u);
+    bmm__store_relaxed(&span->bias, (uint16_t)0);
     bmm__store_relaxed(&span->slot_count, 0u);
     bmm__list_clear(&span->list);
     bmm__store_relaxed(&span->is_shown, 0);
@@ -43,7 +43,9 @@ static void clean(struct bmm__span *span)
     bmm__store_relaxed(&span->area, NULL);
     span->list.slot_bytes = 0;
     span->extended = 0;
-    span->inverse = 0;
+    span->waiting = 0;
+    span->waiting_count = 0;
+    bmm__store_relaxed(&span->inverse, (uint64_t)0);
     span->align_shift = 0;
     span->is_listed = 0;
     span->is_moved = 0;

@@ -17,7 +17,7 @@
  * looking for the next span. Others who bring enough tell the owner, by putting the span on its heap's ready stack.
  *
  * Invariants
- *  P1  Only the owner touches free, countdown, bias, extended and the list links (next also: whoever moves remote from
+ *  P1  Only the owner touches free, countdown, bias, extended, waiting and the list links (next also: whoever moves remote from
  *      FULL to OWNED, until the ready stack has it); others touch remote only.
  *  P2  countdown + bias of a FULL or OWNED span is its live count, or more while the owner changes them; countdown of a
  *      CURRENT one is the local frees until the owner looks at the clock, of a FULL one those until enough are free.
@@ -47,16 +47,18 @@ struct bmm__span {
     struct bmm__list list; /* owner: constant while the span is open; 0: nobody. slot_bytes 0: no slots */
     uintptr_t start;
     uint32_t slot_count;
-    uint32_t extended;    /* slots that were ever on a free list */
-    uint64_t inverse;     /* 2^64 / slot_bytes, rounded up: see bmm__span_index */
-    uint16_t class_index; /* of the heap's table (heap.h) */
-    uint8_t kind;         /* enum bmm__span_is */
-    uint8_t align_shift;  /* log2 of the alignment asked for */
-    uint8_t is_listed;    /* in the owner's available list */
-    uint8_t is_shown;     /* the list in the heap stands for list, whose free and countdown mean nothing then */
-    uint8_t is_moved;     /* something was moved there by bmm__os_move */
-    uint32_t epoch;       /* of remote; the owner's copy (P5) */
-    uint32_t bias;        /* of countdown (P2); release when it becomes 0, acquire by who claims */
+    uint16_t extended;      /* slots that were ever on a free list */
+    uint16_t waiting;       /* of a CURRENT span: index + 1 of the first batch that was taken from remote; 0: none */
+    uint64_t inverse;       /* 2^64 / slot_bytes, rounded up: see bmm__span_index */
+    uint16_t class_index;   /* of the heap's table (heap.h) */
+    uint8_t kind;           /* enum bmm__span_is */
+    uint8_t align_shift;    /* log2 of the alignment asked for */
+    uint8_t is_listed;      /* in the owner's available list */
+    uint8_t is_shown;       /* the list in the heap stands for list, whose free and countdown mean nothing then */
+    uint8_t is_moved;       /* something was moved there by bmm__os_move */
+    uint32_t epoch;         /* of remote; the owner's copy (P5) */
+    uint16_t bias;          /* of countdown (P2); release when it becomes 0, acquire by who claims */
+    uint16_t waiting_count; /* slots of the batches that wait */
 
     /* Everybody's line. */
     uint64_t remote __attribute__((aligned(64))); /* see above; release when pushed, acquire when taken */

@@ -37,7 +37,8 @@ static const char *span_invalid(const struct bmm__heap *heap, struct bmm__span *
         return "M2, H1: entries of a span";
     if (span->extended > span->slot_count || slot_count(span, list) > span->extended)
         return "P1: the free list of a span";
-    if (BMM__REMOTE_COUNT(span->remote) > span->extended)
+    if (span->waiting_count + BMM__REMOTE_COUNT(span->remote) > span->extended ||
+        (span->waiting_count != 0) != (span->waiting != 0))
         return "P: more slots freed by others than there are";
     return NULL;
 }
@@ -47,7 +48,7 @@ static const char *available_invalid(const struct bmm__heap *heap, struct bmm__s
     unsigned state = BMM__REMOTE_STATE(bmm__load_acquire(&span->remote));
     if (state == BMM__REMOTE_CLAIMED)
         return NULL;
-    if (!span->is_listed || state != BMM__REMOTE_OWNED || span->is_shown || span->bias != 0)
+    if (!span->is_listed || state != BMM__REMOTE_OWNED || span->is_shown || span->bias != 0 || span->waiting != 0)
         return "P: state of an available span";
     if (span->list.countdown != span->extended - slot_count(span, &span->list))
         return "P2: live count";

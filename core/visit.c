@@ -56,9 +56,10 @@ static void mark_chain(const struct bmm__span *span, uint32_t head, uint32_t cou
     }
 }
 
-/* Freed by other threads: in the remote word, or still in an outbox. */
+/* Freed by other threads: taken over but for the list, in the remote word, or still in an outbox. */
 static void mark_remote(const struct bmm__span *span, uint64_t word, uint64_t *is_free)
 {
+    mark_chain(span, bmm__load_relaxed(&span->waiting), bmm__load_relaxed(&span->waiting_count), is_free);
     mark_chain(span, BMM__REMOTE_HEAD(word), BMM__REMOTE_COUNT(word), is_free);
     for (struct bmm__heap *heap = bmm__heap_pool_all(); heap != NULL; heap = heap->all_next) {
         const struct bmm__outbox *box = bmm__remote_box(heap, span);
@@ -114,7 +115,7 @@ void bmm__core_visit_blocks(bool (*visit)(uintptr_t start, size_t bytes, void *c
     bool goes_on = true;
     for (struct bmm__span *span = bmm__span_first(); span != NULL && goes_on; span = span->all_next) {
         uint8_t kind = bmm__load_acquire(&span->kind);
-        if (kind == BMM__SPAN_SLOTS && span->inverse != 0)
+        if (kind == BMM__SPAN_SLOTS && bmm__load_acquire(&span->inverse) != 0)
             goes_on = visit_slots(span, &to);
         else if (kind == BMM__SPAN_RUNS)
             goes_on = visit_runs(span, &to);

@@ -12,12 +12,17 @@
 #define STEP_MAX ((size_t)1024)
 #define ATTEMPTS 3u
 #define PLACE_ALIGN (2 * BMM__WINDOW_ALIGN) /* so that what the table has below the window is whole granules */
-/* 8 MiB of zeros at most: a program may limit its address space later. */
-#define PLACE_END ((uint64_t)64 << (BMM__HAS_MORE_PLACES ? 34 : 30))
+#ifdef BMM_SECURE
+#define PLACE_END ((uint64_t)16 << 40)
+#else
+#define PLACE_END ((uint64_t)64 << 30) /* 8 MiB of zeros at most: a program may limit its address space later */
+#endif
 #define ADDRESS_BITS 47
 
 uintptr_t bmm__window_limit;
+#ifndef BMM_SECURE
 uintptr_t bmm__window_table;
+#endif
 uintptr_t bmm__window_start;
 size_t bmm__window_count;
 struct bmm__span **bmm__window_spans;
@@ -64,7 +69,7 @@ static bool extend_tables(size_t count)
 /* What the table has below a window that begins there. */
 static size_t zeros_below(uintptr_t start)
 {
-    return (start >> BMM__GRANULE_SHIFT) * sizeof(uintptr_t);
+    return BMM__HAS_ZEROS ? (start >> BMM__GRANULE_SHIFT) * sizeof(uintptr_t) : 0;
 }
 
 /* A place below which the zeros are no large part of the address space that the process may have. */
@@ -126,12 +131,15 @@ static bool make(size_t bytes)
         bmm__os_release(own.base, own.bytes);
         return false;
     }
+#ifndef BMM_SECURE
     bmm__window_table = (uintptr_t)start - zeros;
+#endif
     struct bmm__run_map *map = &bmm__window_map;
     map->start = (uintptr_t)start;
     map->used = (uint64_t *)(void *)bits;
     map->dirty = (uint64_t *)(void *)(bits + bits_bytes);
     map->aged = (uint64_t *)(void *)(bits + 2 * bits_bytes);
+    map->purged = bmm__secure_purged;
     for (size_t i = 0; i < own_count; i++)
         map->used[i / 64] |= 1ull << i % 64;
     bmm__store_release(&map->unit_count, (uint32_t)own_count);

@@ -14,7 +14,8 @@
  * than it is and keeps within limits that are set when it runs already. Where the system gives no place of choice, all
  * of it is reserved at the start, with 16 GiB for the zeros, since it may come to lie anywhere.
  *
- * The secure variant's may begin below 1 TiB, at one of thousands of places, with up to 128 MiB for the zeros.
+ * In the secure variant the table begins with the window's first granule, which may lie anywhere then, for two instructions
+ * more.
  *
  * Invariants
  *  W1  Every list entry below bmm__window_limit is that of a list, 0 where no span of slots is; every descriptor entry is a
@@ -34,7 +35,16 @@ struct bmm__span;
 
 /* Words and no struct, hidden: the fast path then names each in one instruction. */
 extern uintptr_t bmm__window_limit BMM__HIDDEN; /* granules from address 0; release when it grows */
+#ifdef BMM_SECURE
+#define BMM__WINDOW_TABLE bmm__window_start
+#define BMM__WINDOW_TABLE_FROM bmm__window_start
+#define BMM__WINDOW_TABLE_COUNT bmm__window_count
+#else
 extern uintptr_t bmm__window_table BMM__HIDDEN;
+#define BMM__WINDOW_TABLE bmm__window_table
+#define BMM__WINDOW_TABLE_FROM 0
+#define BMM__WINDOW_TABLE_COUNT bmm__window_limit
+#endif
 extern uintptr_t bmm__window_start BMM__HIDDEN;
 extern size_t bmm__window_count BMM__HIDDEN; /* granules; release when it grows */
 extern struct bmm__span **bmm__window_spans BMM__HIDDEN;

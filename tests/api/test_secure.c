@@ -167,6 +167,24 @@ static void write_after_free_elsewhere(void)
     take_all_again();
 }
 
+/* Before the thread that freed it has sent it. */
+static void *free_sent_and_write(void *unused)
+{
+    begin_and_free_sent(unused);
+    sent[victim][offset] ^= 1;
+    return unused;
+}
+
+static void write_after_free_before_it_is_sent(void)
+{
+    for (int i = 0; i < SENT_COUNT; i++)
+        sent[i] = malloc(size);
+    pthread_t thread;
+    pthread_create(&thread, NULL, free_sent_and_write, NULL);
+    pthread_join(thread, NULL);
+    take_all_again();
+}
+
 static int compare(const void *a, const void *b)
 {
     const char *x = *(char *const *)a, *y = *(char *const *)b;
@@ -375,8 +393,10 @@ PLAIN_TEST(a_write_after_free_stops_the_program_when_the_memory_is_used_again)
         size = sizes[i];
         for (offset = 0; offset < size && offset < 16; offset += 3) {
             check_stops(write_after_free, "written to after it was freed");
-            for (victim = 0; victim < SENT_COUNT; victim += offset == 0 ? 1 : 7)
+            for (victim = 0; victim < SENT_COUNT; victim += offset == 0 ? 1 : 7) {
                 check_stops(write_after_free_elsewhere, "written to after it was freed");
+                check_stops(write_after_free_before_it_is_sent, "written to after it was freed");
+            }
         }
         check_stops(overwrite_link, "written to after it was freed");
     }
