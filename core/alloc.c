@@ -58,7 +58,7 @@ static void *alloc_run(size_t size, size_t align, bool *is_zero)
     }
     if (span == NULL)
         return NULL;
-    if (*is_zero && bmm__is_huge(whole))
+    if (bmm__is_huge(whole))
         bmm__huge_use(span);
     span->align_shift = (uint8_t)__builtin_ctzll(align);
     return (void *)span->start; /* NOLINT */
