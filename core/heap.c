@@ -9,7 +9,7 @@
 #include "core/secure_span.h"
 
 #define EXTEND_BYTES 4096u
-#define SPLICE_BATCHES 4u /* that are put on the list at once: no call shall take long, and slots be used soon */
+#define SPLICE_BATCHES 8u /* that are put on the list at once: no call shall take long, and slots be used soon */
 /* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
 #define HEARTBEAT_PENDING 64u
 #define HEARTBEAT 2048u
