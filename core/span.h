@@ -27,6 +27,7 @@
  *  P4  A descriptor's memory is never used for anything but descriptors, so a stale pointer to one can be read.
  *  P5  The epoch grows whenever the remote list is taken over and when a descriptor is used anew, so that a claim
  *      decided on an old word cannot succeed on a later one that looks alike.
+ *  P6  Batches wait in CURRENT spans only: all are on the list before the state is another one.
  */
 #ifndef BMM_SPAN_H
 #define BMM_SPAN_H

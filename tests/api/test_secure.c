@@ -156,13 +156,18 @@ static void *begin_and_free_sent(void *unused)
     return free_sent(unused);
 }
 
-static void write_after_free_elsewhere(void)
+static void send_by(void *(*body)(void *))
 {
     for (int i = 0; i < SENT_COUNT; i++)
         sent[i] = malloc(size);
     pthread_t thread;
-    pthread_create(&thread, NULL, begin_and_free_sent, NULL);
+    pthread_create(&thread, NULL, body, NULL);
     pthread_join(thread, NULL);
+}
+
+static void write_after_free_elsewhere(void)
+{
+    send_by(begin_and_free_sent);
     sent[victim][offset] ^= 1;
     take_all_again();
 }
@@ -177,11 +182,7 @@ static void *free_sent_and_write(void *unused)
 
 static void write_after_free_before_it_is_sent(void)
 {
-    for (int i = 0; i < SENT_COUNT; i++)
-        sent[i] = malloc(size);
-    pthread_t thread;
-    pthread_create(&thread, NULL, free_sent_and_write, NULL);
-    pthread_join(thread, NULL);
+    send_by(free_sent_and_write);
     take_all_again();
 }
 
