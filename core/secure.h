@@ -14,7 +14,7 @@
  * free, though the other one has sent it. That is found out by its state when either is looked at: when it is taken off the
  * list, before a batch names it, or carries it, when a batch is received, or when the span ends: whoever claims it takes over
  * what was sent as its owner would have, and then nothing may be left in use or sent (bmm__secure_close).
- * Slots that were never used are listed in random order, some at a time. Of large ones each would be a page that is touched
+ * Slots that were never used are listed some at a time, in random order among their neighbours. Of large ones each would be a page that is touched
  * before its time; so they stay new, and have no marks, until they are used. Everything that describes slots lies elsewhere,
  * between pages that fault (meta.c, window.h).
  *
@@ -119,7 +119,7 @@ static inline void bmm__list_put(struct bmm__list *list, const struct bmm__slot_
     bmm__store_relaxed(&list->free, free + 1);
 }
 
-/* In random order, 8 or more if there are that many: an order of fewer is soon guessed. Powers of two. */
+/* 8 or more if there are that many, for they come in random order: one of fewer is soon guessed. Powers of two. */
 static inline uint32_t bmm__list_new_count(uint32_t wanted, uint32_t room)
 {
     uint32_t count = wanted < 8 ? 8 : wanted;
