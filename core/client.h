@@ -16,7 +16,7 @@
  *  C2  A span's side pointer is NULL when the span is born; the client sets it on first use (CAS, several threads
  *      may race) and gets it back in span_end, after which no address of the span is found any more.
  *  C3  Slots of a span never move, and a slot's start and size are constants of the span (page runs excepted).
- *  C4  The core writes into the first 8 bytes of a slot while it is free, and nowhere else.
+ *  C4  The core writes into the first bytes of a slot (34 at most) while it is free, and nowhere else.
  */
 #ifndef BMM_CLIENT_H
 #define BMM_CLIENT_H
@@ -100,7 +100,8 @@ void **bmm__core_span_side(struct bmm__span *span); /* access through atomic.h *
 void bmm__core_walk(void (*visit)(struct bmm__span *span, void *side, void *context), void *context);
 
 /* Calls visit for every block in use, until it says false. Exact for what the calling thread allocated and freed, and
- * for all when other threads stand still; blocks that change hands meanwhile may be missed or seen too often. */
+ * for all when other threads stand still outside of the core; blocks that change hands meanwhile may be missed or seen too
+ * often, as in a forked child those that other threads were at. */
 void bmm__core_visit_blocks(bool (*visit)(uintptr_t start, size_t bytes, void *context), void *context);
 
 /* ---- threads ---- */

@@ -16,6 +16,7 @@
 #define SELDOM_MS 4u        /* between two slow calls of a thread that is watched */
 #define SELDOM_LOOKS_MS 12u /* between two looks at one that is not: a slice would have been due */
 #define LOOKS_EVERY 15u
+#define IDLE_LOOKS 8u /* of those at which nothing waits, one is at the clock */
 #define WATCH 16u
 
 static uint16_t distance_of(const struct bmm__heap *heap, unsigned class_index)
@@ -73,7 +74,10 @@ static void hide(struct bmm__span *span)
     struct bmm__list *list = bmm__span_list(span);
     bmm__store_relaxed(&span->list.countdown, list->countdown);
     bmm__list_stand_back(list, &span->list);
+    bmm__signal_fence(); /* at any moment one of the two has the slots: the process may be copied, and the copy looks */
     bmm__store_relaxed(&span->is_shown, 0);
+    bmm__signal_fence();
+    bmm__list_clear(list);
     enter_list(span, &span->list);
 }
 
@@ -101,14 +105,21 @@ void bmm__heap_gave_back(struct bmm__heap *heap)
     }
 }
 
-/* Whether the thread comes by seldom; a look at the clock, with what is done on the occasion. */
-static bool is_seldom(struct bmm__heap *heap)
+/* How long it is since the last look at the clock; what waits in the outbox is sent on the occasion. */
+static uint64_t look_at_clock(struct bmm__heap *heap)
 {
     uint64_t now = bmm__os_clock_coarse_ms(), since_ms = now - heap->slow_ms;
     heap->slow_ms = now;
     if (since_ms != 0) /* else it is busy, and its batches will be full soon */
         bmm__remote_send_all(heap);
-    bmm__purge_tick_at(now);
+    return since_ms;
+}
+
+/* Whether the thread comes by seldom. */
+static bool is_seldom(struct bmm__heap *heap)
+{
+    uint64_t since_ms = look_at_clock(heap);
+    bmm__purge_tick_at(heap->slow_ms);
     return since_ms >= (heap->watch != 0 ? SELDOM_MS : SELDOM_LOOKS_MS);
 }
 
@@ -120,6 +131,8 @@ bool bmm__heap_look(struct bmm__heap *heap)
     heap->looks = LOOKS_EVERY;
     if (!bmm__purge_is_pending()) {
         heap->watch = 0;
+        if (heap->has_posted && heap->idle_looks++ % IDLE_LOOKS == 0)
+            look_at_clock(heap);
         return false;
     }
     if (is_seldom(heap)) {
@@ -216,10 +229,11 @@ static void splice(struct bmm__span *span, struct bmm__list *list)
     bmm__slot_expect_count(slot, count, span->list.slot_bytes);
     for (uint32_t i = 0; i < count; i++)
         receive(span, list, slot, bmm__batch_others(slot)[i]);
-    receive(span, list, slot, own); /* last: the batch is written in it */
     bmm__store_relaxed(&span->waiting_count, (uint16_t)(span->waiting_count - (count + 1)));
     bmm__store_relaxed(&span->waiting, (uint16_t)next);
     bmm__slot_expect_waiting(slot, span->waiting_count, next != 0);
+    bmm__signal_fence();
+    receive(span, list, slot, own); /* last: the batch is written in it, and nobody is to look there any more */
 }
 
 /* The same for all batches. Returns how many slots they had. */
@@ -485,8 +499,10 @@ static bool collect(struct bmm__heap *heap, struct bmm__span *span)
     word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_seq_cst(&span->remote, &word, word & ~(uint64_t)3))
         ;
-    bmm__remote_try_claim(span, word & ~(uint64_t)3);
-    return false;
+    if (!bmm__remote_try_claim(span, word & ~(uint64_t)3))
+        return false;
+    bmm__heap_gave_back(heap);
+    return true;
 }
 
 static bool collect_all(struct bmm__heap *heap, struct bmm__bin *bin)

@@ -52,10 +52,11 @@ struct bmm__heap {
     uint16_t medium_bin[BMM__SLOT_BYTES_MAX / BMM__MEDIUM_BYTES_STEP]; /* by (size - 1) / step */
     uintptr_t token;
     void *client_state;
-    uint64_t slow_ms;        /* the last slow call while memory waited to be purged */
+    uint64_t slow_ms;        /* the last look at the clock */
     uint8_t is_busy;         /* H3 */
     uint8_t watch;           /* slow calls for which the clock is looked at each time */
     uint8_t looks;           /* slow calls until the next look at the clock */
+    uint8_t idle_looks;      /* looks that found nothing to be given back */
     uint8_t pooled;          /* enum bmm__heap_pooled; under the pool's lock (heap_pool.h) */
     uint8_t has_posted;      /* something may be in the outbox */
     uint16_t align_sets;     /* bit i: classes of alignment 16 << i were used */

@@ -10,10 +10,21 @@
  * as many of them as the table has entries, and where two would meet the second goes without. */
 static uintptr_t places[PLACES_MAX];
 
+static uintptr_t *place_of(uintptr_t start)
+{
+    return &places[start / BMM__HUGE_BYTES % PLACES_MAX];
+}
+
 static bool may_use(uintptr_t start)
 {
-    uintptr_t *place = &places[start / BMM__HUGE_BYTES % PLACES_MAX], none = 0;
+    uintptr_t *place = place_of(start), none = 0;
     return bmm__load_relaxed(place) == start || bmm__cas_acq_rel(place, &none, start);
+}
+
+void bmm__huge_end(const struct bmm__span *span, uintptr_t from)
+{
+    if (bmm__load_relaxed(place_of(span->start)) == span->start)
+        bmm__os_prefer_small((void *)from, span->start + span->span_bytes - from); /* NOLINT */
 }
 
 void bmm__huge_use(const struct bmm__span *span)

@@ -44,6 +44,8 @@ void *bmm__os_map(size_t bytes, size_t align);
 
 /* Says that the range will be used densely: the system may put larger pages behind it than OS pages. */
 void bmm__os_prefer_huge(void *start, size_t bytes);
+/* Takes that back: no larger pages from now on. Those that are there stay. */
+void bmm__os_prefer_small(void *start, size_t bytes);
 
 /* Gives the memory behind committed pages back; they stay usable and read as zero when touched again. False: the system
  * keeps it (locked pages, say); what is there may still be there. */

@@ -125,6 +125,13 @@ void bmm__os_prefer_huge(void *start, size_t bytes)
     errno = saved_errno;
 }
 
+void bmm__os_prefer_small(void *start, size_t bytes)
+{
+    int saved_errno = errno;
+    madvise(start, bytes, MADV_NOHUGEPAGE);
+    errno = saved_errno;
+}
+
 bool bmm__os_purge(void *start, size_t bytes)
 {
 #ifndef MADV_DONTNEED_LOCKED

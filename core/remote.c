@@ -156,6 +156,15 @@ static uint32_t most_of(uint32_t slot_bytes)
     return most < little ? most : little;
 }
 
+/* The process may be copied at any moment: until it is counted, the slot is not in the batch. */
+static inline void add(struct bmm__outbox *box, uint32_t index)
+{
+    uint32_t count = box->count;
+    bmm__store_relaxed(&box->slots[count], (uint16_t)index);
+    bmm__signal_fence();
+    bmm__store_relaxed(&box->count, (uint16_t)(count + 1));
+}
+
 static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
 {
     struct bmm__outbox *box = bmm__remote_box(heap, span);
@@ -163,11 +172,12 @@ static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
     if (box->span != span) {
         if (box->span != NULL)
             send(heap, box);
-        box->span = span;
-        box->count = 0;
+        bmm__store_relaxed(&box->count, 0);
         box->most = (uint16_t)most_of(span->list.slot_bytes);
+        bmm__signal_fence();
+        bmm__store_relaxed(&box->span, span);
     }
-    box->slots[box->count++] = (uint16_t)index;
+    add(box, index);
     if (box->count == box->most)
         send(heap, box);
 }
@@ -187,8 +197,7 @@ static __attribute__((noinline)) void free_slowly(struct bmm__heap *heap, struct
     bmm__heap_end(heap);
 }
 
-/* A further one to a batch that it does not fill. The process may be copied at any moment: until it is counted, the slot is
- * not in the batch. */
+/* A further one to a batch that it does not fill. */
 void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
 {
     if (BMM__LIKELY(heap != NULL && !bmm__heap_is_to_look(heap))) {
@@ -196,9 +205,7 @@ void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, uint32_t i
         uint32_t count = box->count;
         if (BMM__LIKELY(box->span == span && count + 1 < box->most)) {
             heap->looks--;
-            bmm__store_relaxed(&box->slots[count], (uint16_t)index);
-            bmm__signal_fence();
-            bmm__store_relaxed(&box->count, (uint16_t)(count + 1));
+            add(box, index);
             return;
         }
     }

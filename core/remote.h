@@ -3,8 +3,8 @@
  *   free ─► outbox[hash of the span] ── full, or another span's slot came ──► one batch (batch.h) pushed to span.remote
  *
  * A heap's outbox holds slots of small size only, so that what a thread keeps back when it falls asleep stays little: at
- * most BMM__OUTBOX_COUNT spans of up to 256 KiB cannot go back. It is emptied when its thread looks at the clock, if nothing waits to
- * be given back or time has gone on.
+ * most BMM__OUTBOX_COUNT spans of up to 256 KiB cannot go back. It is emptied when its thread looks at the clock and time has
+ * gone on, and at each 2048th local free.
  *
  * Invariants: O1 the slots of an entry lie in its span, and a batch has room for them. O2 they count as live in their
  * span (P2) until they are pushed.

@@ -13,7 +13,7 @@
 #define TABLE_BYTES (BMM__GRANULE / 16 * (sizeof(uint8_t) + sizeof(uint16_t)) + 64)
 
 /* Random orders of 2^k numbers for each k up to ORDER_SHIFT_MAX, from 2^k on: as many as are mixed with each other. */
-#define ORDER_COUNT 32
+#define ORDER_COUNT 32 /* a power of two */
 #define ORDER_SHIFT_MAX 5
 static uint8_t orders[ORDER_COUNT][2 << ORDER_SHIFT_MAX];
 
@@ -50,6 +50,8 @@ void bmm__secure_start(void)
  * a quarter longer where all of a page was mixed. */
 #define MIXED_MIN 8u
 #define MIXED_BYTES 512u
+_Static_assert(MIXED_BYTES / 16 <= 1u << ORDER_SHIFT_MAX && MIXED_MIN <= 1u << ORDER_SHIFT_MAX,
+               "there are such orders");
 
 static uint32_t mixed_count(uint32_t slot_bytes, uint32_t count)
 {
@@ -58,14 +60,15 @@ static uint32_t mixed_count(uint32_t slot_bytes, uint32_t count)
     return mixed < count ? mixed : count;
 }
 
-/* count indices from first on, in one of the orders, begun anywhere and mirrored at random: drawing a new one for each would
- * take as long as all of the rest. */
+/* count indices from first on, in one of the orders, begun anywhere, mirrored at random, and mixed by another one: drawing a
+ * new order for each would take as long as all of the rest. */
 static void put_mixed(uint16_t *free, uint32_t first, uint32_t count, uint64_t random)
 {
-    const uint8_t *order = &orders[random % ORDER_COUNT][count];
+    const uint8_t *order = &orders[random % ORDER_COUNT][count],
+                  *other = &orders[random >> 24 & (ORDER_COUNT - 1)][count];
     uint32_t last = count - 1, begin = (uint32_t)(random >> 8) & last, mirror = (uint32_t)(random >> 16) & last;
     for (uint32_t i = 0; i < count; i++)
-        free[i] = (uint16_t)(first + (order[(i + begin) & last] ^ mirror));
+        free[i] = (uint16_t)(first + other[order[(i + begin) & last] ^ mirror]);
 }
 
 void bmm__list_put_new(struct bmm__list *list, uintptr_t first, uint32_t index, uint32_t count)

@@ -104,10 +104,9 @@ static inline void bmm__list_stand_for(struct bmm__list *list, const struct bmm_
     bmm__store_relaxed(&list->free, own->free);
 }
 
-static inline void bmm__list_stand_back(struct bmm__list *list, struct bmm__list *own)
+static inline void bmm__list_stand_back(const struct bmm__list *list, struct bmm__list *own)
 {
     bmm__store_relaxed(&own->free, list->free);
-    bmm__store_relaxed(&list->free, list->bottom);
 }
 
 static inline void bmm__list_put(struct bmm__list *list, const struct bmm__slot_link *slot, uintptr_t index)

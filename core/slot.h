@@ -33,15 +33,14 @@ static inline void bmm__list_clear(struct bmm__list *list)
     bmm__store_relaxed(&list->free, NULL);
 }
 
-/* list stands for a span's own one, which shall not be used meanwhile; and no longer. */
+/* list stands for a span's own one, which shall not be used meanwhile; and no longer, if it is cleared then. */
 static inline void bmm__list_stand_for(struct bmm__list *list, const struct bmm__list *own)
 {
     bmm__store_relaxed(&list->free, own->free);
 }
-static inline void bmm__list_stand_back(struct bmm__list *list, struct bmm__list *own)
+static inline void bmm__list_stand_back(const struct bmm__list *list, struct bmm__list *own)
 {
     bmm__store_relaxed(&own->free, list->free);
-    bmm__store_relaxed(&list->free, NULL);
 }
 
 /* A free slot, which has the index in its span, becomes the first of the list. */

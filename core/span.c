@@ -42,9 +42,9 @@ static void clean(struct bmm__span *span)
     bmm__store_relaxed(&span->side, NULL);
     bmm__store_relaxed(&span->area, NULL);
     span->list.slot_bytes = 0;
-    span->extended = 0;
-    span->waiting = 0;
-    span->waiting_count = 0;
+    bmm__store_relaxed(&span->extended, (uint16_t)0);
+    bmm__store_relaxed(&span->waiting, (uint16_t)0);
+    bmm__store_relaxed(&span->waiting_count, (uint16_t)0);
     bmm__store_relaxed(&span->inverse, (uint64_t)0);
     span->align_shift = 0;
     span->is_listed = 0;

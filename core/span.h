@@ -12,13 +12,15 @@
  * Who claims gives the memory back and then marks the word as done; the owner, who still has the descriptor in a list,
  * leaves it when it comes by. The second of the two frees the descriptor.
  *
+ * (Where all memory is to go back, the owner makes its CURRENT span OWNED: bmm__heap_minimize.)
+ *
  * A span keeps its owner for life, so that what a thread allocates comes back to it whoever frees it. *Enough* is
  * bmm__span_enough() slots, by the owner or by others (the two are not added up): with fewer, the owner would soon be
  * looking for the next span. Others who bring enough tell the owner, by putting the span on its heap's ready stack.
  *
  * Invariants
- *  P1  Only the owner touches free, countdown, bias, extended, waiting and the list links (next also: whoever moves remote from
- *      FULL to OWNED, until the ready stack has it); others touch remote only.
+ *  P1  Only the owner changes free, countdown, bias, extended, waiting, waiting_count and the list links (next also: whoever
+ *      moves remote from FULL to OWNED, until the ready stack has it); others change remote only.
  *  P2  countdown + bias of a FULL or OWNED span is its live count, or more while the owner changes them; countdown of a
  *      CURRENT one is the local frees until the owner looks at the clock, of a FULL one those until enough are free.
  *  P3  Whoever moves remote to CLAIMED gives the memory back, and until it is done nobody uses the descriptor anew. A

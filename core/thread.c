@@ -133,6 +133,7 @@ static void fork_parent(void)
 static void fork_child(void)
 {
     bmm__lock_reset_all();
+    bmm__secure_start(); /* else all children would draw the same numbers */
     bmm__heap_pool_adopt(bmm__heap);
     if (bmm__process.client != NULL)
         bmm__process.client->fork_child();

@@ -564,6 +564,37 @@ static void addresses(void)
     _exit(in_order < 50 ? 0 : 1); /* one in eight where they are mixed by eight */
 }
 
+/* The distances between the first blocks of a size that nobody used yet, as seen in a forked child. */
+static void distances(ptrdiff_t *distance, size_t count)
+{
+    int ends[2];
+    PLAIN_CHECK(pipe(ends) == 0);
+    pid_t child = fork();
+    PLAIN_CHECK(child >= 0);
+    if (child == 0) {
+        char *before = malloc(100);
+        for (size_t i = 0; i < count; i++) {
+            char *p = malloc(100);
+            distance[i] = p - before;
+            before = p;
+        }
+        _exit(write(ends[1], distance, count * sizeof *distance) == (ssize_t)(count * sizeof *distance) ? 0 : 1);
+    }
+    int status;
+    PLAIN_CHECK(waitpid(child, &status, 0) == child && status == 0);
+    PLAIN_CHECK(read(ends[0], distance, count * sizeof *distance) == (ssize_t)(count * sizeof *distance));
+    close(ends[0]);
+    close(ends[1]);
+}
+
+PLAIN_TEST(children_do_not_share_their_order)
+{
+    ptrdiff_t one[500], other[500];
+    distances(one, 500);
+    distances(other, 500);
+    PLAIN_CHECK(memcmp(one, other, sizeof one) != 0);
+}
+
 PLAIN_TEST(blocks_come_in_no_order)
 {
     for (size_t i = 0; i < SIZE_COUNT; i++) {

@@ -7,11 +7,14 @@
 #include "core/client.h"
 #include "core/heap.h"
 #include "core/os.h"
+#include "core/page_map.h"
+#include "core/process.h"
 #include "core/purge.h"
 #include "core/run_map.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -173,6 +176,61 @@ PLAIN_TEST(what_a_thread_that_only_frees_has_freed_goes_back)
     check_thread_that_only_frees(8000);
 }
 
+/* Frees one block of each of a few spans, and when their owner has freed the rest goes on allocating, and frees nothing. */
+#define FEW 6
+#define STEP (SHARED_COUNT / FEW)
+static sem_t has_freed, may_go_on;
+
+static bool is_gone(const void *block)
+{
+    const struct bmm__span *span = bmm__page_map_find((uintptr_t)block);
+    return span == NULL || span->list.slot_bytes != 64;
+}
+
+static void *free_few_and_allocate(void *gone_count)
+{
+    char *few[FEW];
+    bmm__core_free(bmm__core_alloc(64, 16, false)); /* it has a heap */
+    for (size_t i = 0; i < FEW; i++)
+        bmm__core_free(few[i] = shared_blocks[i * STEP]);
+    sem_post(&has_freed);
+    sem_wait(&may_go_on);
+    size_t kept = 0;
+    for (int ms = 0; ms < 50; ms++) {
+        wait_ms(1);
+        for (int i = 0; i < 5000; i++)
+            shared_blocks[kept++] = bmm__core_alloc(16, 16, false);
+    }
+    for (size_t i = 0; i < FEW; i++)
+        *(int *)gone_count += is_gone(few[i]);
+    for (size_t i = 0; i < kept; i++)
+        bmm__core_free(shared_blocks[i]);
+    return NULL;
+}
+
+PLAIN_TEST(a_thread_that_is_busy_keeps_nothing_of_others_back)
+{
+    int gone_count = 0;
+    bmm__purge_all();
+    sem_init(&has_freed, 0, 0);
+    sem_init(&may_go_on, 0, 0);
+    for (size_t i = 0; i < SHARED_COUNT; i++)
+        shared_blocks[i] = bmm__core_alloc(64, 16, false);
+    pthread_t thread;
+    PLAIN_CHECK(pthread_create(&thread, NULL, free_few_and_allocate, &gone_count) == 0);
+    sem_wait(&has_freed);
+    for (size_t i = 0; i < SHARED_COUNT; i++)
+        if (i % STEP != 0 || i >= FEW * STEP)
+            bmm__core_free(shared_blocks[i]);
+    bmm__heap_minimize(bmm__thread_heap());
+    bmm__purge_all();
+    bool is_pending = bmm__purge_is_pending();
+    sem_post(&may_go_on);
+    pthread_join(thread, NULL);
+    PLAIN_CHECK(!is_pending);
+    PLAIN_CHECK_EQUAL(gone_count, FEW);
+}
+
 /* Is watched, and then nothing waits to be given back any more: its frees must not be slow for ever. */
 static void *free_some_while_nothing_waits(void *watch)
 {
@@ -204,7 +262,7 @@ static unsigned refused_count;
 
 int madvise(void *start, size_t bytes, int advice)
 {
-    if (is_purging_refused && advice != MADV_HUGEPAGE) {
+    if (is_purging_refused && advice != MADV_HUGEPAGE && advice != MADV_NOHUGEPAGE) {
         refused_count++;
         errno = EINVAL;
         return -1;
