@@ -118,8 +118,6 @@ bool bmm__core_free(void *start)
         if (!bmm__page_run_free(span, start))
             return false;
     } else {
-        if (span->kind == BMM__SPAN_BIG && bmm__is_huge(span->span_bytes))
-            bmm__huge_end(span, span->start);
         bmm__span_close(span, true);
         bmm__span_free(span);
     }

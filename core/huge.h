@@ -1,10 +1,13 @@
-/* Huge pages for blocks of several of them: a new such block begins with one (where one grows to, it
- * takes the first place that is long enough), and the system may put them behind all of it.
- * Smaller blocks get none on our wish, but for those that are there already: it is their span that would become larger for it,
- * and the system would put back what was purged beside them. So the wish ends with the block.
+/* Huge pages for blocks of several of them: a new such block begins with one (where one grows to, it takes the first place
+ * that is long enough), and the system may put them behind all of it. Smaller blocks get none on our wish: it is their span
+ * that would become larger for it, and the system would put back what was purged beside them. So the wish stays with the
+ * place, for the next huge block, until a smaller one comes there: then it ends for that, and with it for the whole *unit*
+ * (place of one huge page), of which only all can become one.
  *
- * A block keeps one set of properties from end to end, so that it stays one mapping of the system, whose pages can
+ * A huge block keeps one set of properties from end to end, so that it stays one mapping of the system, whose pages can
  * change their addresses (os.h).
+ *
+ * Invariant: U1 a unit within which everything is wished for is in the table (huge.c).
  */
 #ifndef BMM_HUGE_H
 #define BMM_HUGE_H
@@ -22,8 +25,7 @@ static inline bool bmm__is_huge(size_t bytes)
 /* The span, of one huge block, is new, was made longer, or holds what was moved there. */
 void bmm__huge_use(const struct bmm__span *span);
 
-/* Of such a span of granules what lies from there on is about to be given back, or to be part of no huge block any more: the
- * next ones there get no huge pages for it. */
-void bmm__huge_end(const struct bmm__span *span, uintptr_t from);
+/* Something smaller begins there. */
+void bmm__huge_leave(uintptr_t start, size_t bytes);
 
 #endif

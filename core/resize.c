@@ -24,8 +24,6 @@ static bool resize_granules(struct bmm__span *span, size_t size, bool is_dirty)
     if (whole < size || whole > BMM__ARENA_RUN_MAX)
         return false;
     if (whole < old_bytes) {
-        if (bmm__is_huge(old_bytes))
-            bmm__huge_end(span, span->start + (bmm__is_huge(whole) ? whole : 0));
         bmm__page_map_enter(span->start + whole, old_bytes - whole, NULL);
         bmm__arena_free((void *)(span->start + whole), old_bytes - whole, is_dirty, span->is_moved != 0); /* NOLINT */
     } else if (whole > old_bytes) {
@@ -39,6 +37,8 @@ static bool resize_granules(struct bmm__span *span, size_t size, bool is_dirty)
     span->span_bytes = whole;
     if (whole > old_bytes && bmm__is_huge(whole))
         bmm__huge_use(span);
+    else if (whole > old_bytes)
+        bmm__huge_leave(old_end, whole - old_bytes);
     return true;
 }
 
@@ -124,8 +124,6 @@ static void *move_granules(struct bmm__span *span, size_t size)
     void *moved = (void *)to->start; /* NOLINT */
     if (bmm__is_huge(to->span_bytes))
         bmm__huge_use(to);
-    if (bmm__is_huge(kept))
-        bmm__huge_end(span, span->start);
     bmm__span_close(span, !is_moved);
     bmm__span_free(span);
     bmm__thread_gave_back();

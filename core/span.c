@@ -2,6 +2,7 @@
 
 #include "core/arena.h"
 #include "core/atomic.h"
+#include "core/huge.h"
 #include "core/meta.h"
 #include "core/os.h"
 #include "core/page_map.h"
@@ -116,6 +117,8 @@ struct bmm__span *bmm__span_open(size_t bytes, size_t align, enum bmm__span_is k
         bmm__span_free(span);
         return NULL;
     }
+    if (kind != BMM__SPAN_BIG || !bmm__is_huge(bytes))
+        bmm__huge_leave(span->start, bytes);
     return span;
 }
 
