@@ -2,6 +2,7 @@
 
 #include "core/atomic.h"
 #include "core/os.h"
+#include "core/page_map.h"
 
 #define UNITS_MAX 32768u
 
@@ -23,16 +24,33 @@ static bool may_use(uintptr_t unit)
     return bmm__load_relaxed(entry_of(unit)) == unit || bmm__cas_acq_rel(entry_of(unit), &none, unit);
 }
 
+bool bmm__huge_may_be(uintptr_t start)
+{
+    uintptr_t unit = start / BMM__HUGE_BYTES;
+    return bmm__load_relaxed(&is_any) && bmm__load_relaxed(entry_of(unit)) == unit;
+}
+
+/* Where the unit ends that the span ends in, if nothing is behind it there; else where the span does. */
+static uintptr_t end_with_rest(const struct bmm__span *span)
+{
+    uintptr_t end = span->start + span->span_bytes, at = end;
+    for (; at % BMM__HUGE_BYTES != 0; at += BMM__GRANULE)
+        if (!bmm__page_map_is_free(at))
+            return end;
+    return at;
+}
+
 void bmm__huge_use(const struct bmm__span *span)
 {
-    uintptr_t unit = span->start / BMM__HUGE_BYTES, last = (span->start + span->span_bytes - 1) / BMM__HUGE_BYTES;
+    uintptr_t end = span->start + span->span_bytes;
     if (span->kind != BMM__SPAN_LARGE) {
         bmm__store_relaxed(&is_any, true);
-        for (; unit <= last; unit++)
+        for (uintptr_t unit = span->start / BMM__HUGE_BYTES; unit <= (end - 1) / BMM__HUGE_BYTES; unit++)
             if (!may_use(unit))
                 return;
+        end = end_with_rest(span);
     }
-    bmm__os_prefer_huge((void *)span->start, span->span_bytes); /* NOLINT */
+    bmm__os_prefer_huge((void *)span->start, end - span->start); /* NOLINT */
 }
 
 void bmm__huge_leave(uintptr_t start, size_t bytes)

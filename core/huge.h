@@ -25,6 +25,9 @@ static inline bool bmm__is_huge(size_t bytes)
 /* The span, of one huge block, is new, was made longer, or holds what was moved there. */
 void bmm__huge_use(const struct bmm__span *span);
 
+/* Whether what begins at a multiple of BMM__HUGE_BYTES may be a huge page. */
+bool bmm__huge_may_be(uintptr_t start);
+
 /* Something smaller begins there. */
 void bmm__huge_leave(uintptr_t start, size_t bytes);
 

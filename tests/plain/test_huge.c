@@ -1,13 +1,16 @@
 /* Huge pages are asked for where huge blocks are, and no longer where smaller ones come after them. */
+#define _GNU_SOURCE
 #include "tests/plain.h"
 
 #include "core/client.h"
 #include "core/os.h"
+#include "core/purge.h"
 #include "core/span.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define MIB ((size_t)1 << 20)
 #define UNIT (2 * MIB)
@@ -52,6 +55,33 @@ static char *huge_block(size_t bytes)
 static bool may_be_huge(const char *p)
 {
     return asked_bytes(p - (uintptr_t)p % UNIT, UNIT) == UNIT;
+}
+
+static size_t resident_bytes(char *p, size_t bytes)
+{
+    unsigned char pages[UNIT / 4096];
+    size_t resident = 0;
+    PLAIN_CHECK(mincore(p, bytes, pages) == 0);
+    for (size_t i = 0; i < bytes / 4096; i++)
+        resident += (pages[i] & 1) * 4096;
+    return resident;
+}
+
+/* First, for where there were small pages the system gives no huge one. It gives one behind the block's end, with
+ * memory that nobody has touched. */
+PLAIN_TEST(what_came_with_a_huge_page_goes_back_with_it)
+{
+    char *fill = huge_block(20 * MIB); /* so that there is something behind the next one */
+    bmm__core_free(fill);
+    bmm__purge_all();
+    char *p = huge_block(4 * MIB + MIB / 2), *behind = p + 4 * MIB + MIB / 2;
+    bool is_given = is_asked_for(behind) && resident_bytes(behind, MIB) != 0;
+    bmm__core_free(p);
+    bmm__purge_all();
+    PLAIN_CHECK_EQUAL(resident_bytes(p, UNIT), 0);
+    PLAIN_CHECK_EQUAL(resident_bytes(behind, MIB), 0);
+    if (!is_given)
+        PLAIN_SKIP("the system gave no huge page");
 }
 
 PLAIN_TEST(the_wish_stays_for_the_next_huge_block)
