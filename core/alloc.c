@@ -20,15 +20,38 @@
 
 #define FREES_WITHOUT_HEAP 32u
 
-static void *alloc_slot(unsigned class_index)
+static inline void describe(struct bmm__slot *slot, struct bmm__span *span, uintptr_t address)
 {
-    struct bmm__heap *heap = bmm__thread_heap();
-    if (heap != NULL)
-        return bmm__heap_alloc(heap, &heap->bins[class_index]);
-    heap = bmm__late_begin();
-    void *slot = bmm__heap_alloc(heap, &heap->bins[class_index]);
-    bmm__late_end();
-    return slot;
+    slot->span = span;
+    slot->index = bmm__span_index(span, address - span->start);
+    slot->bytes = span->list.slot_bytes;
+    slot->start = span->start + (uintptr_t)slot->index * span->list.slot_bytes;
+    slot->is_free_run = false;
+}
+
+static __attribute__((noinline)) bool alloc_slot_slowly(unsigned class_index, struct bmm__slot *slot)
+{
+    struct bmm__heap *own = bmm__thread_heap(), *heap = own != NULL ? own : bmm__late_begin();
+    struct bmm__bin *bin = &heap->bins[class_index];
+    void *start = bmm__heap_alloc(heap, bin);
+    struct bmm__span *span = bin->current; /* from which it comes */
+    if (own == NULL)
+        bmm__late_end();
+    if (start != NULL)
+        describe(slot, span, (uintptr_t)start);
+    return start != NULL;
+}
+
+/* What the fast paths are without a client, this is with one: a slot of a current span that is not shown to them. */
+static inline bool alloc_slot(unsigned class_index, struct bmm__slot *slot)
+{
+    struct bmm__heap *heap = bmm__heap;
+    struct bmm__span *span = heap->bins[class_index].current;
+    if (BMM__UNLIKELY(span == NULL || span->is_shown || bmm__list_is_empty(&span->list) || bmm__heap_is_to_look(heap)))
+        return alloc_slot_slowly(class_index, slot);
+    heap->looks--;
+    describe(slot, span, (uintptr_t)bmm__list_take(&span->list));
+    return true;
 }
 
 unsigned bmm__slot_class(size_t size, size_t align)
@@ -64,23 +87,33 @@ static void *alloc_run(size_t size, size_t align, bool *is_zero)
     return (void *)span->start; /* NOLINT */
 }
 
-void *bmm__core_alloc(size_t size, size_t align, bool is_zeroed)
+static __attribute__((noinline)) bool alloc_other(size_t size, size_t align, bool *is_zero, struct bmm__slot *slot)
+{
+    void *start = alloc_run(size, align, is_zero);
+    bmm__purge_tick();
+    return start != NULL && bmm__core_find((uintptr_t)start, slot);
+}
+
+bool bmm__core_alloc_slot(size_t size, size_t align, bool is_zeroed, struct bmm__slot *slot)
 {
     size = size == 0 ? 1 : size;
     if (size > PTRDIFF_MAX)
-        return NULL;
-    unsigned class_index = bmm__slot_class(size, align);
+        return false;
+    unsigned class_index =
+        BMM__LIKELY(align == 16 && size <= BMM__SLOT_BYTES_MAX) ? bmm__size_class(size) : bmm__slot_class(size, align);
     bool is_zero = false;
-    void *start = NULL;
-    if (class_index < BMM__HEAP_CLASS_COUNT) {
-        start = alloc_slot(class_index);
-    } else {
-        start = alloc_run(size, align, &is_zero);
-        bmm__purge_tick();
-    }
-    if (start != NULL && is_zeroed && !is_zero)
-        memset(start, 0, size);
-    return start;
+    if (BMM__LIKELY(class_index < BMM__HEAP_CLASS_COUNT) ? !alloc_slot(class_index, slot)
+                                                         : !alloc_other(size, align, &is_zero, slot))
+        return false;
+    if (is_zeroed && !is_zero)
+        memset((void *)slot->start, 0, size); /* NOLINT */
+    return true;
+}
+
+void *bmm__core_alloc(size_t size, size_t align, bool is_zeroed)
+{
+    struct bmm__slot slot;
+    return bmm__core_alloc_slot(size, align, is_zeroed, &slot) ? (void *)slot.start : NULL; /* NOLINT */
 }
 
 /* One in FREES_WITHOUT_HEAP blocks, scattered by their addresses: a counter would be one more word in every thread. */
@@ -90,30 +123,31 @@ static bool is_one_in_many(const void *slot)
 }
 
 /* A thread that only frees gets a heap when it has freed some: they go faster in batches (remote.h). */
-static void free_slot(struct bmm__span *span, void *slot)
+static __attribute__((noinline)) void free_slot_slowly(struct bmm__span *span, void *start, uint32_t index)
 {
-    uint32_t index = bmm__span_index(span, (uintptr_t)slot - span->start);
     struct bmm__heap *heap = bmm__thread_heap_if_any();
-    if (heap == NULL && is_one_in_many(slot))
+    if (heap == NULL && is_one_in_many(start))
         heap = bmm__thread_heap();
     if (heap != NULL || bmm__heap != &bmm__dead_heap) {
-        bmm__heap_free(heap, span, slot, index);
+        bmm__heap_free(heap, span, start, index);
         return;
     }
     heap = bmm__late_begin();
-    bmm__heap_free(heap, span, slot, index);
+    bmm__heap_free(heap, span, start, index);
     bmm__late_end();
 }
 
-bool bmm__core_free(void *start)
+static inline void free_slot(struct bmm__span *span, void *start, uint32_t index)
 {
-    struct bmm__span *span = bmm__page_map_find((uintptr_t)start);
-    if (!bmm__core_is_start(span, (uintptr_t)start))
-        return false;
-    if (span->kind == BMM__SPAN_SLOTS) {
-        free_slot(span, start);
-        return true;
-    }
+    struct bmm__heap *heap = bmm__heap;
+    if (BMM__LIKELY(bmm__load_relaxed(&span->list.owner) == heap->token))
+        bmm__heap_free(heap, span, start, index);
+    else
+        free_slot_slowly(span, start, index);
+}
+
+static bool free_other(struct bmm__span *span, void *start)
+{
     if (span->kind == BMM__SPAN_RUNS) {
         if (!bmm__page_run_free(span, start))
             return false;
@@ -123,6 +157,25 @@ bool bmm__core_free(void *start)
     }
     bmm__thread_gave_back();
     return true;
+}
+
+bool bmm__core_free(void *start)
+{
+    struct bmm__span *span = bmm__page_map_find((uintptr_t)start);
+    if (!bmm__core_is_start(span, (uintptr_t)start))
+        return false;
+    if (span->kind != BMM__SPAN_SLOTS)
+        return free_other(span, start);
+    free_slot(span, start, bmm__span_index(span, (uintptr_t)start - span->start));
+    return true;
+}
+
+void bmm__core_free_slot(const struct bmm__slot *slot)
+{
+    if (BMM__LIKELY(slot->span->kind == BMM__SPAN_SLOTS))
+        free_slot(slot->span, (void *)slot->start, slot->index); /* NOLINT */
+    else
+        free_other(slot->span, (void *)slot->start); /* NOLINT */
 }
 
 bool bmm__core_is_start(const struct bmm__span *span, uintptr_t address)
@@ -143,6 +196,10 @@ bool bmm__core_find(uintptr_t address, struct bmm__slot *slot)
     struct bmm__span *span = bmm__page_map_find(address);
     if (span == NULL)
         return false;
+    if (BMM__LIKELY(span->kind == BMM__SPAN_SLOTS)) {
+        describe(slot, span, address);
+        return slot->index < span->slot_count;
+    }
     *slot = (struct bmm__slot){ .span = span, .start = span->start, .bytes = span->span_bytes };
     if (span->kind == BMM__SPAN_RUNS) {
         struct bmm__page_run run = bmm__page_run_find(span, address);
@@ -150,14 +207,8 @@ bool bmm__core_find(uintptr_t address, struct bmm__slot *slot)
         slot->bytes = run.bytes;
         slot->index = run.index;
         slot->is_free_run = run.is_free;
-        return true;
     }
-    if (span->kind != BMM__SPAN_SLOTS)
-        return true;
-    slot->index = bmm__span_index(span, address - span->start);
-    slot->bytes = span->list.slot_bytes;
-    slot->start = span->start + (uintptr_t)slot->index * span->list.slot_bytes;
-    return slot->index < span->slot_count;
+    return true;
 }
 
 struct bmm__span_view bmm__core_span_view(const struct bmm__span *span)

@@ -61,17 +61,6 @@ void bmm__client_report_leaks(bool on);
 
 /* ---- allocation that the client does not see ---- */
 
-void *bmm__core_alloc(size_t size, size_t align, bool is_zeroed);
-/* False: no slot starts there. */
-bool bmm__core_free(void *slot_start);
-/* True if the slot at slot_start now holds size bytes without moving. */
-bool bmm__core_resize(void *slot_start, size_t size);
-/* Moves a block with a span of its own by changing page addresses; NULL where it cannot, slot untouched. The side of
- * the new span is NULL, span_end was called for the old one. */
-void *bmm__core_remap(void *slot_start, size_t size);
-
-/* ---- finding ---- */
-
 struct bmm__slot {
     struct bmm__span *span;
     uintptr_t start;
@@ -79,6 +68,21 @@ struct bmm__slot {
     uint32_t index;   /* in the span; of a page run the index of its first OS page */
     bool is_free_run; /* page-run spans only: no run is there now; start and bytes are those of one OS page */
 };
+
+/* NULL or false: out of memory. *slot becomes what bmm__core_find would say of it. */
+void *bmm__core_alloc(size_t size, size_t align, bool is_zeroed);
+bool bmm__core_alloc_slot(size_t size, size_t align, bool is_zeroed, struct bmm__slot *slot);
+/* False: no slot starts there. */
+bool bmm__core_free(void *slot_start);
+/* The same, of a slot that is known: what bmm__core_alloc_slot or bmm__core_find said of a slot that is in use. */
+void bmm__core_free_slot(const struct bmm__slot *slot);
+/* True if the slot at slot_start now holds size bytes without moving. */
+bool bmm__core_resize(void *slot_start, size_t size);
+/* Moves a block with a span of its own by changing page addresses; NULL where it cannot, slot untouched. The side of
+ * the new span is NULL, span_end was called for the old one. */
+void *bmm__core_remap(void *slot_start, size_t size);
+
+/* ---- finding ---- */
 
 /* The slot that address lies in, for any 64-bit value, without touching the memory at it. False: no span of ours, or
  * the unused tail of one. Says nothing about whether the slot is in use: the client knows that itself. */

@@ -62,10 +62,8 @@ void *bmm__birth_in(struct bmm__block *block, size_t size, size_t align, unsigne
     return birth_in(block, size, align, kind, fill_from, caller);
 }
 
-static inline __attribute__((always_inline)) bool find(void *slot_start, struct bmm__block *block, bool is_settled)
+static inline __attribute__((always_inline)) bool find_record(struct bmm__block *block, bool is_settled)
 {
-    if (!bmm__core_find((uintptr_t)slot_start, &block->slot))
-        return false;
     block->side = is_settled ? bmm__side_make(block->slot.span) : bmm__side_of(block->slot.span);
     if (BMM__UNLIKELY(block->side == NULL))
         return false;
@@ -75,7 +73,7 @@ static inline __attribute__((always_inline)) bool find(void *slot_start, struct 
 
 bool bmm__birth_find(void *slot_start, struct bmm__block *block, bool is_settled)
 {
-    return find(slot_start, block, is_settled);
+    return bmm__core_find((uintptr_t)slot_start, &block->slot) && find_record(block, is_settled);
 }
 
 void *bmm__birth_make(size_t size, size_t align, bool is_zeroed, unsigned kind, const struct bmm__caller *caller)
@@ -85,14 +83,13 @@ void *bmm__birth_make(size_t size, size_t align, bool is_zeroed, unsigned kind, 
     size_t bytes = bmm__birth_slot_bytes(size, align);
     if (BMM__UNLIKELY(bytes < size))
         return NULL;
-    void *slot_start = bmm__core_alloc(bytes, align, is_zeroed);
-    if (BMM__UNLIKELY(slot_start == NULL))
-        return NULL;
     struct bmm__block block;
-    if (BMM__UNLIKELY(!find(slot_start, &block, caller->is_settled))) {
+    if (BMM__UNLIKELY(!bmm__core_alloc_slot(bytes, align, is_zeroed, &block.slot)))
+        return NULL;
+    if (BMM__UNLIKELY(!find_record(&block, caller->is_settled))) {
         if (!caller->is_settled)
-            return slot_start; /* UNRECORDED: a handler that interrupted the settling (P2) */
-        bmm__core_free(slot_start);
+            return (void *)block.slot.start; /* UNRECORDED: a handler that interrupted the settling (P2) */
+        bmm__core_free_slot(&block.slot);
         return NULL;
     }
     return birth_in(&block, size, align, kind, is_zeroed ? size : 0, caller);

@@ -64,12 +64,12 @@ void bmm__block_unclaim(struct bmm__block *block)
 
 void bmm__block_give_back(struct bmm__block *block, bool mirrors)
 {
-    uintptr_t slot_start = block->slot.start;
+    struct bmm__slot slot = block->slot;
     if (mirrors)
         bmm__record_mirror(block->side, block->slot.index, BMM_SLOT_FREE);
     /* Before core_free: the next moment the slot may be another thread's new block. */
     bmm__store_release(&block->record->state, (uint8_t)BMM_SLOT_FREE);
-    bmm__core_free((void *)slot_start);
+    bmm__core_free_slot(&slot);
 }
 
 size_t bmm__block_retire(uintptr_t slot_start)

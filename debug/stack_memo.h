@@ -91,6 +91,11 @@ struct bmm__memo_view *bmm__memo_view_of(struct bmm__stack_memo *memo, uintptr_t
  * 0: the depot is full. */
 uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, struct bmm__memo_view *view, uint32_t joined);
 
+static inline bool bmm__memo_holds(const struct bmm__memo_check *check)
+{
+    return *check->address == check->value;
+}
+
 /* Whether *met, whose sp is the walk's, is the state that the walk is in, and the rest of the stack is as it was. If
  * not, *met becomes the innermost frame that the walk may still meet. is_only_own: only own frames were walked. */
 static inline bool bmm__memo_meets(const struct bmm__memo_view *view, const struct bmm__memo_frame **met, uintptr_t pc,
@@ -103,9 +108,12 @@ static inline bool bmm__memo_meets(const struct bmm__memo_view *view, const stru
     if (BMM__UNLIKELY(frame->own != 0 && (frame->own == BMM__MEMO_OWN_LEFT_OUT) != is_only_own))
         return false;
     const struct bmm__memo_check *first = view->checks, *check = first + frame->check_end;
+    while (check - first >= 4 && bmm__memo_holds(&check[-1]) && bmm__memo_holds(&check[-2]) &&
+           bmm__memo_holds(&check[-3]) && bmm__memo_holds(&check[-4]))
+        check -= 4;
     while (check != first) {
         check--;
-        if (BMM__UNLIKELY(*check->address != check->value)) {
+        if (BMM__UNLIKELY(!bmm__memo_holds(check))) {
             /* Up to here the walk will find what is remembered: no need to ask again before. */
             while (frame->check_end > (size_t)(check - first))
                 frame--;

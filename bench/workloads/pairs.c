@@ -1,7 +1,8 @@
-/* Seven loops whose instructions are counted (bench/count), not timed: the same loop twice, for different numbers of
+/* Loops whose instructions are counted (bench/count), not timed: the same loop twice, for different numbers of
  * steps, and the difference is what a step costs, the loop and the calls included.
  *
- * loop: 0 hot, 1 in_order, 2 in_reverse, 3 random_small, 4 random_medium, 5 realloc_step, 6 calloc.
+ * loop: 0 hot, 1 in_order, 2 in_reverse, 3 random_small, 4 random_medium, 5 realloc_step, 6 calloc, 7 deep (hot pairs DEPTH
+ * frames down, in turn from three places two frames apart: what stacks cost).
  * steps: pairs of malloc and free (realloc_step: calls of realloc). Rounded up to whole rounds of the loop. */
 #include "../bench.h"
 
@@ -25,6 +26,7 @@ enum {
     GROWTH_BYTES = 24,
     GROWTH_MOST = 2400,
     CALLOC_BYTES = 96,
+    DEPTH = 20,
 };
 
 /* Without a look whether there is memory: the loop should be as little as can be. */
@@ -111,8 +113,45 @@ static uint64_t calloc_pair(unsigned long steps)
     return steps;
 }
 
+/* Frames that the compiler cannot join. */
+#define FRAME __attribute__((noinline, noclone))
+#define FRAME_ENDS __asm__ volatile("" : : : "memory")
+
+FRAME static void *allocate(void)
+{
+    void *memory = malloc(HOT_BYTES);
+    FRAME_ENDS;
+    return touched(memory);
+}
+
+FRAME static void pair_of_other(void)
+{
+    free(allocate());
+    FRAME_ENDS;
+}
+
+FRAME static uint64_t at_depth(unsigned long steps, unsigned depth)
+{
+    if (depth > 2) {
+        uint64_t done = at_depth(steps, depth - 1);
+        FRAME_ENDS;
+        return done;
+    }
+    for (unsigned long made = 0; made < steps; made += 3) {
+        free(allocate());
+        free(allocate());
+        pair_of_other();
+    }
+    return steps;
+}
+
+static uint64_t deep(unsigned long steps)
+{
+    return at_depth(steps, DEPTH);
+}
+
 static uint64_t (*const loops[])(unsigned long steps) = {
-    hot, in_order, in_reverse, random_small, random_medium, realloc_step, calloc_pair,
+    hot, in_order, in_reverse, random_small, random_medium, realloc_step, calloc_pair, deep,
 };
 
 int main(int argument_count, char **arguments)
