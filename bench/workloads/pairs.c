@@ -114,7 +114,7 @@ static uint64_t calloc_pair(unsigned long steps)
 }
 
 /* Frames that the compiler cannot join. */
-#define FRAME __attribute__((noinline, noclone))
+#define FRAME __attribute__((noinline))
 #define FRAME_ENDS __asm__ volatile("" : : : "memory")
 
 FRAME static void *allocate(void)
