@@ -42,7 +42,7 @@ static uintptr_t end_with_rest(const struct bmm__span *span)
 
 void bmm__huge_use(const struct bmm__span *span)
 {
-    uintptr_t end = span->start + span->span_bytes;
+    uintptr_t own_end = span->start + span->span_bytes, end = own_end;
     if (span->kind != BMM__SPAN_LARGE) {
         bmm__store_relaxed(&is_any, true);
         for (uintptr_t unit = span->start / BMM__HUGE_BYTES; unit <= (end - 1) / BMM__HUGE_BYTES; unit++)
@@ -51,6 +51,8 @@ void bmm__huge_use(const struct bmm__span *span)
         end = end_with_rest(span);
     }
     bmm__os_prefer_huge((void *)span->start, end - span->start); /* NOLINT */
+    if (end != own_end && end_with_rest(span) != end)         /* something came there meanwhile, and its wish counts */
+        bmm__os_prefer_small((void *)own_end, end - own_end); /* NOLINT */
 }
 
 void bmm__huge_leave(uintptr_t start, size_t bytes)

@@ -14,9 +14,9 @@
  * free, though the other one has sent it. That is found out by its state when either is looked at: when it is taken off the
  * list, before a batch names it, or carries it, when a batch is received, or when the span ends: whoever claims it takes over
  * what was sent as its owner would have, and then nothing may be left in use or sent (bmm__secure_close).
- * Slots that were never used are listed some at a time, in random order among their neighbours. Of large ones each would be a page that is touched
- * before its time; so they stay new, and have no marks, until they are used. Everything that describes slots lies elsewhere,
- * between pages that fault (meta.c, window.h).
+ * Slots that were never used are listed some at a time, in random order among their neighbours. Of large ones each would be a
+ * page that is touched before its time; so they stay new, and have no marks, until they are used. Everything that describes
+ * slots lies elsewhere, between pages that fault (meta.c, window.h).
  *
  * Invariants: X1 states of slots that no list had yet are new. X2 a slot in the state free, and one in the state sent that
  * carries no batch, begins with the marks. X3 a slot is off its list before its state says so, and on a list after (a fork
