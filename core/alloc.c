@@ -23,13 +23,14 @@
 static inline void describe(struct bmm__slot *slot, struct bmm__span *span, uintptr_t address)
 {
     slot->span = span;
+    slot->side = bmm__load_acquire(&span->side);
     slot->index = bmm__span_index(span, address - span->start);
     slot->bytes = span->list.slot_bytes;
     slot->start = span->start + (uintptr_t)slot->index * span->list.slot_bytes;
     slot->is_free_run = false;
 }
 
-static __attribute__((noinline)) bool alloc_slot_slowly(unsigned class_index, struct bmm__slot *slot)
+static bool alloc_slot(unsigned class_index, struct bmm__slot *slot)
 {
     struct bmm__heap *own = bmm__thread_heap(), *heap = own != NULL ? own : bmm__late_begin();
     struct bmm__bin *bin = &heap->bins[class_index];
@@ -40,18 +41,6 @@ static __attribute__((noinline)) bool alloc_slot_slowly(unsigned class_index, st
     if (start != NULL)
         describe(slot, span, (uintptr_t)start);
     return start != NULL;
-}
-
-/* What the fast paths are without a client, this is with one: a slot of a current span that is not shown to them. */
-static inline bool alloc_slot(unsigned class_index, struct bmm__slot *slot)
-{
-    struct bmm__heap *heap = bmm__heap;
-    struct bmm__span *span = heap->bins[class_index].current;
-    if (BMM__UNLIKELY(span == NULL || span->is_shown || bmm__list_is_empty(&span->list) || bmm__heap_is_to_look(heap)))
-        return alloc_slot_slowly(class_index, slot);
-    heap->looks--;
-    describe(slot, span, (uintptr_t)bmm__list_take(&span->list));
-    return true;
 }
 
 unsigned bmm__slot_class(size_t size, size_t align)
@@ -87,26 +76,39 @@ static void *alloc_run(size_t size, size_t align, bool *is_zero)
     return (void *)span->start; /* NOLINT */
 }
 
-static __attribute__((noinline)) bool alloc_other(size_t size, size_t align, bool *is_zero, struct bmm__slot *slot)
+static bool alloc_other(size_t size, size_t align, bool *is_zero, struct bmm__slot *slot)
 {
     void *start = alloc_run(size, align, is_zero);
     bmm__purge_tick();
     return start != NULL && bmm__core_find((uintptr_t)start, slot);
 }
 
-bool bmm__core_alloc_slot(size_t size, size_t align, bool is_zeroed, struct bmm__slot *slot)
+static __attribute__((noinline)) bool alloc_slowly(size_t size, size_t align, bool is_zeroed, struct bmm__slot *slot)
 {
     size = size == 0 ? 1 : size;
     if (size > PTRDIFF_MAX)
         return false;
-    unsigned class_index =
-        BMM__LIKELY(align == 16 && size <= BMM__SLOT_BYTES_MAX) ? bmm__size_class(size) : bmm__slot_class(size, align);
+    unsigned class_index = bmm__slot_class(size, align);
     bool is_zero = false;
-    if (BMM__LIKELY(class_index < BMM__HEAP_CLASS_COUNT) ? !alloc_slot(class_index, slot)
-                                                         : !alloc_other(size, align, &is_zero, slot))
+    if (class_index < BMM__HEAP_CLASS_COUNT ? !alloc_slot(class_index, slot)
+                                            : !alloc_other(size, align, &is_zero, slot))
         return false;
     if (is_zeroed && !is_zero)
         memset((void *)slot->start, 0, size); /* NOLINT */
+    return true;
+}
+
+/* What the fast paths are without a client, this is with one: a slot of a current span that is not shown to them. */
+bool bmm__core_alloc_slot(size_t size, size_t align, bool is_zeroed, struct bmm__slot *slot)
+{
+    if (BMM__UNLIKELY(align != 16 || size - 1 >= BMM__SLOT_BYTES_MAX || is_zeroed))
+        return alloc_slowly(size, align, is_zeroed, slot);
+    struct bmm__heap *heap = bmm__heap;
+    struct bmm__span *span = heap->bins[bmm__size_class(size)].current;
+    if (BMM__UNLIKELY(span == NULL || span->is_shown || bmm__list_is_empty(&span->list) || bmm__heap_is_to_look(heap)))
+        return alloc_slowly(size, align, is_zeroed, slot);
+    heap->looks--;
+    describe(slot, span, (uintptr_t)bmm__list_take(&span->list));
     return true;
 }
 
@@ -200,7 +202,9 @@ bool bmm__core_find(uintptr_t address, struct bmm__slot *slot)
         describe(slot, span, address);
         return slot->index < span->slot_count;
     }
-    *slot = (struct bmm__slot){ .span = span, .start = span->start, .bytes = span->span_bytes };
+    *slot = (struct bmm__slot){
+        .span = span, .side = bmm__load_acquire(&span->side), .start = span->start, .bytes = span->span_bytes
+    };
     if (span->kind == BMM__SPAN_RUNS) {
         struct bmm__page_run run = bmm__page_run_find(span, address);
         slot->start = run.start;

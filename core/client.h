@@ -29,8 +29,10 @@ struct bmm__span;
 
 /* Kinds are those of enum bmm_alloc_kind in brainmm/snapshot.h; core passes them through and knows no meaning. */
 struct bmm__client {
-    /* A block of size bytes at a multiple of align (power of two ≥ 16), zeroed if is_zeroed. NULL: out of memory,
-     * errno and exceptions are the caller's business. */
+    /* errno is the client's business in these three: ENOMEM with NULL, kept otherwise. They are called by tail calls: their
+     * caller is the program, or one of the core's entries that it called.
+     *
+     * A block of size bytes at a multiple of align (power of two ≥ 16), zeroed if is_zeroed. NULL: out of memory. */
     void *(*alloc)(size_t size, size_t align, bool is_zeroed, unsigned kind);
     /* p is not NULL, but may be anything else. given_size (SIZE_MAX: not given) and given_align (0: not given) come
      * from sized and aligned deletes. */
@@ -63,6 +65,7 @@ void bmm__client_report_leaks(bool on);
 
 struct bmm__slot {
     struct bmm__span *span;
+    void *side; /* the span's, as it was (acquire) */
     uintptr_t start;
     size_t bytes;
     uint32_t index;   /* in the span; of a page run the index of its first OS page */

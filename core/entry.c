@@ -14,13 +14,9 @@
 #include <errno.h>
 #include <string.h>
 
-void *bmm__alloc_slow(size_t size, size_t align, bool is_zeroed, unsigned kind)
+/* Without a client: one that was chosen only now is asked all the same. */
+static __attribute__((noinline)) void *alloc_from_core(size_t size, size_t align, bool is_zeroed, unsigned kind)
 {
-    if (align == 0 || (align & (align - 1)) != 0) {
-        errno = EINVAL;
-        return NULL;
-    }
-    align = align < 16 ? 16 : align;
     bmm__process_start();
     const struct bmm__client *client = bmm__process.client;
     int saved_errno = errno;
@@ -31,17 +27,36 @@ void *bmm__alloc_slow(size_t size, size_t align, bool is_zeroed, unsigned kind)
     return p;
 }
 
+/* These three with tail calls only: so a client finds its caller's caller to be the program, or little beyond it. */
+static void *alloc_right(size_t size, size_t align, bool is_zeroed, unsigned kind)
+{
+    const struct bmm__client *client = bmm__process.client;
+    if (BMM__LIKELY(client != NULL && size <= PTRDIFF_MAX))
+        return client->alloc(size, align, is_zeroed, kind);
+    return alloc_from_core(size, align, is_zeroed, kind);
+}
+
+void *bmm__alloc_slow(size_t size, size_t align, bool is_zeroed, unsigned kind)
+{
+    if (align == 0 || (align & (align - 1)) != 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return alloc_right(size, align < 16 ? 16 : align, is_zeroed, kind);
+}
+
+static __attribute__((noinline)) void *alloc_own(struct bmm__heap *heap, size_t size, unsigned kind)
+{
+    void *slot = bmm__heap_alloc(heap, bmm__heap_bin(heap, size));
+    return BMM__LIKELY(slot != NULL) ? slot : alloc_from_core(size, 16, false, kind);
+}
+
 void *bmm__alloc_refill(size_t size, unsigned kind)
 {
     struct bmm__heap *heap = bmm__heap;
-    if (size <= BMM__SLOT_BYTES_MAX && heap->token == (uintptr_t)heap) { /* no client, and neither fresh nor dead */
-        size_t distance = size <= BMM__SMALL_BYTES_MAX ? heap->small_bin[size]
-                                                       : heap->medium_bin[(size - 1) / BMM__MEDIUM_BYTES_STEP];
-        void *slot = bmm__heap_alloc(heap, (struct bmm__bin *)(void *)bmm__list_behind(heap, distance));
-        if (BMM__LIKELY(slot != NULL))
-            return slot;
-    }
-    return bmm__alloc_slow(size, 16, false, kind);
+    if (size <= BMM__SLOT_BYTES_MAX && heap->token == (uintptr_t)heap) /* no client, and neither fresh nor dead */
+        return alloc_own(heap, size, kind);
+    return alloc_right(size, 16, false, kind);
 }
 
 /* Stops the program: going on would hand its own memory, or nobody's, to the next allocation. */
@@ -56,33 +71,35 @@ static _Noreturn void wrong_free(const void *p)
     bmm__os_abort();
 }
 
-static __attribute__((noinline)) void free_rarely(void *p, size_t given_size, size_t given_align, unsigned kind)
+static __attribute__((noinline)) void free_to_core(void *p, size_t given_size, size_t given_align, unsigned kind)
 {
     if (p == NULL)
         return;
     bmm__process_start();
-    if (bmm__process.client != NULL) {
-        int saved_errno = errno;
+    if (bmm__process.client != NULL)
         bmm__process.client->free(p, given_size, given_align, kind);
-        errno = saved_errno;
-        return;
-    }
-    if (!bmm__core_free(p))
+    else if (!bmm__core_free(p))
         wrong_free(p);
 }
 
 /* A slot in the window, no client, and a heap: another thread's, most likely. With tail calls only, so that no register has
- * to be saved. */
+ * to be saved, and a client finds its caller to be the program. */
 void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kind)
 {
     struct bmm__heap *heap = bmm__heap;
-    struct bmm__span *span = bmm__page_map_find_inside((uintptr_t)p);
-    uint32_t index;
-    if (BMM__LIKELY(span != NULL && heap->token == (uintptr_t)heap && span->kind == BMM__SPAN_SLOTS &&
-                    bmm__span_slot_at(span, (uintptr_t)p - span->start, &index)))
-        bmm__heap_free(heap, span, p, index);
-    else
-        free_rarely(p, given_size, given_align, kind);
+    if (BMM__LIKELY(heap->token == (uintptr_t)heap)) {
+        struct bmm__span *span = bmm__page_map_find_inside((uintptr_t)p);
+        uint32_t index;
+        if (BMM__LIKELY(span != NULL && span->kind == BMM__SPAN_SLOTS &&
+                        bmm__span_slot_at(span, (uintptr_t)p - span->start, &index))) {
+            bmm__heap_free(heap, span, p, index);
+            return;
+        }
+    } else if (BMM__LIKELY(bmm__process.client != NULL && p != NULL)) {
+        bmm__process.client->free(p, given_size, given_align, kind);
+        return;
+    }
+    free_to_core(p, given_size, given_align, kind);
 }
 
 size_t bmm__usable_size(const void *p)
@@ -155,13 +172,8 @@ static void *realloc_slow(void *p, size_t size, unsigned kind)
         errno = ENOMEM;
         return NULL;
     }
-    const struct bmm__client *client = bmm__process.client;
-    if (client != NULL) {
-        void *moved = client->realloc(p, size, kind);
-        if (moved == NULL)
-            errno = ENOMEM;
-        return moved;
-    }
+    if (bmm__process.client != NULL)
+        return bmm__process.client->realloc(p, size, kind);
     struct bmm__span *span = bmm__page_map_find((uintptr_t)p);
     if (!bmm__core_is_start(span, (uintptr_t)p))
         wrong_free(p);

@@ -15,11 +15,6 @@ void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kin
 void *bmm__realloc_any(void *p, size_t size, unsigned kind);
 size_t bmm__usable_size(const void *p);
 
-static inline struct bmm__list *bmm__list_behind(struct bmm__heap *heap, size_t distance)
-{
-    return (struct bmm__list *)(void *)((char *)heap + distance);
-}
-
 /* Takes a slot of the list that lies so far behind the heap's start; false: none is free. */
 static inline __attribute__((always_inline)) bool bmm__list_pop(struct bmm__heap *heap, size_t distance,
                                                                 struct bmm__slot_link **slot)

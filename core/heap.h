@@ -67,6 +67,19 @@ struct bmm__heap {
     struct bmm__outbox outbox[BMM__OUTBOX_COUNT];
 };
 
+static inline struct bmm__list *bmm__list_behind(struct bmm__heap *heap, size_t distance)
+{
+    return (struct bmm__list *)(void *)((char *)heap + distance);
+}
+
+/* The bin of a size up to BMM__SLOT_BYTES_MAX. */
+static inline struct bmm__bin *bmm__heap_bin(struct bmm__heap *heap, size_t size)
+{
+    size_t distance =
+        size <= BMM__SMALL_BYTES_MAX ? heap->small_bin[size] : heap->medium_bin[(size - 1) / BMM__MEDIUM_BYTES_STEP];
+    return (struct bmm__bin *)(void *)bmm__list_behind(heap, distance);
+}
+
 _Static_assert(sizeof(((struct bmm__heap *)NULL)->medium_bin) < 1024 &&
                    BMM__CLASS_COUNT * sizeof(struct bmm__bin) < 8192,
                "the bins without alignment are within reach of 16 bits");

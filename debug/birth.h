@@ -3,6 +3,8 @@
  * leak:   │ block ………………… │             the slot as in production
  * check:  │ front │ block │ tail │      front = alignment; tail: to the slot's end, at least 16 bytes
  *
+ * The functions whose names end in _as are for callers that know the mode, and are inline for them.
+ *
  * Invariants
  *  A1  A block is live (its record says so, release) only when guards and fill are laid; a record that was live is
  *      claimed before they change.
@@ -13,9 +15,14 @@
 
 #include "block.h"
 #include "caller.h"
+#include "check.h"
+#include "guard.h"
+#include "poison.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#define BMM__BIRTH_INLINE static inline __attribute__((always_inline))
 
 /* Bytes to ask the core for; less than size: more than there can be. */
 size_t bmm__birth_slot_bytes(size_t size, size_t align);
@@ -30,5 +37,72 @@ void *bmm__birth_in(struct bmm__block *block, size_t size, size_t align, unsigne
 
 /* A new block. NULL: out of memory. */
 void *bmm__birth_make(size_t size, size_t align, bool is_zeroed, unsigned kind, const struct bmm__caller *caller);
+
+/* The allocation's number among those of threads without a state, all together. */
+uint32_t bmm__birth_late_count(void);
+
+/* What a block's record says, but for its state. */
+BMM__BIRTH_INLINE void bmm__birth_record(enum bmm_mode mode, struct bmm__record *record, size_t size, size_t align,
+                                         unsigned kind, const struct bmm__caller *caller)
+{
+    struct bmm__thread *thread = caller->thread;
+    uint64_t index = BMM__THREAD_INDEX_SHARED, count, time_ms;
+    if (BMM__LIKELY(thread != NULL)) {
+        index = thread->index;
+        count = thread->alloc_count;
+        time_ms = bmm__thread_clock(thread);
+        bmm__store_relaxed(&thread->alloc_count, (uint32_t)count + 1);
+    } else {
+        count = bmm__birth_late_count();
+        time_ms = bmm__thread_clock_now();
+    }
+    record->words[0] = caller->stack;
+    record->words[1] = size; /* 48 bits */
+    record->words[2] = count | time_ms << 32;
+    record->words[3] = index | (uint64_t)kind << 16 | (uint64_t)__builtin_ctzl(align) << 24 | (uint64_t)mode << 32 |
+                       (uint64_t)record->state << BMM__RECORD_STATE_SHIFT;
+}
+
+BMM__BIRTH_INLINE void *bmm__birth_in_as(enum bmm_mode mode, struct bmm__block *block, size_t size, size_t align,
+                                         unsigned kind, size_t fill_from, const struct bmm__caller *caller)
+{
+    struct bmm__record *record = block->record;
+    bmm__birth_record(mode, record, size, align, kind, caller);
+    block->start = block->slot.start;
+    if (mode == BMM_MODE_CHECK) {
+        block->start += align;
+        bmm__check_lay_guards(block);
+        if (bmm__options.fills && fill_from < size)
+            bmm__poison_fill(block->start + fill_from, size - fill_from);
+    }
+    if (caller->is_settled) /* then the side was made or found for this epoch */
+        bmm__record_mirror_now(block->side, block->slot.index, record, BMM_SLOT_LIVE);
+    bmm__store_release(&record->state, (uint8_t)BMM_SLOT_LIVE); /* A1 */
+    return (void *)block->start;
+}
+
+BMM__BIRTH_INLINE bool bmm__birth_find_record(struct bmm__block *block, bool is_settled)
+{
+    block->side = is_settled ? bmm__side_make(&block->slot) : block->slot.side;
+    if (BMM__UNLIKELY(block->side == NULL))
+        return false;
+    block->record = &block->side->records[block->slot.index];
+    return true;
+}
+
+/* A slot without a record: what bmm__birth_make returns then. */
+void *bmm__birth_unrecorded(const struct bmm__block *block, bool is_settled);
+
+/* bytes: of the slot. */
+BMM__BIRTH_INLINE void *bmm__birth_make_as(enum bmm_mode mode, size_t bytes, size_t size, size_t align, bool is_zeroed,
+                                           unsigned kind, const struct bmm__caller *caller)
+{
+    struct bmm__block block;
+    if (BMM__UNLIKELY(!bmm__core_alloc_slot(bytes, align, is_zeroed, &block.slot)))
+        return NULL;
+    if (BMM__UNLIKELY(!bmm__birth_find_record(&block, caller->is_settled)))
+        return bmm__birth_unrecorded(&block, caller->is_settled);
+    return bmm__birth_in_as(mode, &block, size, align, kind, is_zeroed ? size : 0, caller);
+}
 
 #endif

@@ -20,7 +20,7 @@ static inline __attribute__((always_inline)) enum bmm__block_is find(uintptr_t a
 {
     if (!bmm__core_find(address, &block->slot))
         return look_among_gone(address, block);
-    block->side = bmm__side_of(block->slot.span);
+    block->side = block->slot.side;
     if (block->side == NULL)
         return block->slot.is_free_run ? look_among_gone(address, block) : BMM__BLOCK_UNRECORDED;
     block->record = &block->side->records[block->slot.index];
@@ -62,23 +62,13 @@ void bmm__block_unclaim(struct bmm__block *block)
     bmm__store_release(&block->record->state, (uint8_t)BMM_SLOT_LIVE);
 }
 
-void bmm__block_give_back(struct bmm__block *block, bool mirrors)
-{
-    struct bmm__slot slot = block->slot;
-    if (mirrors)
-        bmm__record_mirror(block->side, block->slot.index, BMM_SLOT_FREE);
-    /* Before core_free: the next moment the slot may be another thread's new block. */
-    bmm__store_release(&block->record->state, (uint8_t)BMM_SLOT_FREE);
-    bmm__core_free_slot(&slot);
-}
-
 size_t bmm__block_retire(uintptr_t slot_start)
 {
     struct bmm__block block;
     if (!bmm__core_find(slot_start, &block.slot))
         return 0;
     size_t bytes = block.slot.bytes;
-    block.side = bmm__side_of(block.slot.span);
+    block.side = block.slot.side;
     if (block.side == NULL)
         return bytes;
     block.record = &block.side->records[block.slot.index];

@@ -1,4 +1,5 @@
-/* Who calls: found out once per call, before any lock, and handed on. */
+/* Who calls: found out once per call, before any lock, and handed on. The stack begins with the caller of the function that
+ * bmm__caller_of_alloc and _of_free are used in. */
 #ifndef BMM_CALLER_H
 #define BMM_CALLER_H
 
@@ -15,22 +16,29 @@ struct bmm__caller {
     bool is_settled;
 };
 
-static inline struct bmm__caller bmm__caller_of_alloc(void)
+static inline __attribute__((always_inline)) uint32_t bmm__caller_stack(const struct bmm__thread *thread)
+{
+    struct bmm__frame_state state;
+    BMM__ARCH_CALLER_STATE(&state);
+    return bmm__stack_capture_from(thread != NULL ? thread->memo : NULL, state.pc, state.sp, state.fp);
+}
+
+static inline __attribute__((always_inline)) struct bmm__caller bmm__caller_of_alloc(void)
 {
     struct bmm__caller caller = { .is_settled = bmm__process_is_settled(), .thread = bmm__thread_current() };
     if (BMM__LIKELY(caller.is_settled))
-        caller.stack = bmm__stack_capture(caller.thread != NULL ? caller.thread->memo : NULL);
+        caller.stack = bmm__caller_stack(caller.thread);
     return caller;
 }
 
 /* For free: does not make a forked child settle, since most of them only clean up and exec. */
-static inline struct bmm__caller bmm__caller_of_free(void)
+static inline __attribute__((always_inline)) struct bmm__caller bmm__caller_of_free(void)
 {
     struct bmm__caller caller = { .is_settled =
                                       bmm__load_acquire(&bmm__recorder_process->state) != BMM__RECORDER_UNSETTLED,
                                   .thread = bmm__thread_current() };
     if (caller.is_settled && bmm__options.mode == BMM_MODE_CHECK)
-        caller.stack = bmm__stack_capture(caller.thread != NULL ? caller.thread->free_memo : NULL);
+        caller.stack = bmm__caller_stack(caller.thread);
     return caller;
 }
 

@@ -11,7 +11,7 @@
 
 void *bmm__call_alloc(size_t size, size_t align, bool is_zeroed, unsigned kind);
 void bmm__call_free(void *p, size_t given_size, size_t given_align, unsigned kind);
-/* Of what is not a live block: reported, NULL; errno is the caller's business. */
+/* Of what is not a live block: reported, NULL. */
 void *bmm__call_realloc(void *p, size_t size, unsigned kind);
 size_t bmm__call_usable_size(const void *p); /* the requested size; of a block without a record its slot's */
 

@@ -28,7 +28,7 @@ struct known {
 static struct known known[KNOWN_MAX];
 static uintptr_t known_start[KNOWN_MAX]; /* again, densely: this is what is searched */
 static uint32_t known_count;             /* release after the entry (M1), acquire by who searches */
-static uint32_t load_count = 1;
+uint32_t bmm__module_loads = 1;
 static struct bmm__lock log_lock = BMM__LOCK_INIT(BMM__RANK_MODULES);
 
 static uint8_t *log_at; /* the rest is under log_lock */
@@ -217,11 +217,6 @@ bool bmm__module_find(uintptr_t pc, struct bmm__module *module, bool *is_certain
     return true;
 }
 
-uint32_t bmm__module_load_count(void)
-{
-    return bmm__load_acquire(&load_count);
-}
-
 void bmm__module_start(void)
 {
     bmm__loader_read();
@@ -230,7 +225,7 @@ void bmm__module_start(void)
 void bmm__module_changed(void)
 {
     bmm__loader_read();
-    bmm__add_acq_rel(&load_count, 1);
+    bmm__add_acq_rel(&bmm__module_loads, 1);
 }
 
 void bmm__module_fork_child(void)

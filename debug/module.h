@@ -18,6 +18,8 @@
 #ifndef BMM_MODULE_H
 #define BMM_MODULE_H
 
+#include "core/atomic.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -40,7 +42,11 @@ void bmm__module_start(void);
 /* The loader's map changed. Outside captures. */
 void bmm__module_changed(void);
 
-uint32_t bmm__module_load_count(void);
+extern uint32_t bmm__module_loads;
+static inline uint32_t bmm__module_load_count(void)
+{
+    return bmm__load_acquire(&bmm__module_loads);
+}
 
 /* In a forked child, before anything is found there. */
 void bmm__module_fork_child(void);

@@ -2,6 +2,7 @@
 #include "birth.h"
 #include "calls.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define MOVE_ALWAYS_BYTES ((size_t)65536) /* a growing block up to here moves, so that stale pointers are found */
@@ -79,23 +80,31 @@ static void *move_unrecorded(const struct bmm__block *block, const void *p, size
     return moved;
 }
 
-void *bmm__call_realloc(void *p, size_t size, unsigned kind)
+static __attribute__((noinline)) void *realloc_by(void *p, size_t size, unsigned kind, struct bmm__caller *caller)
 {
-    struct bmm__caller caller = bmm__caller_of_alloc();
     struct bmm__block block;
     enum bmm__block_is what = bmm__block_claim((uintptr_t)p, &block);
     if (BMM__UNLIKELY(what == BMM__BLOCK_UNRECORDED))
-        return move_unrecorded(&block, p, size, kind, &caller);
+        return move_unrecorded(&block, p, size, kind, caller);
     if (BMM__UNLIKELY(what != BMM__BLOCK_LIVE)) {
-        bmm__call_refuse((uintptr_t)p, what, &block, BMM_MOMENT_REALLOC, kind, &caller);
+        bmm__call_refuse((uintptr_t)p, what, &block, BMM_MOMENT_REALLOC, kind, caller);
         return NULL;
     }
-    bmm__call_judge(&block, BMM_MOMENT_REALLOC, kind, SIZE_MAX, 0, &caller);
+    bmm__call_judge(&block, BMM_MOMENT_REALLOC, kind, SIZE_MAX, 0, caller);
     void *result = NULL;
     if (should_stay(&block, size)) {
-        result = resize(&block, size, kind, &caller);
+        result = resize(&block, size, kind, caller);
         if (result == NULL)
-            result = remap(&block, size, kind, &caller);
+            result = remap(&block, size, kind, caller);
     }
-    return result != NULL ? result : move(&block, size, kind, &caller);
+    return result != NULL ? result : move(&block, size, kind, caller);
+}
+
+void *bmm__call_realloc(void *p, size_t size, unsigned kind)
+{
+    int saved_errno = errno;
+    struct bmm__caller caller = bmm__caller_of_alloc();
+    void *result = realloc_by(p, size, kind, &caller);
+    errno = BMM__LIKELY(result != NULL) ? saved_errno : ENOMEM;
+    return result;
 }

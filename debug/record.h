@@ -26,6 +26,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* States that no reader of the snapshot sees: someone is at work on the slot, namely a thread of the process with that
  * number of forks behind it, modulo 128. In a forked child those of its parent are *orphans*: nobody is at work. */
@@ -43,20 +44,29 @@ static inline bool bmm__record_is_orphan(uint8_t state)
 }
 
 struct bmm__record {
-    uint32_t alloc_stack;
-    uint32_t free_stack; /* of the last free, 0: none known */
-    uint32_t size_low;   /* requested bytes */
-    uint16_t size_high;
-    uint16_t free_thread;
-    uint32_t count;     /* the allocating thread's allocation count */
-    uint32_t time_ms;   /* of the allocation, coarse, since the recorder's start */
-    uint16_t thread;    /* index */
-    uint8_t kind;       /* enum bmm_alloc_kind */
-    uint8_t align_log2; /* as asked, at least 4 */
-    uint8_t mode;       /* enum bmm_mode it was born under: says where in the slot the block begins */
-    uint8_t state;      /* enum bmm_slot_state, or BUSY (B1) */
-    uint16_t reserved;
+    union {
+        struct {
+            uint32_t alloc_stack;
+            uint32_t free_stack; /* of the last free, 0: none known */
+            uint32_t size_low;   /* requested bytes */
+            uint16_t size_high;
+            uint16_t free_thread;
+            uint32_t count;     /* the allocating thread's allocation count */
+            uint32_t time_ms;   /* of the allocation, coarse, since the recorder's start */
+            uint16_t thread;    /* index */
+            uint8_t kind;       /* enum bmm_alloc_kind */
+            uint8_t align_log2; /* as asked, at least 4 */
+            uint8_t mode;       /* enum bmm_mode it was born under: says where in the slot the block begins */
+            uint8_t state;      /* enum bmm_slot_state, or BUSY (B1) */
+            uint16_t reserved;
+        };
+        uint64_t words[4]; /* the same, as a birth writes it */
+    };
 };
+#define BMM__RECORD_STATE_SHIFT 40 /* in words[3] */
+_Static_assert(offsetof(struct bmm__record, state) == 24 + BMM__RECORD_STATE_SHIFT / 8 &&
+                   __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "words are of a little-endian machine");
 _Static_assert(sizeof(struct bmm__record) == 32, "32 private bytes a slot are promised");
 _Static_assert(sizeof(struct bmm_snapshot_mirror) == 16, "16 mirror bytes a slot are promised");
 
@@ -72,12 +82,6 @@ struct bmm__side {
 static inline uint64_t bmm__record_size(const struct bmm__record *record)
 {
     return (uint64_t)record->size_high << 32 | record->size_low;
-}
-
-static inline void bmm__record_set_size(struct bmm__record *record, uint64_t size)
-{
-    record->size_low = (uint32_t)size;
-    record->size_high = (uint16_t)(size >> 32);
 }
 
 /* LIVE, QUARANTINED or an orphan → BUSY. False: it was not in that state any more. */
@@ -102,30 +106,42 @@ static inline struct bmm__side *bmm__side_of(struct bmm__span *span)
     return bmm__load_acquire((struct bmm__side **)(void *)bmm__core_span_side(span));
 }
 
-/* The span's side with mirrors of this epoch, made if needed. NULL: out of memory. Only in a settled process. */
+/* The side of the slot's span with mirrors of this epoch, made if needed. NULL: out of memory. Only in a settled process. */
 struct bmm__side *bmm__side_make_now(struct bmm__span *span);
-static inline struct bmm__side *bmm__side_make(struct bmm__span *span)
+static inline struct bmm__side *bmm__side_make(const struct bmm__slot *slot)
 {
-    struct bmm__side *side = bmm__side_of(span);
+    struct bmm__side *side = slot->side;
     if (BMM__LIKELY(side != NULL && bmm__load_acquire(&side->epoch) == bmm__recorder_epoch))
         return side;
-    return bmm__side_make_now(span);
+    return bmm__side_make_now(slot->span);
 }
 
-/* Mirrors the record; state as the snapshot knows it. Nothing where this process has no mirror for it. */
-static inline void bmm__record_mirror(struct bmm__side *side, uint32_t index, uint32_t state)
+/* Mirrors the record, which is the side's at index, where the side is known to be of this epoch; state as the snapshot knows
+ * it. Nothing where there is no mirror for it. */
+static inline void bmm__record_mirror_now(struct bmm__side *side, uint32_t index, const struct bmm__record *record,
+                                          uint32_t state)
+{
+    if (BMM__UNLIKELY(side->mirrors == NULL))
+        return;
+    struct bmm_snapshot_mirror *mirror = &side->mirrors[index];
+    uint64_t size = record->words[1], birth = record->words[3];
+    uint64_t detail = (uint64_t)state | (birth >> 13 & 0xff << 3) | (size >> 24 & 0xfff << 8) | (birth & 0xffff) << 20 |
+                      record->words[2] << 44 >> 8; /* kind, size_high, thread, count */
+    detail |= (uint64_t)bmm_mirror_check(record->alloc_stack, (uint32_t)size, detail) << 56;
+    uint64_t stack_and_size = record->alloc_stack | size << 32;
+    memcpy(mirror, &stack_and_size,
+           sizeof stack_and_size); /* at once: as two, they are collected in a vector register */
+    mirror->detail = detail;
+}
+_Static_assert(offsetof(struct bmm_snapshot_mirror, stack) == 0 && offsetof(struct bmm_snapshot_mirror, size) == 4,
+               "stack and size are one word");
+
+static inline void bmm__record_mirror(struct bmm__side *side, uint32_t index, const struct bmm__record *record,
+                                      uint32_t state)
 {
     /* Epoch before mirrors: the other way round another thread's rebinding could hand us the parent's. */
-    if (bmm__load_acquire(&side->epoch) != bmm__recorder_epoch || side->mirrors == NULL)
-        return;
-    const struct bmm__record *record = &side->records[index];
-    struct bmm_snapshot_mirror *mirror = &side->mirrors[index];
-    uint64_t detail = (uint64_t)state | (uint64_t)record->kind << 3 | (uint64_t)(record->size_high & 0xfffu) << 8 |
-                      (uint64_t)record->thread << 20 | (uint64_t)(record->count & 0xfffffu) << 36;
-    detail |= (uint64_t)bmm_mirror_check(record->alloc_stack, record->size_low, detail) << 56;
-    mirror->stack = record->alloc_stack;
-    mirror->size = record->size_low;
-    mirror->detail = detail;
+    if (BMM__LIKELY(bmm__load_acquire(&side->epoch) == bmm__recorder_epoch))
+        bmm__record_mirror_now(side, index, record, state);
 }
 
 /* The client's span_end: no lock, so that core may call it under its own. */

@@ -18,6 +18,7 @@
 #include "stack_walk.h"
 
 #define SPARE_WALKS 8
+#define TRIES_MAX 4u /* frames of the memo with the same pc and sp that are tried before it is walked */
 
 static uint32_t depth_max = 64;
 static bool wants_fallback;
@@ -28,38 +29,58 @@ static uint32_t spares_taken; /* bit i: spare_walks[i] is */
 
 /* ---- ids ---- */
 
-/* The id of a walk's stack, by look-up of every frame. */
+/* The id of a walk's stack, by look-up of every frame. is_cut: there are more than the walk has. */
 static uint32_t intern_all(const struct bmm__walk *walk, bool is_cut)
 {
+    uint32_t end = walk->count;
+    if (end - walk->own_count > depth_max) {
+        end = walk->own_count + depth_max;
+        is_cut = true;
+    }
     uint32_t id = is_cut ? bmm__depot_intern(0, BMM_STACK_TRUNCATED) : 0;
     if (is_cut && id == 0)
         return 0;
-    for (uint32_t i = walk->count; i-- > walk->own_count;)
+    for (uint32_t i = end; i-- > walk->own_count;)
         if ((id = bmm__depot_intern(id, bmm__walk_node_pc(walk->frames[i].pc, walk->frames[i].word))) == 0)
             return 0;
     return id;
 }
 
-/* The walk met the memo, but together they are too deep: takes from the memo what still fits. */
-static __attribute__((noinline)) uint32_t intern_window(struct bmm__walk *walk, const struct bmm__memo_view *view,
-                                                        uint32_t joined)
+/* The id of what was walked and the memo's chain from `joined` on (0: none), by look-up of every frame. Uses up the walk. */
+static __attribute__((noinline)) uint32_t intern_joined(struct bmm__stack_memo *memo, uint32_t joined, bool is_cut)
 {
-    for (; joined > 0; joined--) {
-        const struct bmm__memo_frame *frame = &view->frames[joined];
+    struct bmm__walk *walk = &memo->walk;
+    walk->depth_max = depth_max;
+    while (joined != 0 && walk->count - walk->own_count < depth_max) {
+        const struct bmm__memo_frame *frame = &memo->frames[joined];
         walk->state = (struct bmm__frame_state){ frame->pc, frame->sp, frame->fp };
         if (!bmm__walk_store(walk, frame->word))
             break;
+        joined = joined == frame->run_first ? frame->run_outer : joined - 1;
+        is_cut = frame->is_open;
     }
-    return intern_all(walk, true);
+    return intern_all(walk, is_cut || joined != 0);
+}
+
+/* The id of a frame of the memo, whose chain was seen to hold as far as it matters. */
+static inline uint32_t id_of(struct bmm__stack_memo *memo, uint32_t index)
+{
+    struct bmm__memo_frame *frame = &memo->frames[index];
+    if (BMM__UNLIKELY(frame->id == 0)) { /* deep, or there was no room for it */
+        memo->walk.count = memo->walk.own_count = 0;
+        frame->id = intern_joined(memo, index, false);
+    }
+    return frame->id;
 }
 
 /* ---- captures ---- */
 
-static void begin(struct bmm__walk *walk, const struct bmm__frame_state *state)
+static void begin(struct bmm__walk *walk, const struct bmm__frame_state *state, uint32_t frames_max)
 {
     walk->state = *state;
     walk->count = walk->own_count = 0;
-    walk->depth_max = depth_max;
+    walk->depth_max = frames_max;
+    walk->id_depth = depth_max;
     walk->is_interrupted = walk->has_signal = walk->ends_in_zero = false;
 }
 
@@ -67,6 +88,7 @@ static void begin(struct bmm__walk *walk, const struct bmm__frame_state *state)
 static __attribute__((noinline)) uint32_t capture_slowly(struct bmm__walk *walk, const struct bmm__frame_state *state,
                                                          enum bmm__walk_end end)
 {
+    walk->depth_max = depth_max;
     if (end == BMM__WALK_HARD)
         end = bmm__walk_full(walk, state);
     bool is_whole;
@@ -85,7 +107,7 @@ static __attribute__((noinline)) uint32_t capture_alone(const struct bmm__frame_
             return 0;
     } while (!bmm__cas_weak_acq_rel(&spares_taken, &taken, taken | 1u << index));
     struct bmm__walk *walk = &spare_walks[index];
-    begin(walk, state);
+    begin(walk, state, depth_max);
     bmm__range_begin(&walk->range, state->sp);
     uint32_t joined;
     uint32_t id = capture_slowly(walk, state, bmm__walk_fast(walk, NULL, &joined));
@@ -93,52 +115,108 @@ static __attribute__((noinline)) uint32_t capture_alone(const struct bmm__frame_
     return id;
 }
 
-static inline uint32_t capture_with(struct bmm__stack_memo *memo, const struct bmm__frame_state *state)
+/* What was walked is kept on top of `joined`. */
+static uint32_t keep(struct bmm__stack_memo *memo, uint32_t joined, bool is_open)
 {
+    const struct bmm__walk *walk = &memo->walk;
+    if (walk->count == walk->own_count)
+        return id_of(memo, joined);
+    uint32_t kept = bmm__memo_keep(memo, joined, is_open);
+    if (BMM__UNLIKELY(kept == 0)) /* what is forgotten is there until the next is kept */
+        return intern_joined(memo, joined, is_open);
+    return id_of(memo, kept);
+}
+
+static __attribute__((noinline)) uint32_t capture_by_walk(struct bmm__stack_memo *memo,
+                                                          const struct bmm__frame_state *state)
+{
+    struct bmm__walk *walk = &memo->walk;
+    struct bmm__stack_range *range = bmm__memo_range_of(memo, state->sp);
+    begin(walk, state, BMM__WALK_DEPTH_MAX);
+    walk->range = *range;
+    uint32_t joined = 0;
+    enum bmm__walk_end end = bmm__walk_fast(walk, memo, &joined);
+    if (walk->has_signal)
+        return capture_slowly(walk, state, end);
+    *range = walk->range;
+    if (BMM__LIKELY(end == BMM__WALK_JOINED || (end == BMM__WALK_WHOLE && walk->count != walk->own_count)))
+        return keep(memo, joined, false);
+    bool is_deep = walk->count - walk->own_count >= depth_max && walk->state.sp > walk->frames[walk->count - 1].sp;
+    if (is_deep && end != BMM__WALK_WHOLE)
+        return keep(memo, 0, true);
+    return capture_slowly(walk, state, end);
+}
+
+/* Out of this library's own frames, as far as they are plain: nobody asks the memo for them. */
+static struct bmm__frame_state outside_own(struct bmm__frame_state state)
+{
+    while (state.pc - bmm__walk_own_start < bmm__walk_own_bytes) {
+        uint64_t word = bmm__rule_find(state.pc - 1);
+        if (BMM__RULE_KIND(word) != BMM__RULE_SP)
+            break;
+        uintptr_t cfa = state.sp + BMM__RULE_CFA(word), distance = BMM__RULE_FP_DISTANCE(word);
+        state.pc = BMM__ARCH_RA_CODE(*(const uintptr_t *)(cfa + (uintptr_t)BMM__ARCH_RA_OFFSET(distance)));
+        if (distance != 0)
+            state.fp = *(const uintptr_t *)(cfa - distance);
+        state.sp = cfa;
+    }
+    return state;
+}
+
+/* The id of the stack from a frame on. 0: the memo does not know it. */
+static inline uint32_t find_whole(const struct bmm__stack_memo *memo, uintptr_t pc, uintptr_t sp, uintptr_t fp)
+{
+    const struct bmm__memo_frame *frame = &memo->frames[memo->recent[bmm__memo_slot(pc, sp)]];
+    for (uint32_t tries = TRIES_MAX; bmm__memo_is(frame, pc, sp, fp) && tries > 0; tries--) {
+        if (BMM__LIKELY(frame->is_whole) && bmm__memo_holds_all(memo, frame))
+            return frame->id;
+        frame = &memo->frames[frame->like];
+    }
+    return 0;
+}
+
+/* Everything but the plain case of bmm__stack_capture_from. */
+static __attribute__((noinline)) uint32_t capture_unknown(struct bmm__stack_memo *memo, uintptr_t pc, uintptr_t sp,
+                                                          uintptr_t fp)
+{
+    struct bmm__frame_state state = outside_own((struct bmm__frame_state){ pc, sp, fp });
+    if (BMM__UNLIKELY(!memo || memo->is_busy)) /* V5 */
+        return capture_alone(&state);
+    memo->is_busy = 1;
+    bmm__compiler_fence();
     uint32_t load_count = bmm__module_load_count();
     if (BMM__UNLIKELY(memo->load_count != load_count)) { /* V4 */
-        for (uint32_t i = 0; i < BMM__MEMO_VIEWS; i++)
-            memo->views[i].count = 0;
+        bmm__memo_forget(memo);
         memo->load_count = load_count;
     }
-    struct bmm__memo_view *view = &memo->views[memo->last_view];
-    if (BMM__UNLIKELY(state->sp - view->range.low >= view->range.high - view->range.low))
-        view = bmm__memo_view_of(memo, state->sp);
-    struct bmm__walk *walk = &memo->walk;
-    begin(walk, state);
-    walk->range = view->range;
-    uint32_t joined = 0;
-    enum bmm__walk_end end = bmm__walk_fast(walk, view, &joined);
-    if (BMM__LIKELY(end == BMM__WALK_JOINED)) {
-        const struct bmm__memo_frame *rest = &view->frames[joined];
-        if (walk->count == 0)
-            return rest->id;
-        view->range = walk->range;
-        if (BMM__UNLIKELY(rest->depth + walk->count - walk->own_count > depth_max))
-            return intern_window(walk, view, joined);
-        return bmm__memo_keep(memo, view, joined);
+    uint32_t id = find_whole(memo, state.pc, state.sp, state.fp);
+    if (id == 0)
+        id = capture_by_walk(memo, &state);
+    bmm__compiler_fence();
+    memo->is_busy = 0;
+    return id;
+}
+
+uint32_t bmm__stack_capture_from(struct bmm__stack_memo *memo, uintptr_t pc, uintptr_t sp, uintptr_t fp)
+{
+    if (BMM__LIKELY(memo && !memo->is_busy && memo->load_count == bmm__module_load_count() &&
+                    pc - bmm__walk_own_start >= bmm__walk_own_bytes)) {
+        memo->is_busy = 1; /* lest a signal handler change what is read */
+        bmm__compiler_fence();
+        uint32_t id = find_whole(memo, pc, sp, fp);
+        bmm__compiler_fence();
+        memo->is_busy = 0;
+        if (BMM__LIKELY(id != 0))
+            return id;
     }
-    if (end == BMM__WALK_WHOLE && !walk->has_signal) {
-        view->range = walk->range;
-        return bmm__memo_keep(memo, view, 0);
-    }
-    if (!walk->has_signal)
-        view->range = walk->range;
-    return capture_slowly(walk, state, end);
+    return capture_unknown(memo, pc, sp, fp);
 }
 
 __attribute__((noinline)) uint32_t bmm__stack_capture(struct bmm__stack_memo *memo)
 {
     struct bmm__frame_state state;
     BMM__ARCH_CALLER_STATE(&state);
-    if (BMM__UNLIKELY(!memo || memo->is_busy)) /* V5 */
-        return capture_alone(&state);
-    memo->is_busy = 1;
-    bmm__compiler_fence();
-    uint32_t id = capture_with(memo, &state);
-    bmm__compiler_fence();
-    memo->is_busy = 0;
-    return id;
+    return bmm__stack_capture_from(memo, state.pc, state.sp, state.fp);
 }
 
 /* ---- life ---- */

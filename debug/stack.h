@@ -8,6 +8,8 @@
 #ifndef BMM_STACK_H
 #define BMM_STACK_H
 
+#include "stack_arch.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +33,8 @@ void bmm__stack_memo_free(struct bmm__stack_memo *memo);
  * could find held, no system call on the hot path, no allocation from any heap. errno is kept. Safe in a signal
  * handler that interrupted another capture on the same memo. 0: nothing could be captured or stored. */
 uint32_t bmm__stack_capture(struct bmm__stack_memo *memo);
+/* The same from a frame on, whose state a function up the stack has taken (BMM__ARCH_CALLER_STATE). */
+uint32_t bmm__stack_capture_from(struct bmm__stack_memo *memo, uintptr_t pc, uintptr_t sp, uintptr_t fp);
 
 /* The loader's map changed (after dlclose, after dlopen): forget rules and memos that may have become wrong. */
 void bmm__stack_modules_changed(void);

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #define NEAR_BYTES ((uintptr_t)1 << 18) /* below a known range: the same stack, grown deeper */
+#define CHECKS_PER_FRAME 3u             /* at most */
 
-_Static_assert(sizeof(struct bmm__stack_memo) <= 2 * BMM__GRANULE, "of which a thread touches a few pages");
+_Static_assert(sizeof(struct bmm__stack_memo) <= 2 * BMM__GRANULE, "of which a thread touches what it needs");
+_Static_assert(BMM__MEMO_FRAMES <= UINT16_MAX && BMM__MEMO_CHECKS <= UINT16_MAX, "indices of 16 bits");
 
 static size_t memo_bytes(void)
 {
@@ -16,7 +18,10 @@ static size_t memo_bytes(void)
 
 struct bmm__stack_memo *bmm__stack_memo_make(void)
 {
-    return bmm__os_map(memo_bytes(), BMM__GRANULE);
+    struct bmm__stack_memo *memo = bmm__os_map(memo_bytes(), BMM__GRANULE);
+    if (memo)
+        memo->frame_count = 1;
+    return memo;
 }
 
 void bmm__stack_memo_free(struct bmm__stack_memo *memo)
@@ -25,98 +30,144 @@ void bmm__stack_memo_free(struct bmm__stack_memo *memo)
         bmm__os_release(memo, memo_bytes());
 }
 
-struct bmm__memo_view *bmm__memo_view_of(struct bmm__stack_memo *memo, uintptr_t sp)
+void bmm__memo_forget(struct bmm__stack_memo *memo)
 {
-    for (uint32_t i = 0; i < BMM__MEMO_VIEWS; i++) {
-        struct bmm__memo_view *view = &memo->views[i];
-        if ((sp >= view->range.low && sp < view->range.high) ||
-            (sp < view->range.low && view->range.low - sp < NEAR_BYTES && bmm__range_reach(&view->range, sp, sp))) {
-            memo->last_view = i;
-            return view;
+    if (memo->frame_count == 1)
+        return;
+    memset(memo->recent, 0, sizeof memo->recent);
+    memset(memo->made, 0, sizeof memo->made);
+    memo->frame_count = 1;
+    memo->check_count = 0;
+}
+
+struct bmm__stack_range *bmm__memo_range_of(struct bmm__stack_memo *memo, uintptr_t sp)
+{
+    for (uint32_t i = 0; i < BMM__MEMO_RANGES; i++) {
+        struct bmm__stack_range *range = &memo->ranges[(memo->last_range + i) % BMM__MEMO_RANGES];
+        if ((sp >= range->low && sp < range->high) ||
+            (sp < range->low && range->low - sp < NEAR_BYTES && bmm__range_reach(range, sp, sp))) {
+            memo->last_range = (memo->last_range + i) % BMM__MEMO_RANGES;
+            return range;
         }
     }
-    memo->last_view = memo->views[0].range.high == 0 ? 0 : (memo->last_view + 1) % BMM__MEMO_VIEWS;
-    struct bmm__memo_view *view = &memo->views[memo->last_view];
-    view->count = 0;
-    view->frames[0] = (struct bmm__memo_frame){ .sp = UINTPTR_MAX };
-    bmm__range_begin(&view->range, sp);
-    return view;
+    memo->last_range = memo->ranges[0].high == 0 ? 0 : (memo->last_range + 1) % BMM__MEMO_RANGES;
+    bmm__range_begin(&memo->ranges[memo->last_range], sp);
+    return &memo->ranges[memo->last_range];
 }
 
-static inline struct bmm__memo_check *add(struct bmm__memo_check *check, uintptr_t address)
+uint32_t bmm__memo_differs(const struct bmm__stack_memo *memo, uint32_t index, uint32_t count)
 {
-    check->address = (const uintptr_t *)address;
-    check->value = *check->address;
-    return check + 1;
+    for (;;) {
+        const struct bmm__memo_frame *frame = &memo->frames[index];
+        uint32_t in_run = index - frame->run_first + 1;
+        uint32_t first = count < in_run ? memo->frames[index - count].check_end : frame->run_check;
+        uint32_t end = frame->check_end;
+        while (end - first >= 4 && bmm__memo_hold_4(&memo->checks[end]))
+            end -= 4;
+        for (; end > first; end--)
+            if (BMM__UNLIKELY(!bmm__memo_holds(&memo->checks[end - 1]))) {
+                while (index > frame->run_first && memo->frames[index - 1].check_end >= end)
+                    index--;
+                return index;
+            }
+        if (count <= in_run || (frame->run_outer == 0 && !frame->is_open))
+            return 0;
+        if (frame->run_outer == 0)
+            return frame->run_first;
+        count -= in_run;
+        index = frame->run_outer;
+    }
 }
 
-/* What step_by_wide_rule of stack_walk.c read. Returns behind the last check; *needs_fp as in the frame. */
-static struct bmm__memo_check *add_wide(struct bmm__memo_check *check, const struct bmm__walk_frame *seen,
-                                        const struct bmm__memo_frame *outer, bool *needs_fp)
+/* ---- adding ---- */
+
+static inline void add_check(struct bmm__stack_memo *memo, uintptr_t address)
 {
-    struct bmm__rule rule = bmm__rule_decode(seen->word);
-    uintptr_t cfa = outer->sp;
-    if (outer->needs_fp && rule.is_fp_saved)
-        check = add(check, (rule.is_fp_by_fp ? seen->fp : cfa) + (uintptr_t)(intptr_t)rule.fp_offset);
-    check = add(check, cfa + (uintptr_t)BMM__ARCH_RA_OFFSET(-rule.fp_offset));
+    const uintptr_t *word = (const uintptr_t *)address;
+    memo->checks[memo->check_count++] = (struct bmm__memo_check){ word, *word };
+}
+
+/* What a step read from a frame to its caller, whose sp is cfa, and whose fp is needed outside or not, in the order in
+ * which it should be tried: last first. Returns whether the frame's own fp is needed. */
+static bool add_checks(struct bmm__stack_memo *memo, const struct bmm__walk_frame *seen, uintptr_t cfa,
+                       bool outer_needs_fp)
+{
+    if (BMM__LIKELY(BMM__RULE_KIND(seen->word) != BMM__RULE_WIDE)) { /* the fast walk's own step */
+        uintptr_t distance = BMM__RULE_FP_DISTANCE(seen->word);
+        if (outer_needs_fp && distance != 0)
+            add_check(memo, cfa - distance);
+        add_check(memo, cfa + (uintptr_t)BMM__ARCH_RA_OFFSET(distance));
+        return BMM__RULE_KIND(seen->word) == BMM__RULE_FP || (outer_needs_fp && distance == 0);
+    }
+    struct bmm__rule rule = bmm__rule_decode(seen->word); /* step_by_rule of stack_walk.c */
+    if (outer_needs_fp && rule.is_fp_saved)
+        add_check(memo, (rule.is_fp_by_fp ? seen->fp : cfa) + (uintptr_t)(intptr_t)rule.fp_offset);
+    add_check(memo, cfa + (uintptr_t)BMM__ARCH_RA_OFFSET(-rule.fp_offset));
     if (rule.is_cfa_stored) /* tried first: the other addresses hang on it */
-        check = add(check, (rule.kind == BMM__RULE_SP ? seen->sp : seen->fp) + (uintptr_t)(intptr_t)rule.cfa_offset);
-    *needs_fp = rule.kind == BMM__RULE_FP || rule.is_fp_by_fp || (outer->needs_fp && !rule.is_fp_saved);
-    return check;
+        add_check(memo, (rule.kind == BMM__RULE_SP ? seen->sp : seen->fp) + (uintptr_t)(intptr_t)rule.cfa_offset);
+    return rule.kind == BMM__RULE_FP || rule.is_fp_by_fp || (outer_needs_fp && !rule.is_fp_saved);
 }
 
-static inline uint32_t intern(struct bmm__stack_memo *memo, uint32_t parent, uintptr_t pc)
+static uint16_t *made_slot(struct bmm__stack_memo *memo, uintptr_t pc, uintptr_t sp, uint32_t outer)
 {
-    uint64_t hash = (pc + parent * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
-    struct bmm__memo_node *node = &memo->nodes[hash >> 32 & (BMM__MEMO_NODES - 1)];
-    if (BMM__UNLIKELY(node->pc != pc || node->parent != parent))
-        *node = (struct bmm__memo_node){ pc, parent, bmm__depot_intern(parent, pc) };
-    return node->id;
+    return &memo->made[bmm__memo_slot(pc + outer * 0x51u, sp)];
 }
 
-uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, struct bmm__memo_view *view, uint32_t joined)
+static uint32_t add_frame(struct bmm__stack_memo *memo, const struct bmm__walk_frame *seen, uintptr_t cfa,
+                          uint32_t outer, bool is_open)
+{
+    uint32_t index = memo->frame_count++;
+    struct bmm__memo_frame *frame = &memo->frames[index];
+    const struct bmm__memo_frame *before = &memo->frames[outer];
+    frame->pc = seen->pc;
+    frame->sp = seen->sp;
+    frame->fp = seen->fp;
+    frame->word = seen->word;
+    uint32_t like = memo->recent[bmm__memo_slot(seen->pc, seen->sp)];
+    frame->like = memo->frames[like].pc == seen->pc && memo->frames[like].sp == seen->sp ? (uint16_t)like : 0;
+    if (outer != 0 && outer == index - 1) {
+        frame->run_check = before->run_check;
+        frame->run_first = before->run_first;
+        frame->run_outer = before->run_outer;
+    } else {
+        frame->run_check = (uint16_t)memo->check_count;
+        frame->run_first = (uint16_t)index;
+        frame->run_outer = (uint16_t)outer;
+    }
+    frame->depth = outer == 0 ? 1 : before->depth + 1;
+    frame->is_open = outer == 0 ? is_open : before->is_open;
+    frame->fp_mask = cfa != 0 && add_checks(memo, seen, cfa, outer != 0 && before->fp_mask != 0) ? UINTPTR_MAX : 0;
+    frame->check_end = (uint16_t)memo->check_count;
+    frame->id = 0;
+    if (!frame->is_open && frame->depth <= memo->walk.id_depth && (outer == 0 || before->id != 0))
+        frame->id = bmm__depot_intern(outer == 0 ? 0 : before->id, bmm__walk_node_pc(seen->pc, seen->word));
+    frame->is_whole = frame->id != 0;
+    return index;
+}
+
+uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, uint32_t outer, bool is_open)
 {
     const struct bmm__walk *walk = &memo->walk;
-    struct bmm__memo_frame *outer = &view->frames[joined];
-    struct bmm__memo_check *check = view->checks + outer->check_end;
-    if (joined == 0 && walk->ends_in_zero)
-        *++outer = (struct bmm__memo_frame){ .sp = walk->state.sp };
-    for (uint32_t i = walk->count; i-- > 0;) {
-        const struct bmm__walk_frame *seen = &walk->frames[i];
-        struct bmm__memo_frame *frame = outer + 1;
-        bool needs_fp = false;
-        if (BMM__LIKELY(outer != view->frames)) { /* else it is the outermost, and nothing was read to go on */
-            if (BMM__LIKELY(BMM__RULE_KIND(seen->word) != BMM__RULE_WIDE)) {
-                uintptr_t distance = BMM__RULE_FP_DISTANCE(seen->word);
-                if (outer->needs_fp && distance != 0)
-                    check = add(check, outer->sp - distance);
-                check = add(check, outer->sp + (uintptr_t)BMM__ARCH_RA_OFFSET(distance));
-                needs_fp = BMM__RULE_KIND(seen->word) == BMM__RULE_FP || (outer->needs_fp && distance == 0);
-            } else
-                check = add_wide(check, seen, outer, &needs_fp);
-        }
-        frame->pc = seen->pc;
-        frame->sp = seen->sp;
-        frame->fp = seen->fp;
-        frame->word = seen->word;
-        frame->check_end = (uint16_t)(check - view->checks);
-        frame->needs_fp = needs_fp;
-        if (BMM__UNLIKELY(i < walk->own_count)) {
-            frame->own = BMM__MEMO_OWN_LEFT_OUT;
-            frame->depth = outer->depth;
-            frame->id = outer->id;
-        } else {
-            frame->own = seen->pc - bmm__walk_own_start < bmm__walk_own_bytes ? BMM__MEMO_OWN_COUNTED : 0;
-            frame->depth = outer->depth + 1;
-            frame->id = intern(memo, outer->id, bmm__walk_node_pc(seen->pc, seen->word));
-            if (BMM__UNLIKELY(frame->id == 0)) { /* what is cached for it: asked again, it may have room */
-                memset(memo->nodes, 0, sizeof memo->nodes);
-                view->count = 0;
-                return 0;
-            }
-        }
-        outer = frame;
+    uint32_t count = walk->count - walk->own_count;
+    if (BMM__UNLIKELY(memo->frame_count + count > BMM__MEMO_FRAMES ||
+                      memo->check_count + CHECKS_PER_FRAME * count > BMM__MEMO_CHECKS)) {
+        bmm__memo_forget(memo);
+        return 0;
     }
-    view->count = (uint32_t)(outer - view->frames);
-    return outer->id;
+    /* Where the outermost frame's caller begins, or would: 0 if its rule says that there is none, and reads nothing. */
+    uintptr_t cfa = outer != 0 ? memo->frames[outer].sp : walk->ends_in_zero || is_open ? walk->state.sp : 0;
+    for (uint32_t i = walk->count; i-- > walk->own_count;) {
+        const struct bmm__walk_frame *seen = &walk->frames[i];
+        uint16_t *made = made_slot(memo, seen->pc, seen->sp, outer);
+        const struct bmm__memo_frame *frame = &memo->frames[*made];
+        uint32_t frames_outer = *made == frame->run_first ? frame->run_outer : *made - 1u;
+        if (*made == 0 || (outer == 0 && (is_open || frame->is_open)) || frames_outer != outer ||
+            !bmm__memo_is(frame, seen->pc, seen->sp, seen->fp))
+            *made = (uint16_t)add_frame(memo, seen, cfa, outer, is_open);
+        outer = *made;
+        cfa = seen->sp;
+        memo->recent[bmm__memo_slot(seen->pc, seen->sp)] =
+            (uint16_t)outer; /* what is like it and newer, `made` still knows */
+    }
+    return outer;
 }

@@ -1,28 +1,37 @@
-/* The memo: what a thread saw on its stack last time, so that the outer part of it, which is mostly the same, need
- * not be walked and looked up again.
+/* The memo: what a thread has seen on its stacks, so that the outer part of one, which is mostly known, need not be
+ * walked and looked up again.
  *
  * A caller's state is a pure function of a frame's state and of the stack words that its rule reads. So if a frame is
- * met whose state is remembered, and every word that was read on the way out from it still holds what it held, then
+ * met whose state is remembered, and every word that was read on the way out from it holds again what it held, then
  * by induction every frame outside it is the same, and so is the id of the stack.
  *
- *      frames   1 (outermost)      2                     3                      count (innermost)
- *             ┌──────────────┬──────────────┬─────────────────────────────────┬──────────────┐
- *             │ state, id    │ state, id    │ state, id                       │ state, id    │
- *             └──────────────┴──────┬───────┴───────────────┬─────────────────┴──────┬───────┘
- *      checks   (address, value)  … │ …  (address, value) … │ …                      │      of frame i: all before
- *                                   └ check_end             └ check_end              └      check_end, innermost last
+ * Frames are remembered as *chains*, each frame with the one outside it. Frames that were added one after the other lie
+ * side by side, as a *run*, and so do the words to check; chains that share their outer part share its runs:
  *
- * fp is part of a state only where a rule outside takes it before it is restored (needs_fp): code that keeps a loop
+ *      frames   1 (outermost)   2               3                    4  (another caller of frame 2's function:
+ *             ┌──────────────┬──────────────┬────────────────────┬──────────────┐     a run of its own, whose
+ *             │ state, id    │ state, id    │ state, id          │ state, id    │     outer is frame 1)
+ *             └──────────────┴──────┬───────┴────────────────────┴──────────────┘
+ *      checks   (address, value)  … │ …  (address, value) …            of frame i: all before check_end, down to
+ *                                   └ check_end                        the one's before it, innermost last
+ *
+ * A frame says nothing of what is on the stack now, only: if the checks from here outwards hold, this is the stack. So it
+ * never becomes wrong, and never changes; a frame with the same state and another caller is another one. `recent` leads
+ * from a state to the frame last seen with it, and that one to those before it; `made` from a state and an outer frame to
+ * the frame, if there is one. Both forget by collision, and when the arrays are full all is forgotten.
+ *
+ * fp is part of a state only where a rule outside takes it before it is restored (fp_mask): code that keeps a loop
  * counter in rbp meets its memo all the same.
  *
- * A view is one stack: the thread's, and one more for coroutines or an alternate signal stack.
- *
  * Invariants
- *  V1  Every check's address lies in the view's range; they are tried from the innermost outwards and the first
- *      difference ends it, so that no word is read that a walk would not have read.
- *  V2  frames[i].id is the id of the stack from frame i outwards; own frames on top have the id of what is outside.
- *  V3  Only whole stacks are kept: never a truncated one, never over a signal frame.
- *  V4  Frames are the same code only at the same load count: a change of the loader's map empties all views.
+ *  V1  A frame's checks are tried from the innermost outwards and the first difference ends it, so that no word is read
+ *      that a walk would not have read.
+ *  V2  id is that of the stack from the frame outwards, cut to the depth of an id: then it depends on those frames alone,
+ *      and so only they are checked. 0: not asked for yet.
+ *  V3  A chain ends where its stack did, or (is_open) where the walk gave up, deeper than any id: then it can only answer
+ *      for stacks that are cut before its end. Nothing is kept over a signal frame. This library's own frames at the
+ *      inner end are never kept: they are not part of the stack.
+ *  V4  Frames are the same code only at the same load count: a change of the loader's map empties the memo.
  *  V5  A memo that is busy belongs to the capture that a signal handler interrupted, and is left alone.
  */
 #ifndef BMM_STACK_MEMO_H
@@ -34,48 +43,42 @@
 
 #include "core/assert.h"
 
-#define BMM__MEMO_VIEWS 2
-#define BMM__MEMO_FRAMES (BMM__WALK_FRAMES + 2)
-#define BMM__MEMO_CHECKS (3 * BMM__WALK_FRAMES)
-#define BMM__MEMO_NODES 512 /* a power of two */
+#define BMM__MEMO_FRAMES 1024u
+#define BMM__MEMO_CHECKS 2048u
+#define BMM__MEMO_SLOTS 2048u /* a power of two */
+#define BMM__MEMO_RANGES 2u
 
 struct bmm__memo_frame {
-    uintptr_t pc, sp, fp; /* pc 0: the end of a stack whose outermost return address is 0 */
-    uint64_t word;        /* of the rule cache */
+    uintptr_t pc, sp, fp;
+    uintptr_t fp_mask; /* of fp, what is part of the state: everything or nothing */
+    uint64_t word;     /* of the rule cache */
     uint32_t id;
-    uint16_t check_end;
-    uint8_t needs_fp;
-    uint8_t own;    /* enum bmm__memo_own */
-    uint32_t depth; /* frames that count, from here outwards */
-};
-/* Left out: nothing but own frames was inside it. */
-enum bmm__memo_own { BMM__MEMO_FOREIGN = 0, BMM__MEMO_OWN_COUNTED = 1, BMM__MEMO_OWN_LEFT_OUT = 2 };
+    uint16_t depth;     /* frames from here to the chain's end */
+    uint16_t check_end; /* index */
+    uint16_t run_check; /* index of the run's outermost check */
+    uint16_t run_first; /* the run's outermost frame */
+    uint16_t run_outer; /* the frame outside the run; 0: none, the chain ends */
+    uint16_t like;      /* one seen before with the same pc and sp; 0: none, or forgotten */
+    bool is_open;
+    bool is_whole; /* id is known, and of the whole chain */
+} __attribute__((aligned(64)));
 
 struct bmm__memo_check {
     const uintptr_t *address;
     uintptr_t value;
 };
 
-struct bmm__memo_view {
-    struct bmm__stack_range range;
-    uint32_t count;
-    struct bmm__memo_frame frames[BMM__MEMO_FRAMES]; /* [0] is a guard: sp all ones, everything else 0 */
-    struct bmm__memo_check checks[BMM__MEMO_CHECKS];
-};
-
-/* An id found before, so that the depot's chains need not be followed again: a node never changes. */
-struct bmm__memo_node {
-    uintptr_t pc; /* 0: empty */
-    uint32_t parent, id;
-};
-
 struct bmm__stack_memo {
     uint32_t is_busy; /* this thread and its signal handlers only */
     uint32_t load_count;
-    uint32_t last_view;
+    uint32_t frame_count, check_count; /* frame 0 is none */
+    uint32_t last_range;
+    struct bmm__stack_range ranges[BMM__MEMO_RANGES]; /* of the stacks last walked */
+    uint16_t recent[BMM__MEMO_SLOTS];
+    uint16_t made[BMM__MEMO_SLOTS];
+    struct bmm__memo_check checks[BMM__MEMO_CHECKS];
+    struct bmm__memo_frame frames[BMM__MEMO_FRAMES];
     struct bmm__walk walk;
-    struct bmm__memo_view views[BMM__MEMO_VIEWS];
-    struct bmm__memo_node nodes[BMM__MEMO_NODES];
 };
 
 /* Between a thread and its own signal handlers only the compiler can change an order. */
@@ -84,44 +87,65 @@ static inline void bmm__compiler_fence(void)
     __asm__ volatile("" ::: "memory");
 }
 
-/* The view of the stack that sp is on. */
-struct bmm__memo_view *bmm__memo_view_of(struct bmm__stack_memo *memo, uintptr_t sp);
+/* The range of the stack that sp is on. */
+struct bmm__stack_range *bmm__memo_range_of(struct bmm__stack_memo *memo, uintptr_t sp);
 
-/* Takes over memo->walk, which is whole: joined to frames[1 … joined] of the view or (0) complete in itself. Returns the stack's id;
- * 0: the depot is full. */
-uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, struct bmm__memo_view *view, uint32_t joined);
+void bmm__memo_forget(struct bmm__stack_memo *memo);
+
+/* Adds the frames of memo->walk but the own ones at its inner end: outside them is the frame `outer`, or nothing (0).
+ * is_open: then the walk did not come to the stack's end; its state is that of the next frame. Returns the innermost
+ * frame; 0: there is no room, all is forgotten. */
+uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, uint32_t outer, bool is_open);
+
+static inline uint32_t bmm__memo_slot(uintptr_t pc, uintptr_t sp)
+{
+    return (uint32_t)((pc ^ sp << 20) * 0x9e3779b97f4a7c15u >> 32) & (BMM__MEMO_SLOTS - 1);
+}
+
+static inline bool bmm__memo_is(const struct bmm__memo_frame *frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)
+{
+    return frame->pc == pc && frame->sp == sp && ((frame->fp ^ fp) & frame->fp_mask) == 0;
+}
+
+/* The frame last seen with a state; 0: none. */
+static inline uint32_t bmm__memo_find(const struct bmm__stack_memo *memo, uintptr_t pc, uintptr_t sp, uintptr_t fp)
+{
+    uint32_t index = memo->recent[bmm__memo_slot(pc, sp)];
+    return bmm__memo_is(&memo->frames[index], pc, sp, fp) ? index : 0;
+}
 
 static inline bool bmm__memo_holds(const struct bmm__memo_check *check)
 {
     return *check->address == check->value;
 }
 
-/* Whether *met, whose sp is the walk's, is the state that the walk is in, and the rest of the stack is as it was. If
- * not, *met becomes the innermost frame that the walk may still meet. is_only_own: only own frames were walked. */
-static inline bool bmm__memo_meets(const struct bmm__memo_view *view, const struct bmm__memo_frame **met, uintptr_t pc,
-                                   uintptr_t fp, bool is_only_own)
+/* The four before check, from the innermost on. */
+static inline bool bmm__memo_hold_4(const struct bmm__memo_check *check)
 {
-    const struct bmm__memo_frame *frame = *met;
-    if (frame->pc != pc || (frame->needs_fp && frame->fp != fp))
-        return false;
-    /* An own frame is left out of the stack or not, depending on what is inside it. */
-    if (BMM__UNLIKELY(frame->own != 0 && (frame->own == BMM__MEMO_OWN_LEFT_OUT) != is_only_own))
-        return false;
-    const struct bmm__memo_check *first = view->checks, *check = first + frame->check_end;
-    while (check - first >= 4 && bmm__memo_holds(&check[-1]) && bmm__memo_holds(&check[-2]) &&
-           bmm__memo_holds(&check[-3]) && bmm__memo_holds(&check[-4]))
-        check -= 4;
-    while (check != first) {
-        check--;
-        if (BMM__UNLIKELY(!bmm__memo_holds(check))) {
-            /* Up to here the walk will find what is remembered: no need to ask again before. */
-            while (frame->check_end > (size_t)(check - first))
-                frame--;
-            *met = frame;
-            return false;
-        }
-    }
-    return true;
+    return bmm__memo_holds(&check[-1]) && bmm__memo_holds(&check[-2]) && bmm__memo_holds(&check[-3]) &&
+           bmm__memo_holds(&check[-4]);
 }
+
+/* Whether the whole chain of a frame, which is not open, is on the stack now, if the frame's state is. */
+static inline __attribute__((always_inline)) bool bmm__memo_holds_all(const struct bmm__stack_memo *memo,
+                                                                      const struct bmm__memo_frame *frame)
+{
+    for (;;) {
+        const struct bmm__memo_check *first = memo->checks + frame->run_check, *check = memo->checks + frame->check_end;
+        for (const struct bmm__memo_check *limit = first + 3; check > limit; check -= 4)
+            if (!bmm__memo_hold_4(check))
+                return false;
+        while (check != first)
+            if (!bmm__memo_holds(--check))
+                return false;
+        if (frame->run_outer == 0)
+            return true;
+        frame = &memo->frames[frame->run_outer];
+    }
+}
+
+/* Whether the chain of a frame, of which only so many frames matter, is on the stack now, if the frame's state is. 0: it is; else
+ * the frame whose caller is another, or, where it ends before that, open, its last one. */
+uint32_t bmm__memo_differs(const struct bmm__stack_memo *memo, uint32_t index, uint32_t count);
 
 #endif

@@ -111,25 +111,31 @@ static __attribute__((noinline)) bool step_slowly(struct bmm__walk *walk, uint64
 }
 
 /* The state is kept in locals, which the compiler keeps in registers: walk has it before and after step_slowly. */
-enum bmm__walk_end bmm__walk_fast(struct bmm__walk *walk, struct bmm__memo_view *view, uint32_t *joined)
+enum bmm__walk_end bmm__walk_fast(struct bmm__walk *walk, const struct bmm__stack_memo *memo, uint32_t *joined)
 {
-    static const struct bmm__memo_frame no_frame = { .sp = UINTPTR_MAX };
-    const struct bmm__memo_frame *met = view ? &view->frames[view->count] : &no_frame;
     for (;;) {
         uintptr_t pc = walk->state.pc, sp = walk->state.sp, fp = walk->state.fp, high = walk->range.high;
-        uintptr_t back = !walk->is_interrupted;
+        uintptr_t back = !walk->is_interrupted, quiet = 0;
         bool is_only_own = walk->count == walk->own_count;
         struct bmm__walk_frame *frame = &walk->frames[walk->count];
         const struct bmm__walk_frame *limit = &walk->frames[walk->own_count + walk->depth_max];
         uint64_t word = 0;
         bool is_joined = false;
         for (;;) {
-            while (met->sp < sp)
-                met--; /* to the guard, frames[0], at the latest */
-            if (met->sp == sp && bmm__memo_meets(view, &met, pc, fp, is_only_own)) {
-                *joined = (uint32_t)(met - view->frames);
-                is_joined = true;
-                break;
+            bool is_own =
+                is_only_own && pc - bmm__walk_own_start < bmm__walk_own_bytes && walk->own_count < BMM__WALK_OWN_MAX;
+            if (memo && sp > quiet && !is_own) {
+                uint32_t index = bmm__memo_find(memo, pc, sp, fp);
+                uint32_t count = (uint32_t)(frame - walk->frames) - walk->own_count;
+                uint32_t room = count < walk->id_depth ? walk->id_depth - count : 0;
+                if (index != 0) {
+                    uint32_t differs = bmm__memo_differs(memo, index, room);
+                    is_joined = differs == 0;
+                    *joined = index;
+                    if (is_joined)
+                        break;
+                    quiet = memo->frames[differs].sp; /* up to there the walk will find what the memo has */
+                }
             }
             word = bmm__rule_find(pc - back);
             uintptr_t cfa = (BMM__RULE_KIND(word) == BMM__RULE_SP ? sp : fp) + BMM__RULE_CFA(word);
@@ -141,11 +147,9 @@ enum bmm__walk_end bmm__walk_fast(struct bmm__walk *walk, struct bmm__memo_view 
             if (BMM__UNLIKELY(ra == 0))
                 break;
             *frame++ = (struct bmm__walk_frame){ pc, sp, fp, word };
-            if (BMM__UNLIKELY(is_only_own)) {
-                is_only_own = pc - bmm__walk_own_start < bmm__walk_own_bytes && walk->own_count < BMM__WALK_OWN_MAX;
-                walk->own_count += is_only_own;
-                limit += is_only_own;
-            }
+            walk->own_count += is_own;
+            limit += is_own;
+            is_only_own = is_own;
             if (distance != 0)
                 fp = *(const uintptr_t *)(cfa - distance);
             pc = ra;
@@ -161,6 +165,6 @@ enum bmm__walk_end bmm__walk_fast(struct bmm__walk *walk, struct bmm__memo_view 
         if (!step_slowly(walk, word, &end))
             return end;
         if (walk->has_signal)
-            met = &no_frame; /* what the memo knows was seen from calls */
+            memo = NULL; /* what it knows was seen from calls */
     }
 }

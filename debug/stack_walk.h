@@ -39,18 +39,20 @@ enum bmm__walk_end {
 struct bmm__walk {
     struct bmm__frame_state state; /* where it stands: of the frame not yet stored */
     struct bmm__stack_range range;
-    uint32_t count, own_count, depth_max;
+    uint32_t count, own_count;
+    uint32_t depth_max;  /* frames that may be stored, own ones not counted */
+    uint32_t id_depth;   /* frames of an id: what is outside of so many need not be known */
     bool is_interrupted; /* state.pc was interrupted, not called from */
     bool has_signal;     /* a signal frame was passed */
     bool ends_in_zero;   /* the outermost frame's return address is 0; state is what would be its caller's */
     struct bmm__walk_frame frames[BMM__WALK_FRAMES];
 };
 
-struct bmm__memo_view;
+struct bmm__stack_memo;
 
-/* Fast walk from walk->state. view (may be NULL) is asked for each frame; if it JOINED, *joined is the number of the
- * view's frames that are the rest of this stack. */
-enum bmm__walk_end bmm__walk_fast(struct bmm__walk *walk, struct bmm__memo_view *view, uint32_t *joined);
+/* Fast walk from walk->state. The memo (may be NULL) is asked for each frame; if it JOINED, *joined is the memo's frame
+ * from which on it knows the rest of this stack, as far as it matters for an id. */
+enum bmm__walk_end bmm__walk_fast(struct bmm__walk *walk, const struct bmm__stack_memo *memo, uint32_t *joined);
 
 /* Full walk; stores the frames from `start`, a frame of the calling thread outside the caller, on. Never JOINED. */
 enum bmm__walk_end bmm__walk_full(struct bmm__walk *walk, const struct bmm__frame_state *start);

@@ -71,8 +71,6 @@ static struct bmm__thread *thread_make(void **state)
     bmm__lock_release(&lock);
     if (thread != NULL) {
         thread->memo = bmm__stack_memo_make();
-        if (bmm__options.mode == BMM_MODE_CHECK)
-            thread->free_memo = bmm__stack_memo_make();
         *state = thread;
     }
     errno = saved_errno;
@@ -91,8 +89,7 @@ void bmm__thread_end(struct bmm__thread *thread)
 {
     bmm__quarantine_drain(&thread->quarantine);
     bmm__stack_memo_free(thread->memo);
-    bmm__stack_memo_free(thread->free_memo);
-    thread->memo = thread->free_memo = NULL;
+    thread->memo = NULL;
     bmm__thread_own = NULL; /* who ends is the calling thread, and may free something yet */
     bmm__lock_take(&lock);
     thread->next_idle = idle;

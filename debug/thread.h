@@ -24,9 +24,8 @@ struct bmm__stack_memo;
 #define BMM__THREAD_INDEX_SHARED 65535u
 
 struct bmm__thread {
-    struct bmm__stack_memo *memo;      /* of calls that allocate */
-    struct bmm__stack_memo *free_memo; /* of frees: they come from other places of the same frames */
-    uint32_t alloc_count;              /* of this thread; with index the number of an allocation */
+    struct bmm__stack_memo *memo;
+    uint32_t alloc_count; /* of this thread; with index the number of an allocation */
     uint32_t free_count;
     uint32_t clock_ms; /* coarse, since the recorder's start */
     uint16_t index;

@@ -7,7 +7,7 @@ static struct bmm__record record_of(uint8_t state, uint8_t mode, uint32_t stack)
     struct bmm__record record = {
         .alloc_stack = stack, .align_log2 = 4, .mode = mode, .state = state, .kind = BMM_KIND_MALLOC
     };
-    bmm__record_set_size(&record, 5000000000);
+    record.words[1] = 5000000000; /* the size */
     return record;
 }
 
