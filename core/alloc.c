@@ -61,8 +61,8 @@ static void *alloc_run(size_t size, size_t align, bool *is_zero)
         if (start != NULL)
             return start;
     }
-    size_t whole = (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
-    size_t place = bmm__is_huge(whole) && align < BMM__HUGE_BYTES ? BMM__HUGE_BYTES : align;
+    size_t whole = bmm__huge_fill(0, (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1));
+    size_t place = bmm__huge_align(whole, align);
     struct bmm__span *span = bmm__span_open(whole, place, BMM__SPAN_BIG, is_zero);
     if (span == NULL) {
         span = bmm__span_open_large(size, place);

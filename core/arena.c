@@ -1,7 +1,6 @@
 #include "core/arena.h"
 
 #include "core/atomic.h"
-#include "core/huge.h"
 #include "core/meta.h"
 #include "core/os.h"
 #include "core/purge.h"
@@ -66,8 +65,7 @@ static bool add_arena(size_t bytes_min, size_t align)
                                         .unit_count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT),
                                         .used = arena->used,
                                         .dirty = arena->dirty,
-                                        .aged = arena->aged,
-                                        .is_huge = (uintptr_t)start % BMM__HUGE_BYTES == 0 ? bmm__huge_may_be : NULL };
+                                        .aged = arena->aged };
     for (;;) {
         uint32_t count = bmm__load_acquire(&arena_count);
         struct arena *none = NULL;
@@ -155,15 +153,6 @@ bool bmm__arena_extend(void *start, size_t bytes, size_t more_bytes)
     return true;
 }
 
-/* Of bytes that end there clean ones were purged; where that is all, but more came with a huge page behind them, the last
- * granule stays dirty, so that the rest goes back with it (run_map.h, R3). */
-static size_t without_rest(const struct bmm__run_map *map, uintptr_t end, size_t bytes, size_t clean)
-{
-    uintptr_t unit = end - end % BMM__HUGE_BYTES;
-    bool has_rest = end != unit && map->is_huge != NULL && map->is_huge(unit);
-    return has_rest && clean == bytes ? bytes - BMM__GRANULE : clean;
-}
-
 void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved)
 {
     struct bmm__run_map *map = map_of((uintptr_t)start);
@@ -174,7 +163,7 @@ void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved)
     if (is_moved && bmm__add_relaxed(&moved_count, 1) >= MOVED_MAX)
         clean_bytes = bmm__os_purge_moved(start, bytes) ? bytes : 0;
     else if (is_dirty && !bmm__arena_may_keep(bytes))
-        clean_bytes = without_rest(map, (uintptr_t)start + bytes, bytes, bmm__purge_excess(start, bytes));
+        clean_bytes = bmm__purge_excess(start, bytes);
     uint32_t count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT),
              clean_count = (uint32_t)(clean_bytes >> BMM__GRANULE_SHIFT);
     if (clean_count != 0) {

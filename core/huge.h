@@ -1,13 +1,22 @@
-/* Huge pages for blocks of several of them: a new such block begins with one (where one grows to, it takes the first place
- * that is long enough), and the system may put them behind all of it. Smaller blocks get none on our wish: it is their span
- * that would become larger for it, and the system would put back what was purged beside them. So the wish stays with the
- * place, for the next huge block, until a smaller one comes there: then it ends for that, and with it for the whole *unit*
- * (place of one huge page), of which only all can become one.
+/* Huge pages for blocks of several of them. A *unit* is the place of one huge page. The system is asked for them in the units
+ * that such a block fills, and a block that little is missing to is made longer to fill its last one. Smaller blocks get none on our
+ * wish: it is their span that would become larger for it, and the system would put back what was purged beside them. So the
+ * wish stays with a unit, for the next huge block, until a smaller span comes there, or a block that does not fill it.
  *
- * A huge block keeps one set of properties from end to end, so that it stays one mapping of the system, whose pages can
- * change their addresses (os.h).
+ * A huge block keeps one set of properties from its first whole unit to its end, so that, beginning with a unit as nearly
+ * all do, it is one mapping of the system, whose pages can change their addresses (os.h), until it has moved and grown again. What it has of the unit it ends
+ * in is wished for with the rest of it, but only a whole unit can become a huge page:
  *
- * Invariant: U1 a unit within which everything is wished for is in the table (huge.c).
+ *      unit            unit            unit            unit
+ *      ├───────────────┼───────────────┼───────────────┼───────────────┤
+ *              │ small │ huge block  ≈≈≈≈≈≈≈≈≈≈≈≈≈≈≈≈≈≈≈≈≈≈≈│ small       ≈ wished for
+ *                      └──── in the table ─────────────┘
+ *
+ * Invariants
+ *  U1  A unit that is wished for from end to end is in the table (huge.c), and either free or in one huge block, or partly
+ *      both while a call is at work on it.
+ *  U2  Of any other unit no more than the beginning is wished for, never the last granule.
+ * Does not know: a system that gives huge pages unasked (THP "always") does so also to small spans.
  */
 #ifndef BMM_HUGE_H
 #define BMM_HUGE_H
@@ -22,13 +31,21 @@ static inline bool bmm__is_huge(size_t bytes)
     return bytes >= 2 * BMM__HUGE_BYTES;
 }
 
+/* Where a block should begin that is to be a multiple of align. */
+static inline size_t bmm__huge_align(size_t bytes, size_t align)
+{
+    return bmm__is_huge(bytes) && align < BMM__HUGE_BYTES ? BMM__HUGE_BYTES : align;
+}
+
+/* Bytes of a block from start on that asked for so many: more if little is missing to fill the unit it ends in. */
+size_t bmm__huge_fill(uintptr_t start, size_t bytes);
+
 /* The span, of one huge block, is new, was made longer, or holds what was moved there. */
 void bmm__huge_use(const struct bmm__span *span);
 
-/* Whether what begins at a multiple of BMM__HUGE_BYTES may be a huge page. */
-bool bmm__huge_may_be(uintptr_t start);
+/* A huge block ends there now that was longer, and what is behind it is not given away yet. */
+void bmm__huge_end(uintptr_t end);
 
-/* Something smaller begins there. */
+/* Something smaller begins there, or what is there becomes smaller. */
 void bmm__huge_leave(uintptr_t start, size_t bytes);
-
 #endif

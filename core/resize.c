@@ -16,29 +16,48 @@ static size_t granules_up(size_t size)
     return (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
 }
 
-/* is_dirty: what is given back may have memory behind it. */
-static bool resize_granules(struct bmm__span *span, size_t size, bool is_dirty)
+static bool extend_granules(struct bmm__span *span, size_t whole)
 {
-    size_t whole = granules_up(size), old_bytes = span->span_bytes;
+    size_t old_bytes = span->span_bytes;
     uintptr_t old_end = span->start + old_bytes;
-    if (whole < size || whole > BMM__ARENA_RUN_MAX)
+    if (!bmm__arena_extend((void *)span->start, old_bytes, whole - old_bytes)) /* NOLINT */
         return false;
-    if (whole < old_bytes) {
-        bmm__page_map_enter(span->start + whole, old_bytes - whole, NULL);
-        bmm__arena_free((void *)(span->start + whole), old_bytes - whole, is_dirty, span->is_moved != 0); /* NOLINT */
-    } else if (whole > old_bytes) {
-        if (!bmm__arena_extend((void *)span->start, old_bytes, whole - old_bytes)) /* NOLINT */
-            return false;
-        if (!bmm__page_map_enter(old_end, whole - old_bytes, span)) {
-            bmm__arena_free((void *)old_end, whole - old_bytes, true, false); /* NOLINT */
-            return false;
-        }
+    if (!bmm__page_map_enter(old_end, whole - old_bytes, span)) {
+        bmm__arena_free((void *)old_end, whole - old_bytes, true, false); /* NOLINT */
+        return false;
     }
     span->span_bytes = whole;
-    if (whole > old_bytes && bmm__is_huge(whole))
+    if (bmm__is_huge(whole))
         bmm__huge_use(span);
-    else if (whole > old_bytes)
+    else
         bmm__huge_leave(old_end, whole - old_bytes);
+    return true;
+}
+
+/* is_dirty: what is given back may have memory behind it. */
+static void shrink_granules(struct bmm__span *span, size_t whole, bool is_dirty)
+{
+    size_t old_bytes = span->span_bytes;
+    uintptr_t end = span->start + whole;
+    if (bmm__is_huge(whole))
+        bmm__huge_end(end);
+    else if (bmm__is_huge(old_bytes))
+        bmm__huge_leave(span->start, whole);
+    bmm__page_map_enter(end, old_bytes - whole, NULL);
+    bmm__arena_free((void *)end, old_bytes - whole, is_dirty, span->is_moved != 0); /* NOLINT */
+    span->span_bytes = whole;
+}
+
+static bool resize_granules(struct bmm__span *span, size_t size)
+{
+    size_t whole = granules_up(size), filled = bmm__huge_fill(span->start, whole);
+    if (whole < size || whole > BMM__ARENA_RUN_MAX)
+        return false;
+    if (span->span_bytes < whole)
+        return (filled <= BMM__ARENA_RUN_MAX && extend_granules(span, filled)) ||
+               (filled != whole && extend_granules(span, whole));
+    if (span->span_bytes > filled)
+        shrink_granules(span, filled, true);
     return true;
 }
 
@@ -63,7 +82,7 @@ static bool resize_pages(struct bmm__span *span, void *slot_start, size_t size)
     if (span->kind == BMM__SPAN_RUNS)
         return bmm__page_run_resize(span, slot_start, size);
     if (span->kind == BMM__SPAN_BIG)
-        return resize_granules(span, size, true);
+        return resize_granules(span, size);
     return resize_mapping(span, size);
 }
 
@@ -86,6 +105,8 @@ bool bmm__core_resize(void *slot_start, size_t size)
  * is not needed of it is given back at once, but likely to be free still when it is. */
 static struct bmm__span *open_place(size_t whole, size_t align, bool *is_zero)
 {
+    whole = bmm__huge_fill(0, whole);
+    align = bmm__huge_align(whole, align);
     struct bmm__span *span = bmm__span_open(whole, align, BMM__SPAN_BIG, is_zero);
     if (span == NULL || !*is_zero || whole * 2 > BMM__ARENA_RUN_MAX)
         return span;
@@ -94,7 +115,7 @@ static struct bmm__span *open_place(size_t whole, size_t align, bool *is_zero)
         return span;
     bmm__span_close(span, false);
     bmm__span_free(span);
-    resize_granules(roomy, whole, !*is_zero);
+    shrink_granules(roomy, whole, !*is_zero);
     return roomy;
 }
 
@@ -146,7 +167,7 @@ static void *grow_mapping(struct bmm__span *span, size_t whole)
     }
     if (resized == BMM__OS_CANNOT)
         return NULL;
-    void *place = bmm__os_reserve(whole, align < BMM__GRANULE ? BMM__GRANULE : align);
+    void *place = bmm__os_reserve(whole, bmm__huge_align(whole, align));
     if (place == NULL)
         return NULL;
     if (!bmm__page_map_prepare((uintptr_t)place, whole)) {

@@ -172,16 +172,6 @@ static uint64_t purge_word(const struct bmm__run_map *map, uint32_t word, uint64
     return kept;
 }
 
-/* Free units of the half word that may have memory though they are clean (R3). */
-static uint64_t clean_beside(const struct bmm__run_map *map, uint32_t half, uint64_t mask)
-{
-    if (map->is_huge == NULL || !map->is_huge(map->start + ((uintptr_t)half * 32 << map->unit_shift)))
-        return 0;
-    uint32_t first = half / 2 * 64, unit_count = bmm__load_acquire(&map->unit_count);
-    uint64_t existing = unit_count - first >= 64 ? ~0ull : (1ull << (unit_count - first)) - 1;
-    return mask & existing & ~bmm__load_relaxed(&map->used[half / 2]);
-}
-
 /* By half words: one of granules is a huge page, which is not to be torn, and no more than a caller may wait for. */
 bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, struct bmm__purge_work *work)
 {
@@ -193,11 +183,9 @@ bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, s
         uint64_t dirty = bmm__load_relaxed(&map->dirty[word]) & mask, aged = bmm__load_relaxed(&map->aged[word]);
         uint64_t wanted = dirty & ~bmm__load_relaxed(&map->used[word]) & (is_all ? mask : aged);
         if (wanted != 0) {
-            uint64_t beside = clean_beside(map, half, mask) & ~dirty;
-            wanted |= beside;
             /* Held while it is purged (R1); what was taken between the look and now is not ours. */
             uint64_t mine = wanted & ~bmm__or_acq_rel(&map->used[word], wanted);
-            uint64_t to_purge = mine & (bmm__load_relaxed(&map->dirty[word]) | beside);
+            uint64_t to_purge = mine & bmm__load_relaxed(&map->dirty[word]);
             asked += (size_t)__builtin_popcountll(to_purge) << map->unit_shift;
             to_purge &= ~purge_word(map, word, to_purge);
             to_purge &= bmm__and_acq_rel(&map->dirty[word], ~to_purge); /* what counts as given back */

@@ -12,8 +12,7 @@
  *  R1  A set used bit belongs to exactly one holder: the one who set it.
  *  R2  dirty and aged of a unit are written by its holder, or by a pass that holds it; aged may also be stale, which
  *      costs a purge too early and nothing else.
- *  R3  A unit that is neither used nor dirty reads as zero (or was never committed). It may have memory all the same where
- *      is_huge says so: that goes back with what is dirty beside it.
+ *  R3  A unit that is neither used nor dirty reads as zero (or was never committed).
  *  R4  Bits at and above unit_count are clear in dirty and aged; unit_count only grows.
  * Does not know: what the memory is for, who maps it, and when it is time to purge.
  */
@@ -31,9 +30,6 @@ struct bmm__run_map {
     uint32_t hint;                 /* words below had no clear bit when last looked at; any value is right */
     uint32_t age_half;             /* half word where the running pass goes on; under the purge lock */
     uint64_t *used, *dirty, *aged; /* acq_rel: a new holder sees what the last one did to the units */
-    /* Whether the system may have put more memory behind the half word of units that begins there than was touched; NULL: it
-     * has not. */
-    bool (*is_huge)(uintptr_t start);
     void (*purged)(uintptr_t start, size_t bytes); /* is told what was given back, while it is held; NULL: nobody */
 };
 

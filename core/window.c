@@ -1,7 +1,6 @@
 #include "core/window.h"
 
 #include "core/atomic.h"
-#include "core/huge.h"
 #include "core/lock.h"
 #include "core/secure_span.h"
 #include "core/span.h"
@@ -140,7 +139,6 @@ static bool make(size_t bytes)
     map->used = (uint64_t *)(void *)bits;
     map->dirty = (uint64_t *)(void *)(bits + bits_bytes);
     map->aged = (uint64_t *)(void *)(bits + 2 * bits_bytes);
-    map->is_huge = bmm__huge_may_be;
     map->purged = bmm__secure_purged;
     for (size_t i = 0; i < own_count; i++)
         map->used[i / 64] |= 1ull << i % 64;

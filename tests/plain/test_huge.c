@@ -68,21 +68,54 @@ static size_t resident_bytes(char *p, size_t bytes)
     return resident;
 }
 
-/* First, for where there were small pages the system gives no huge one. It gives one behind the block's end, with
- * memory that nobody has touched. */
-PLAIN_TEST(what_came_with_a_huge_page_goes_back_with_it)
+/* A place of so many bytes that was asked for, all of it, and has no memory now. */
+static char *former_place(size_t bytes)
 {
-    char *fill = huge_block(20 * MIB); /* so that there is something behind the next one */
-    bmm__core_free(fill);
-    bmm__purge_all();
-    char *p = huge_block(4 * MIB + MIB / 2), *behind = p + 4 * MIB + MIB / 2;
-    bool is_given = is_asked_for(behind) && resident_bytes(behind, MIB) != 0;
+    char *p = huge_block(bytes);
     bmm__core_free(p);
     bmm__purge_all();
-    PLAIN_CHECK_EQUAL(resident_bytes(p, UNIT), 0);
+    PLAIN_CHECK(may_be_huge(p) && may_be_huge(p + bytes - UNIT));
+    return p;
+}
+
+PLAIN_TEST(behind_a_block_that_ends_early_in_a_unit_is_nothing)
+{
+    char *place = former_place(20 * MIB);
+    char *p = huge_block(4 * MIB + MIB / 2), *behind = p + 4 * MIB + MIB / 2;
+    PLAIN_CHECK(p == place);
+    PLAIN_CHECK(is_asked_for(behind - 1)); /* it is one mapping */
+    PLAIN_CHECK(!may_be_huge(behind));
     PLAIN_CHECK_EQUAL(resident_bytes(behind, MIB), 0);
-    if (!is_given)
-        PLAIN_SKIP("the system gave no huge page");
+    char *small = bmm__core_alloc(MIB + MIB / 4, 16, false); /* there, or elsewhere */
+    bmm__core_free(p);
+    bmm__core_free(small);
+    bmm__purge_all();
+    PLAIN_CHECK_EQUAL(resident_bytes(p, UNIT), 0);
+    PLAIN_CHECK_EQUAL(resident_bytes(p + 4 * MIB, UNIT), 0);
+}
+
+PLAIN_TEST(a_block_that_ends_late_in_a_unit_has_all_of_it)
+{
+    char *p = huge_block(5 * MIB + 3 * MIB / 4);
+    struct bmm__slot slot;
+    PLAIN_CHECK(bmm__core_find((uintptr_t)p, &slot));
+    PLAIN_CHECK_EQUAL(slot.bytes, 6 * MIB);
+    PLAIN_CHECK(may_be_huge(p + 4 * MIB));
+    bmm__core_free(p);
+    bmm__purge_all();
+    PLAIN_CHECK_EQUAL(resident_bytes(p + 4 * MIB, UNIT), 0);
+}
+
+PLAIN_TEST(a_block_that_shrinks_leaves_no_wish_where_it_does_not_fill)
+{
+    char *p = huge_block(12 * MIB);
+    PLAIN_CHECK(bmm__core_resize(p, 8 * MIB + MIB / 2));
+    PLAIN_CHECK(may_be_huge(p + 6 * MIB) && !may_be_huge(p + 8 * MIB) && may_be_huge(p + 10 * MIB));
+    PLAIN_CHECK(bmm__core_resize(p, 3 * MIB));
+    PLAIN_CHECK(!is_asked_for(p) && !is_asked_for(p + 3 * MIB - 1));
+    PLAIN_CHECK(bmm__core_resize(p, 8 * MIB));
+    PLAIN_CHECK(may_be_huge(p) && may_be_huge(p + 6 * MIB));
+    bmm__core_free(p);
 }
 
 /* More at once than is kept: most of it is given back when it is freed. */
@@ -91,13 +124,13 @@ PLAIN_TEST(what_came_with_huge_pages_goes_back_where_much_is_freed)
     enum { COUNT = 50 };
     static char *blocks[COUNT];
     for (int i = 0; i < COUNT; i++)
-        blocks[i] = huge_block(4 * MIB + MIB / 2);
+        blocks[i] = huge_block(5 * MIB + 5 * MIB / 8);
     for (int i = 0; i < COUNT; i++)
         bmm__core_free(blocks[i]);
     bmm__purge_all();
     size_t resident = 0;
     for (int i = 0; i < COUNT; i++)
-        resident += resident_bytes(blocks[i] + 4 * MIB + MIB / 2, MIB);
+        resident += resident_bytes(blocks[i] + 4 * MIB, UNIT);
     PLAIN_CHECK_EQUAL(resident, 0);
 }
 
@@ -153,10 +186,28 @@ PLAIN_TEST(a_small_block_that_grows_is_not_asked_for)
     bmm__core_free(small);
 }
 
+/* To where there is room for more than it needs. */
+PLAIN_TEST(a_small_block_that_moves_is_not_asked_for)
+{
+    char *place = former_place(30 * MIB), *small;
+    do /* the places before are small, and stay in use */
+        small = bmm__core_alloc(MIB + MIB / 4, 16, false);
+    while (small < place);
+    char *behind = bmm__core_alloc(MIB + MIB / 4, 16, false);
+    char *moved = bmm__core_remap(small, 3 * MIB);
+    PLAIN_CHECK(moved != NULL && moved > place && moved < place + 30 * MIB);
+    PLAIN_CHECK(!may_be_huge(moved) && !may_be_huge(moved + 3 * MIB - 1));
+    bmm__core_free(moved);
+    bmm__core_free(behind);
+}
+
 PLAIN_TEST(a_block_that_moved_has_its_wish_there)
 {
     char *p = huge_block(5 * MIB), *behind = huge_block(5 * MIB);
     char *moved = bmm__core_remap(p, 20 * MIB);
+    bmm__purge_all();
+    for (size_t i = 0; i < 6; i += 2)
+        PLAIN_CHECK_EQUAL(resident_bytes(p + i * MIB, UNIT), 0);
     PLAIN_CHECK(moved != NULL && moved != p);
     PLAIN_CHECK(is_asked_for(moved) && is_asked_for(moved + 20 * MIB - 1));
     PLAIN_CHECK(moved[0] == 1 && moved[5 * MIB - 1] == 1);
