@@ -193,12 +193,12 @@ bool bmm__core_is_start(const struct bmm__span *span, uintptr_t address)
     return address == span->start;
 }
 
-bool bmm__core_find(uintptr_t address, struct bmm__slot *slot)
+static __attribute__((noinline)) bool find_slowly(uintptr_t address, struct bmm__slot *slot)
 {
     struct bmm__span *span = bmm__page_map_find(address);
     if (span == NULL)
         return false;
-    if (BMM__LIKELY(span->kind == BMM__SPAN_SLOTS)) {
+    if (span->kind == BMM__SPAN_SLOTS) {
         describe(slot, span, address);
         return slot->index < span->slot_count;
     }
@@ -213,6 +213,16 @@ bool bmm__core_find(uintptr_t address, struct bmm__slot *slot)
         slot->is_free_run = run.is_free;
     }
     return true;
+}
+
+/* A slot in the window, most likely; then no register need be saved. */
+bool bmm__core_find(uintptr_t address, struct bmm__slot *slot)
+{
+    struct bmm__span *span = bmm__page_map_find_inside(address);
+    if (BMM__UNLIKELY(span == NULL || span->kind != BMM__SPAN_SLOTS))
+        return find_slowly(address, slot);
+    describe(slot, span, address);
+    return slot->index < span->slot_count;
 }
 
 struct bmm__span_view bmm__core_span_view(const struct bmm__span *span)

@@ -65,13 +65,6 @@ static inline struct bmm__span *bmm__page_map_find_inside(uintptr_t address)
     return index >= bmm__load_acquire(&bmm__window_count) ? NULL : bmm__load_relaxed(&bmm__window_spans[index]);
 }
 
-/* Whether the granule is in the window, and nobody's now. */
-static inline bool bmm__page_map_is_free(uintptr_t address)
-{
-    uintptr_t index = (address - bmm__window_start) >> BMM__GRANULE_SHIFT;
-    return index < bmm__load_acquire(&bmm__window_count) && bmm__load_relaxed(&bmm__window_spans[index]) == NULL;
-}
-
 /* The descriptor that owns address, NULL if none does. */
 static inline struct bmm__span *bmm__page_map_find(uintptr_t address)
 {

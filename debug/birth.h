@@ -41,10 +41,11 @@ void *bmm__birth_make(size_t size, size_t align, bool is_zeroed, unsigned kind, 
 /* The allocation's number among those of threads without a state, all together. */
 uint32_t bmm__birth_late_count(void);
 
-/* What a block's record says, but for its state. */
-BMM__BIRTH_INLINE void bmm__birth_record(enum bmm_mode mode, struct bmm__record *record, size_t size, size_t align,
-                                         unsigned kind, const struct bmm__caller *caller)
+/* Written as words: the block may be freed soon, and then they are read as words (record.h). */
+BMM__BIRTH_INLINE void *bmm__birth_in_as(enum bmm_mode mode, struct bmm__block *block, size_t size, size_t align,
+                                         unsigned kind, size_t fill_from, const struct bmm__caller *caller)
 {
+    struct bmm__record *record = block->record;
     struct bmm__thread *thread = caller->thread;
     uint64_t index = BMM__THREAD_INDEX_SHARED, count, time_ms;
     if (BMM__LIKELY(thread != NULL)) {
@@ -56,28 +57,21 @@ BMM__BIRTH_INLINE void bmm__birth_record(enum bmm_mode mode, struct bmm__record 
         count = bmm__birth_late_count();
         time_ms = bmm__thread_clock_now();
     }
+    uint64_t birth = BMM__RECORD_BIRTH(index, kind, __builtin_ctzl(align), mode);
     record->words[0] = caller->stack;
     record->words[1] = size; /* 48 bits */
     record->words[2] = count | time_ms << 32;
-    record->words[3] = index | (uint64_t)kind << 16 | (uint64_t)__builtin_ctzl(align) << 24 | (uint64_t)mode << 32 |
-                       (uint64_t)record->state << BMM__RECORD_STATE_SHIFT;
-}
-
-BMM__BIRTH_INLINE void *bmm__birth_in_as(enum bmm_mode mode, struct bmm__block *block, size_t size, size_t align,
-                                         unsigned kind, size_t fill_from, const struct bmm__caller *caller)
-{
-    struct bmm__record *record = block->record;
-    bmm__birth_record(mode, record, size, align, kind, caller);
     block->start = block->slot.start;
     if (mode == BMM_MODE_CHECK) {
+        record->words[3] = birth | (uint64_t)record->state << BMM__RECORD_STATE_SHIFT;
         block->start += align;
         bmm__check_lay_guards(block);
         if (bmm__options.fills && fill_from < size)
             bmm__poison_fill(block->start + fill_from, size - fill_from);
     }
     if (caller->is_settled) /* then the side was made or found for this epoch */
-        bmm__record_mirror_now(block->side, block->slot.index, record, BMM_SLOT_LIVE);
-    bmm__store_release(&record->state, (uint8_t)BMM_SLOT_LIVE); /* A1 */
+        bmm__record_mirror_now(block->side, block->slot.index, caller->stack, size, count, birth, BMM_SLOT_LIVE);
+    bmm__store_release(&record->words[3], birth | (uint64_t)BMM_SLOT_LIVE << BMM__RECORD_STATE_SHIFT); /* A1 */
     return (void *)block->start;
 }
 

@@ -68,18 +68,6 @@ enum bmm__block_is bmm__block_claim(uintptr_t address, struct bmm__block *block)
  * now. */
 void bmm__block_unclaim(struct bmm__block *block);
 
-/* The same of a block as most are: born under leak, and of that kind. False: nothing was claimed, and nothing is known. */
-static inline __attribute__((always_inline)) bool bmm__block_claim_plain(uintptr_t address, unsigned kind,
-                                                                         struct bmm__block *block)
-{
-    if (!bmm__core_find(address, &block->slot) || block->slot.side == NULL || block->slot.start != address)
-        return false;
-    block->side = block->slot.side;
-    block->record = &block->side->records[block->slot.index];
-    return bmm__load_acquire(&block->record->state) == BMM_SLOT_LIVE && block->record->mode == BMM_MODE_LEAK &&
-           block->record->kind == kind && !block->slot.is_free_run && bmm__record_claim(block->record, BMM_SLOT_LIVE);
-}
-
 /* Ends a claimed block: its slot goes back to the core. */
 static inline void bmm__block_give_back(const struct bmm__block *block, bool mirrors)
 {

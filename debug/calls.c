@@ -6,36 +6,38 @@
 
 #include <errno.h>
 
-void *bmm__call_alloc(size_t size, size_t align, bool is_zeroed, unsigned kind)
+/* Not on the way that nearly every allocation goes: who is called there keeps errno. */
+static __attribute__((noinline)) void *alloc_otherwise(size_t size, size_t align, bool is_zeroed, unsigned kind,
+                                                       const struct bmm__caller *caller)
 {
     int saved_errno = errno;
-    struct bmm__caller caller = bmm__caller_of_alloc();
-    void *p;
-    if (BMM__LIKELY(caller.is_settled && caller.thread != NULL && bmm__options.mode == BMM_MODE_LEAK)) {
-        const struct bmm__caller plain = { .thread = caller.thread, .stack = caller.stack, .is_settled = true };
-        p = bmm__birth_make_as(BMM_MODE_LEAK, size, size, align, is_zeroed, kind, &plain);
-    } else
-        p = bmm__birth_make(size, align, is_zeroed, kind, &caller);
-    errno = BMM__LIKELY(p != NULL) ? saved_errno : ENOMEM;
+    void *p = bmm__birth_make(size, align, is_zeroed, kind, caller);
+    errno = p != NULL ? saved_errno : ENOMEM;
     return p;
 }
 
-static inline __attribute__((always_inline)) void note_free(struct bmm__record *record,
-                                                            const struct bmm__caller *caller)
+void *bmm__call_alloc(size_t size, size_t align, bool is_zeroed, unsigned kind)
 {
-    struct bmm__thread *thread = caller->thread;
-    record->free_stack = caller->stack;
-    if (BMM__LIKELY(thread != NULL)) {
-        bmm__store_relaxed(&thread->free_count, thread->free_count + 1);
-        record->free_thread = thread->index;
+    struct bmm__caller caller = bmm__caller_of_alloc();
+    if (BMM__UNLIKELY(!caller.is_settled || caller.thread == NULL || bmm__options.mode != BMM_MODE_LEAK)) {
+        const struct bmm__caller other = caller; /* so that this one need not have an address */
+        return alloc_otherwise(size, align, is_zeroed, kind, &other);
     }
+    void *p = bmm__birth_make_as(BMM_MODE_LEAK, size, size, align, is_zeroed, kind, &caller);
+    if (BMM__UNLIKELY(p == NULL))
+        errno = ENOMEM;
+    return p;
 }
 
 void bmm__call_end(struct bmm__block *block, const struct bmm__caller *caller)
 {
     struct bmm__thread *thread = caller->thread;
     struct bmm__record *record = block->record;
-    note_free(record, caller);
+    record->free_stack = caller->stack;
+    if (thread != NULL) {
+        bmm__store_relaxed(&thread->free_count, thread->free_count + 1);
+        record->free_thread = thread->index;
+    }
     if (record->mode == BMM_MODE_CHECK) {
         if (bmm__options.fills)
             bmm__poison_lay(block->start, bmm__block_size(block));
@@ -73,8 +75,7 @@ void bmm__call_judge_all(struct bmm__block *block, enum bmm_error_moment moment,
     bmm__check_live(block, moment, caller->stack, kind);
 }
 
-static __attribute__((noinline)) void free_by(void *p, size_t given_size, size_t given_align, unsigned kind,
-                                              struct bmm__caller *caller)
+static void free_by(void *p, size_t given_size, size_t given_align, unsigned kind, struct bmm__caller *caller)
 {
     struct bmm__block block;
     enum bmm__block_is what = bmm__block_claim((uintptr_t)p, &block);
@@ -90,21 +91,73 @@ static __attribute__((noinline)) void free_by(void *p, size_t given_size, size_t
     bmm__call_end(&block, caller);
 }
 
-void bmm__call_free(void *p, size_t given_size, size_t given_align, unsigned kind)
+static __attribute__((noinline)) void free_otherwise(void *p, size_t given_size, size_t given_align, unsigned kind,
+                                                     const struct bmm__caller *caller)
 {
     int saved_errno = errno;
-    struct bmm__caller caller = bmm__caller_of_free();
-    struct bmm__block block;
-    if (BMM__LIKELY(given_size == SIZE_MAX && given_align == 0 && bmm__block_claim_plain((uintptr_t)p, kind, &block))) {
-        note_free(block.record, &caller);
-        bmm__block_give_back(&block, caller.is_settled);
-    } else
-        free_by(p, given_size, given_align, kind, &caller);
+    struct bmm__caller own = *caller;
+    free_by(p, given_size, given_align, kind, &own);
     errno = saved_errno;
+}
+
+/* The record of a block as most are, live and born under leak, and what its last word is. NULL: not so, as far as that is seen
+ * at once. */
+static inline struct bmm__record *find_plain(uintptr_t address, struct bmm__slot *slot, uint64_t *birth)
+{
+    static const uint64_t looked_at = BMM__RECORD_BIRTH(0, 0, 0, 0xff) | BMM__RECORD_STATE_MASK;
+    if (BMM__UNLIKELY(!bmm__core_find(address, slot) || slot->side == NULL || slot->start != address ||
+                      slot->is_free_run))
+        return NULL;
+    struct bmm__record *record = &((struct bmm__side *)slot->side)->records[slot->index];
+    *birth = bmm__load_acquire(&record->words[3]);
+    return BMM__LIKELY((*birth & looked_at) ==
+                       (BMM__RECORD_BIRTH(0, 0, 0, BMM_MODE_LEAK) | (uint64_t)BMM_SLOT_LIVE << BMM__RECORD_STATE_SHIFT))
+               ? record
+               : NULL;
+}
+
+/* All in one for such a block of that kind: what claims, notes and gives back otherwise, with each word of the record read
+ * once, before it is written. False: it is not such a block, and nothing was done. */
+static inline bool free_plain(uintptr_t address, unsigned kind, const struct bmm__caller *caller)
+{
+    struct bmm__slot slot;
+    struct bmm__thread *thread = caller->thread;
+    uint64_t birth;
+    struct bmm__record *record = find_plain(address, &slot, &birth);
+    if (BMM__UNLIKELY(record == NULL || (birth >> 16 & 0xff) != kind || thread == NULL))
+        return false;
+    uint64_t rest = birth & ~BMM__RECORD_STATE_MASK;
+    if (!bmm__cas_acq_rel(&record->words[3], &birth, rest | (uint64_t)bmm__record_busy() << BMM__RECORD_STATE_SHIFT))
+        return false;
+    uint64_t size = record->words[1] & BMM__RECORD_SIZE_MASK;
+    uint32_t stack = record->alloc_stack;
+    bmm__store_relaxed(&thread->free_count, thread->free_count + 1);
+    if (caller->is_settled && bmm__record_may_mirror(slot.side))
+        bmm__record_mirror_now(slot.side, slot.index, stack, size, record->words[2], rest, BMM_SLOT_FREE);
+    record->words[0] = stack | (uint64_t)caller->stack << 32;
+    record->words[1] = size | (uint64_t)thread->index << 48;
+    /* Before the core has it: the next moment the slot may be another thread's new block. */
+    bmm__store_release(&record->words[3], rest | (uint64_t)BMM_SLOT_FREE << BMM__RECORD_STATE_SHIFT);
+    bmm__core_free_slot(&slot);
+    return true;
+}
+
+void bmm__call_free(void *p, size_t given_size, size_t given_align, unsigned kind)
+{
+    struct bmm__caller caller = bmm__caller_of_free();
+    if (BMM__LIKELY(given_size == SIZE_MAX && given_align == 0 && free_plain((uintptr_t)p, kind, &caller)))
+        return;
+    const struct bmm__caller other = caller;
+    free_otherwise(p, given_size, given_align, kind, &other);
 }
 
 size_t bmm__call_usable_size(const void *p)
 {
+    struct bmm__slot slot;
+    uint64_t birth;
+    const struct bmm__record *record = find_plain((uintptr_t)p, &slot, &birth);
+    if (BMM__LIKELY(record != NULL))
+        return record->words[1] & BMM__RECORD_SIZE_MASK;
     struct bmm__block block;
     switch (bmm__block_find((uintptr_t)p, &block)) {
     case BMM__BLOCK_LIVE:

@@ -8,6 +8,7 @@
 #include "core/lock.h"
 #include "core/os.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define SPANS_PER_CHUNK_MIN 512u
@@ -190,6 +191,7 @@ struct bmm__side *bmm__side_make_now(struct bmm__span *span)
 {
     struct bmm__side **place = (struct bmm__side **)(void *)bmm__core_span_side(span);
     struct bmm__span_view view = bmm__core_span_view(span);
+    int saved_errno = errno; /* the recorder may grow */
     bmm__lock_take(&lock);
     struct bmm__side *side = bmm__load_acquire(place);
     if (side == NULL) {
@@ -202,6 +204,7 @@ struct bmm__side *bmm__side_make_now(struct bmm__span *span)
         bind(side, &view);
     }
     bmm__lock_release(&lock);
+    errno = saved_errno;
     return side;
 }
 

@@ -64,6 +64,10 @@ struct bmm__record {
     };
 };
 #define BMM__RECORD_STATE_SHIFT 40 /* in words[3] */
+#define BMM__RECORD_STATE_MASK ((uint64_t)0xff << BMM__RECORD_STATE_SHIFT)
+#define BMM__RECORD_SIZE_MASK 0xffffffffffffu /* in words[1] */
+#define BMM__RECORD_BIRTH(thread, kind, align_log2, mode) \
+    ((uint64_t)(thread) | (uint64_t)(kind) << 16 | (uint64_t)(align_log2) << 24 | (uint64_t)(mode) << 32)
 _Static_assert(offsetof(struct bmm__record, state) == 24 + BMM__RECORD_STATE_SHIFT / 8 &&
                    __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "words are of a little-endian machine");
@@ -116,19 +120,19 @@ static inline struct bmm__side *bmm__side_make(const struct bmm__slot *slot)
     return bmm__side_make_now(slot->span);
 }
 
-/* Mirrors the record, which is the side's at index, where the side is known to be of this epoch; state as the snapshot knows
- * it. Nothing where there is no mirror for it. */
-static inline void bmm__record_mirror_now(struct bmm__side *side, uint32_t index, const struct bmm__record *record,
-                                          uint32_t state)
+/* Mirrors a record by its words, which is the side's at index, where the side is known to be of this epoch; state as the
+ * snapshot knows it. Nothing where there is no mirror for it. Words, not the record: who has just written a part of a word
+ * had to wait for it otherwise. */
+static inline void bmm__record_mirror_now(const struct bmm__side *side, uint32_t index, uint32_t stack, uint64_t size,
+                                          uint64_t count, uint64_t birth, uint32_t state)
 {
     if (BMM__UNLIKELY(side->mirrors == NULL))
         return;
     struct bmm_snapshot_mirror *mirror = &side->mirrors[index];
-    uint64_t size = record->words[1], birth = record->words[3];
     uint64_t detail = (uint64_t)state | (birth >> 13 & 0xff << 3) | (size >> 24 & 0xfff << 8) | (birth & 0xffff) << 20 |
-                      record->words[2] << 44 >> 8; /* kind, size_high, thread, count */
-    detail |= (uint64_t)bmm_mirror_check(record->alloc_stack, (uint32_t)size, detail) << 56;
-    uint64_t stack_and_size = record->alloc_stack | size << 32;
+                      count << 44 >> 8; /* kind, size_high, thread, count */
+    detail |= (uint64_t)bmm_mirror_check(stack, (uint32_t)size, detail) << 56;
+    uint64_t stack_and_size = stack | size << 32;
     memcpy(mirror, &stack_and_size,
            sizeof stack_and_size); /* at once: as two, they are collected in a vector register */
     mirror->detail = detail;
@@ -136,12 +140,18 @@ static inline void bmm__record_mirror_now(struct bmm__side *side, uint32_t index
 _Static_assert(offsetof(struct bmm_snapshot_mirror, stack) == 0 && offsetof(struct bmm_snapshot_mirror, size) == 4,
                "stack and size are one word");
 
-static inline void bmm__record_mirror(struct bmm__side *side, uint32_t index, const struct bmm__record *record,
+/* Epoch before mirrors: the other way round another thread's rebinding could hand us the parent's. */
+static inline bool bmm__record_may_mirror(const struct bmm__side *side)
+{
+    return BMM__LIKELY(bmm__load_acquire(&side->epoch) == bmm__recorder_epoch);
+}
+
+static inline void bmm__record_mirror(const struct bmm__side *side, uint32_t index, const struct bmm__record *record,
                                       uint32_t state)
 {
-    /* Epoch before mirrors: the other way round another thread's rebinding could hand us the parent's. */
-    if (BMM__LIKELY(bmm__load_acquire(&side->epoch) == bmm__recorder_epoch))
-        bmm__record_mirror_now(side, index, record, state);
+    if (bmm__record_may_mirror(side))
+        bmm__record_mirror_now(side, index, record->alloc_stack, record->words[1], record->words[2], record->words[3],
+                               state);
 }
 
 /* The client's span_end: no lock, so that core may call it under its own. */

@@ -17,6 +17,8 @@
 #include "stack_rules.h"
 #include "stack_walk.h"
 
+#include <errno.h>
+
 #define SPARE_WALKS 8
 #define TRIES_MAX 4u /* frames of the memo with the same pc and sp that are tried before it is walked */
 
@@ -63,14 +65,19 @@ static __attribute__((noinline)) uint32_t intern_joined(struct bmm__stack_memo *
 }
 
 /* The id of a frame of the memo, whose chain was seen to hold as far as it matters. */
-static inline uint32_t id_of(struct bmm__stack_memo *memo, uint32_t index)
+static uint32_t id_of(struct bmm__stack_memo *memo, uint32_t index)
 {
     struct bmm__memo_frame *frame = &memo->frames[index];
     if (BMM__UNLIKELY(frame->id == 0)) { /* deep, or there was no room for it */
         memo->walk.count = memo->walk.own_count = 0;
         frame->id = intern_joined(memo, index, false);
     }
-    return frame->id;
+    uint32_t id = frame->id;
+    if (!frame->is_answer && !frame->is_open && frame->depth <= depth_max && id != 0)
+        bmm__memo_make_answer(memo, index);
+    else if (frame->is_answer && frame->list_groups != 0) /* others came between */
+        *bmm__memo_by_caller(memo, frame->pc, frame->sp, memo->listed[frame->list].value) = (uint16_t)index;
+    return id;
 }
 
 /* ---- captures ---- */
@@ -164,11 +171,17 @@ static struct bmm__frame_state outside_own(struct bmm__frame_state state)
 }
 
 /* The id of the stack from a frame on. 0: the memo does not know it. */
-static inline uint32_t find_whole(const struct bmm__stack_memo *memo, uintptr_t pc, uintptr_t sp, uintptr_t fp)
+static inline uint32_t find_answer(struct bmm__stack_memo *memo, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 {
     const struct bmm__memo_frame *frame = &memo->frames[memo->recent[bmm__memo_slot(pc, sp)]];
+    if (!bmm__memo_is(frame, pc, sp, fp) || !frame->is_answer)
+        return 0;
+    if (BMM__LIKELY(bmm__memo_holds_list(memo, frame)))
+        return frame->id;
+    uintptr_t word = *memo->listed[frame->list].address;
+    frame = &memo->frames[*bmm__memo_by_caller(memo, pc, sp, word)];
     for (uint32_t tries = TRIES_MAX; bmm__memo_is(frame, pc, sp, fp) && tries > 0; tries--) {
-        if (BMM__LIKELY(frame->is_whole) && bmm__memo_holds_all(memo, frame))
+        if (BMM__LIKELY(frame->is_answer) && bmm__memo_holds_list(memo, frame))
             return frame->id;
         frame = &memo->frames[frame->like];
     }
@@ -180,8 +193,12 @@ static __attribute__((noinline)) uint32_t capture_unknown(struct bmm__stack_memo
                                                           uintptr_t fp)
 {
     struct bmm__frame_state state = outside_own((struct bmm__frame_state){ pc, sp, fp });
-    if (BMM__UNLIKELY(!memo || memo->is_busy)) /* V5 */
-        return capture_alone(&state);
+    int saved_errno = errno;
+    if (BMM__UNLIKELY(!memo || memo->is_busy)) { /* V5 */
+        uint32_t alone = capture_alone(&state);
+        errno = saved_errno;
+        return alone;
+    }
     memo->is_busy = 1;
     bmm__compiler_fence();
     uint32_t load_count = bmm__module_load_count();
@@ -189,11 +206,12 @@ static __attribute__((noinline)) uint32_t capture_unknown(struct bmm__stack_memo
         bmm__memo_forget(memo);
         memo->load_count = load_count;
     }
-    uint32_t id = find_whole(memo, state.pc, state.sp, state.fp);
+    uint32_t id = find_answer(memo, state.pc, state.sp, state.fp);
     if (id == 0)
         id = capture_by_walk(memo, &state);
     bmm__compiler_fence();
     memo->is_busy = 0;
+    errno = saved_errno;
     return id;
 }
 
@@ -203,7 +221,7 @@ uint32_t bmm__stack_capture_from(struct bmm__stack_memo *memo, uintptr_t pc, uin
                     pc - bmm__walk_own_start >= bmm__walk_own_bytes)) {
         memo->is_busy = 1; /* lest a signal handler change what is read */
         bmm__compiler_fence();
-        uint32_t id = find_whole(memo, pc, sp, fp);
+        uint32_t id = find_answer(memo, pc, sp, fp);
         bmm__compiler_fence();
         memo->is_busy = 0;
         if (BMM__LIKELY(id != 0))

@@ -8,7 +8,7 @@
 #define NEAR_BYTES ((uintptr_t)1 << 18) /* below a known range: the same stack, grown deeper */
 #define CHECKS_PER_FRAME 3u             /* at most */
 
-_Static_assert(sizeof(struct bmm__stack_memo) <= 2 * BMM__GRANULE, "of which a thread touches what it needs");
+_Static_assert(sizeof(struct bmm__stack_memo) <= 3 * BMM__GRANULE, "of which a thread touches what it needs");
 _Static_assert(BMM__MEMO_FRAMES <= UINT16_MAX && BMM__MEMO_CHECKS <= UINT16_MAX, "indices of 16 bits");
 
 static size_t memo_bytes(void)
@@ -35,9 +35,10 @@ void bmm__memo_forget(struct bmm__stack_memo *memo)
     if (memo->frame_count == 1)
         return;
     memset(memo->recent, 0, sizeof memo->recent);
+    memset(memo->by_caller, 0, sizeof memo->by_caller);
     memset(memo->made, 0, sizeof memo->made);
     memo->frame_count = 1;
-    memo->check_count = 0;
+    memo->check_count = memo->listed_count = 0;
 }
 
 struct bmm__stack_range *bmm__memo_range_of(struct bmm__stack_memo *memo, uintptr_t sp)
@@ -62,8 +63,6 @@ uint32_t bmm__memo_differs(const struct bmm__stack_memo *memo, uint32_t index, u
         uint32_t in_run = index - frame->run_first + 1;
         uint32_t first = count < in_run ? memo->frames[index - count].check_end : frame->run_check;
         uint32_t end = frame->check_end;
-        while (end - first >= 4 && bmm__memo_hold_4(&memo->checks[end]))
-            end -= 4;
         for (; end > first; end--)
             if (BMM__UNLIKELY(!bmm__memo_holds(&memo->checks[end - 1]))) {
                 while (index > frame->run_first && memo->frames[index - 1].check_end >= end)
@@ -141,7 +140,7 @@ static uint32_t add_frame(struct bmm__stack_memo *memo, const struct bmm__walk_f
     frame->id = 0;
     if (!frame->is_open && frame->depth <= memo->walk.id_depth && (outer == 0 || before->id != 0))
         frame->id = bmm__depot_intern(outer == 0 ? 0 : before->id, bmm__walk_node_pc(seen->pc, seen->word));
-    frame->is_whole = frame->id != 0;
+    frame->is_answer = false;
     return index;
 }
 
@@ -170,4 +169,30 @@ uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, uint32_t outer, bool is_op
             (uint16_t)outer; /* what is like it and newer, `made` still knows */
     }
     return outer;
+}
+
+bool bmm__memo_make_answer(struct bmm__stack_memo *memo, uint32_t index)
+{
+    struct bmm__memo_frame *answer = &memo->frames[index];
+    uint32_t count = memo->listed_count, begin = count;
+    for (const struct bmm__memo_frame *frame = answer;; frame = &memo->frames[frame->run_outer]) {
+        uint32_t run = frame->check_end - frame->run_check;
+        if (BMM__UNLIKELY(count + run + BMM__MEMO_GROUP > BMM__MEMO_LISTED)) {
+            bmm__memo_forget(memo);
+            return false;
+        }
+        for (uint32_t i = 1; i <= run; i++)
+            memo->listed[count++] = memo->checks[frame->check_end - i];
+        if (frame->run_outer == 0)
+            break;
+    }
+    if (count != begin)
+        *bmm__memo_by_caller(memo, answer->pc, answer->sp, memo->listed[begin].value) = (uint16_t)index;
+    for (; (count - begin) % BMM__MEMO_GROUP != 0; count++)
+        memo->listed[count] = memo->listed[count - 1];
+    answer->list = (uint16_t)begin;
+    answer->list_groups = (uint16_t)((count - begin) / BMM__MEMO_GROUP);
+    answer->is_answer = true;
+    memo->listed_count = count;
+    return true;
 }

@@ -15,10 +15,14 @@
  *      checks   (address, value)  … │ …  (address, value) …            of frame i: all before check_end, down to
  *                                   └ check_end                        the one's before it, innermost last
  *
+ * The innermost frame of a stack has besides a *list* of all checks of its chain, in the order in which they are tried: most
+ * captures look at that and nothing else.
+ *
  * A frame says nothing of what is on the stack now, only: if the checks from here outwards hold, this is the stack. So it
  * never becomes wrong, and never changes; a frame with the same state and another caller is another one. `recent` leads
- * from a state to the frame last seen with it, and that one to those before it; `made` from a state and an outer frame to
- * the frame, if there is one. Both forget by collision, and when the arrays are full all is forgotten.
+ * from a state to the frame last seen with it, and that one to those before it; `by_caller` from a state and the first word to
+ * check, most likely the return address, to the innermost frame last seen with both; `made` from a state and an outer frame to
+ * the frame, if there is one. All forget by collision, and when the arrays are full everything is forgotten.
  *
  * fp is part of a state only where a rule outside takes it before it is restored (fp_mask): code that keeps a loop
  * counter in rbp meets its memo all the same.
@@ -45,7 +49,9 @@
 
 #define BMM__MEMO_FRAMES 1024u
 #define BMM__MEMO_CHECKS 2048u
-#define BMM__MEMO_SLOTS 2048u /* a power of two */
+#define BMM__MEMO_LISTED 4096u /* checks in lists */
+#define BMM__MEMO_GROUP 4u     /* lists have a multiple of so many: the last is there more than once */
+#define BMM__MEMO_SLOTS 2048u  /* a power of two */
 #define BMM__MEMO_RANGES 2u
 
 struct bmm__memo_frame {
@@ -53,15 +59,17 @@ struct bmm__memo_frame {
     uintptr_t fp_mask; /* of fp, what is part of the state: everything or nothing */
     uint64_t word;     /* of the rule cache */
     uint32_t id;
-    uint16_t depth;     /* frames from here to the chain's end */
-    uint16_t check_end; /* index */
-    uint16_t run_check; /* index of the run's outermost check */
-    uint16_t run_first; /* the run's outermost frame */
-    uint16_t run_outer; /* the frame outside the run; 0: none, the chain ends */
-    uint16_t like;      /* one seen before with the same pc and sp; 0: none, or forgotten */
+    uint16_t depth;             /* frames from here to the chain's end */
+    uint16_t check_end;         /* index */
+    uint16_t run_check;         /* index of the run's outermost check */
+    uint16_t run_first;         /* the run's outermost frame */
+    uint16_t run_outer;         /* the frame outside the run; 0: none, the chain ends */
+    uint16_t like;              /* one seen before with the same pc and sp; 0: none, or forgotten */
+    uint16_t list, list_groups; /* where its list begins, and how long it is */
     bool is_open;
-    bool is_whole; /* id is known, and of the whole chain */
+    bool is_answer; /* the list is there, and id known and of the whole chain */
 } __attribute__((aligned(64)));
+_Static_assert(sizeof(struct bmm__memo_frame) == 64, "a cache line");
 
 struct bmm__memo_check {
     const uintptr_t *address;
@@ -71,11 +79,13 @@ struct bmm__memo_check {
 struct bmm__stack_memo {
     uint32_t is_busy; /* this thread and its signal handlers only */
     uint32_t load_count;
-    uint32_t frame_count, check_count; /* frame 0 is none */
+    uint32_t frame_count, check_count, listed_count; /* frame 0 is none */
     uint32_t last_range;
     struct bmm__stack_range ranges[BMM__MEMO_RANGES]; /* of the stacks last walked */
     uint16_t recent[BMM__MEMO_SLOTS];
+    uint16_t by_caller[BMM__MEMO_SLOTS];
     uint16_t made[BMM__MEMO_SLOTS];
+    struct bmm__memo_check listed[BMM__MEMO_LISTED];
     struct bmm__memo_check checks[BMM__MEMO_CHECKS];
     struct bmm__memo_frame frames[BMM__MEMO_FRAMES];
     struct bmm__walk walk;
@@ -119,30 +129,25 @@ static inline bool bmm__memo_holds(const struct bmm__memo_check *check)
     return *check->address == check->value;
 }
 
-/* The four before check, from the innermost on. */
-static inline bool bmm__memo_hold_4(const struct bmm__memo_check *check)
+/* Whether the chain of an answer is on the stack now, if the frame's state is. */
+static inline __attribute__((always_inline)) bool bmm__memo_holds_list(const struct bmm__stack_memo *memo,
+                                                                       const struct bmm__memo_frame *frame)
 {
-    return bmm__memo_holds(&check[-1]) && bmm__memo_holds(&check[-2]) && bmm__memo_holds(&check[-3]) &&
-           bmm__memo_holds(&check[-4]);
+    const struct bmm__memo_check *check = memo->listed + frame->list;
+    for (uint32_t groups = frame->list_groups; groups > 0; groups--, check += BMM__MEMO_GROUP)
+        if (!bmm__memo_holds(&check[0]) || !bmm__memo_holds(&check[1]) || !bmm__memo_holds(&check[2]) ||
+            !bmm__memo_holds(&check[3]))
+            return false;
+    return true;
 }
 
-/* Whether the whole chain of a frame, which is not open, is on the stack now, if the frame's state is. */
-static inline __attribute__((always_inline)) bool bmm__memo_holds_all(const struct bmm__stack_memo *memo,
-                                                                      const struct bmm__memo_frame *frame)
+static inline uint16_t *bmm__memo_by_caller(struct bmm__stack_memo *memo, uintptr_t pc, uintptr_t sp, uintptr_t word)
 {
-    for (;;) {
-        const struct bmm__memo_check *first = memo->checks + frame->run_check, *check = memo->checks + frame->check_end;
-        for (const struct bmm__memo_check *limit = first + 3; check > limit; check -= 4)
-            if (!bmm__memo_hold_4(check))
-                return false;
-        while (check != first)
-            if (!bmm__memo_holds(--check))
-                return false;
-        if (frame->run_outer == 0)
-            return true;
-        frame = &memo->frames[frame->run_outer];
-    }
+    return &memo->by_caller[bmm__memo_slot(pc ^ word << 7, sp)];
 }
+
+/* Makes the frame, whose id is known and of its whole chain, an answer. False: there is no room, all is forgotten. */
+bool bmm__memo_make_answer(struct bmm__stack_memo *memo, uint32_t index);
 
 /* Whether the chain of a frame, of which only so many frames matter, is on the stack now, if the frame's state is. 0: it is; else
  * the frame whose caller is another, or, where it ends before that, open, its last one. */

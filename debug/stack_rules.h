@@ -82,9 +82,8 @@ static inline uint64_t *bmm__rule_set(uintptr_t address)
 {
     uint32_t low = (uint32_t)address & (BMM__RULE_SETS - 1);
     uint32_t tag = (uint32_t)(address >> BMM__RULE_SET_BITS);
-    /* Call sites are some bytes apart: without the rotation a page of code would be spread over sixteen of the table. */
-    uint32_t spread = low >> 3 | (low & 7) << (BMM__RULE_SET_BITS - 3);
-    return bmm__rule_words[spread ^ (tag * 0x9e3779b1u) >> (32 - BMM__RULE_SET_BITS)];
+    return bmm__rule_words[low ^
+                           (tag * 0x9e3779b1u) >> (32 - BMM__RULE_SET_BITS)]; /* neighbours stay near each other */
 }
 
 static inline uint64_t bmm__rule_find(uintptr_t address)
