@@ -39,12 +39,16 @@ static uint32_t intern_all(const struct bmm__walk *walk, bool is_cut)
         end = walk->own_count + depth_max;
         is_cut = true;
     }
-    uint32_t id = is_cut ? bmm__depot_intern(0, BMM_STACK_TRUNCATED) : 0;
+    uint64_t hash = is_cut ? bmm__depot_hash(0, BMM_STACK_TRUNCATED) : 0;
+    uint32_t id = is_cut ? bmm__depot_intern_hashed(0, BMM_STACK_TRUNCATED, hash) : 0;
     if (is_cut && id == 0)
         return 0;
-    for (uint32_t i = end; i-- > walk->own_count;)
-        if ((id = bmm__depot_intern(id, bmm__walk_node_pc(walk->frames[i].pc, walk->frames[i].word))) == 0)
+    for (uint32_t i = end; i-- > walk->own_count;) {
+        uintptr_t pc = bmm__walk_node_pc(walk->frames[i].pc, walk->frames[i].word);
+        hash = bmm__depot_hash(hash, pc);
+        if ((id = bmm__depot_intern_hashed(id, pc, hash)) == 0)
             return 0;
+    }
     return id;
 }
 
@@ -56,7 +60,7 @@ static __attribute__((noinline)) uint32_t intern_joined(struct bmm__stack_memo *
     while (joined != 0 && walk->count - walk->own_count < depth_max) {
         const struct bmm__memo_frame *frame = &memo->frames[joined];
         walk->state = (struct bmm__frame_state){ frame->pc, frame->sp, frame->fp };
-        if (!bmm__walk_store(walk, frame->word))
+        if (!bmm__walk_store(walk, bmm__rule_find(frame->pc - 1)))
             break;
         joined = joined == frame->run_first ? frame->run_outer : joined - 1;
         is_cut = frame->is_open;

@@ -44,7 +44,20 @@ void bmm__stack_modules_changed(void);
 void bmm__stack_fork_child(void);
 
 /* ---- the depot, also for tests ---- */
-uint32_t bmm__depot_intern(uint32_t parent, uintptr_t pc);          /* 0: full */
+
+/* Where a stack is looked for follows from its frames alone, so it can be fetched before its parent's id is known: the hash of
+ * a stack of one frame more (of no frame: 0). */
+static inline uint64_t bmm__depot_hash(uint64_t outer, uintptr_t pc)
+{
+    uint64_t mixed = (outer ^ pc) * 0xff51afd7ed558ccdu;
+    return mixed ^ mixed >> 32;
+}
+void bmm__depot_fetch_head(uint64_t hash); /* the first of two misses in the cache */
+void bmm__depot_fetch_node(uint64_t hash); /* the second, when the first has come */
+
+/* hash: of the stack of pc on top of parent. 0: full. */
+uint32_t bmm__depot_intern_hashed(uint32_t parent, uintptr_t pc, uint64_t hash);
+uint32_t bmm__depot_intern(uint32_t parent, uintptr_t pc);          /* the same, slower: finds out the hash */
 bool bmm__depot_node(uint32_t id, uintptr_t *pc, uint32_t *parent); /* false: no such node */
 uint32_t bmm__depot_count(void);                                    /* ids that may name a node are below */
 void bmm__depot_fork_child(void);

@@ -62,11 +62,6 @@ static inline uint32_t *head_of(unsigned generation, uint64_t hash)
     return &bmm__load_relaxed(&heads[generation])[hash >> (64 - GENERATION_BITS(generation))];
 }
 
-static inline uint64_t hash_of(uint32_t parent, uintptr_t pc)
-{
-    return ((uint64_t)pc + parent * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
-}
-
 /* The node in the chain that begins at id; 0: not there. until: where a former search of the chain began. */
 static inline uint32_t search(uint32_t id, uint32_t until, uint32_t parent, uintptr_t pc)
 {
@@ -165,15 +160,39 @@ static __attribute__((noinline)) uint32_t insert(uint32_t parent, uintptr_t pc, 
     }
 }
 
-uint32_t bmm__depot_intern(uint32_t parent, uintptr_t pc)
+uint32_t bmm__depot_intern_hashed(uint32_t parent, uintptr_t pc, uint64_t hash)
 {
-    uint64_t hash = hash_of(parent, pc);
     for (unsigned g = bmm__load_acquire(&generation_count); g-- > 0;) {
         uint32_t found = search(bmm__load_acquire(head_of(g, hash)) & ~SEALED, 0, parent, pc);
         if (BMM__LIKELY(found != 0))
             return found;
     }
     return insert(parent, pc, hash);
+}
+
+void bmm__depot_fetch_head(uint64_t hash)
+{
+    __builtin_prefetch(head_of(bmm__load_acquire(&generation_count) - 1, hash));
+}
+
+void bmm__depot_fetch_node(uint64_t hash)
+{
+    uint32_t id = bmm__load_relaxed(head_of(bmm__load_acquire(&generation_count) - 1, hash)) & ~SEALED;
+    if (id != 0)
+        __builtin_prefetch(node_at(id));
+}
+
+/* By recursion, for a stack's hash begins with its outermost frame; as deep as a stack is, and not on any hot way. */
+static uint64_t hash_of(uint32_t id)
+{
+    uintptr_t pc;
+    uint32_t parent;
+    return bmm__depot_node(id, &pc, &parent) ? bmm__depot_hash(hash_of(parent), pc) : 0;
+}
+
+uint32_t bmm__depot_intern(uint32_t parent, uintptr_t pc)
+{
+    return bmm__depot_intern_hashed(parent, pc, bmm__depot_hash(hash_of(parent), pc));
 }
 
 void bmm__depot_fork_child(void)

@@ -8,7 +8,7 @@
 #define NEAR_BYTES ((uintptr_t)1 << 18) /* below a known range: the same stack, grown deeper */
 #define CHECKS_PER_FRAME 3u             /* at most */
 
-_Static_assert(sizeof(struct bmm__stack_memo) <= 3 * BMM__GRANULE, "of which a thread touches what it needs");
+_Static_assert(sizeof(struct bmm__stack_memo) <= 5 * BMM__GRANULE, "of which a thread touches what it needs");
 _Static_assert(BMM__MEMO_FRAMES <= UINT16_MAX && BMM__MEMO_CHECKS <= UINT16_MAX, "indices of 16 bits");
 
 static size_t memo_bytes(void)
@@ -121,7 +121,7 @@ static uint32_t add_frame(struct bmm__stack_memo *memo, const struct bmm__walk_f
     frame->pc = seen->pc;
     frame->sp = seen->sp;
     frame->fp = seen->fp;
-    frame->word = seen->word;
+    frame->hash = seen->hash;
     uint32_t like = memo->recent[bmm__memo_slot(seen->pc, seen->sp)];
     frame->like = memo->frames[like].pc == seen->pc && memo->frames[like].sp == seen->sp ? (uint16_t)like : 0;
     if (outer != 0 && outer == index - 1) {
@@ -139,20 +139,34 @@ static uint32_t add_frame(struct bmm__stack_memo *memo, const struct bmm__walk_f
     frame->check_end = (uint16_t)memo->check_count;
     frame->id = 0;
     if (!frame->is_open && frame->depth <= memo->walk.id_depth && (outer == 0 || before->id != 0))
-        frame->id = bmm__depot_intern(outer == 0 ? 0 : before->id, bmm__walk_node_pc(seen->pc, seen->word));
+        frame->id =
+            bmm__depot_intern_hashed(outer == 0 ? 0 : before->id, bmm__walk_node_pc(seen->pc, seen->word), seen->hash);
     frame->is_answer = false;
     return index;
 }
 
+/* Has the depot's places for the walk's frames come into the cache, all at once. */
+static void fetch_places(struct bmm__walk *walk, uint64_t hash)
+{
+    for (uint32_t i = walk->count; i-- > walk->own_count;) {
+        struct bmm__walk_frame *seen = &walk->frames[i];
+        seen->hash = hash = bmm__depot_hash(hash, bmm__walk_node_pc(seen->pc, seen->word));
+        bmm__depot_fetch_head(hash);
+    }
+    for (uint32_t i = walk->count; i-- > walk->own_count;)
+        bmm__depot_fetch_node(walk->frames[i].hash);
+}
+
 uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, uint32_t outer, bool is_open)
 {
-    const struct bmm__walk *walk = &memo->walk;
+    struct bmm__walk *walk = &memo->walk;
     uint32_t count = walk->count - walk->own_count;
     if (BMM__UNLIKELY(memo->frame_count + count > BMM__MEMO_FRAMES ||
                       memo->check_count + CHECKS_PER_FRAME * count > BMM__MEMO_CHECKS)) {
         bmm__memo_forget(memo);
         return 0;
     }
+    fetch_places(walk, outer != 0 ? memo->frames[outer].hash : 0);
     /* Where the outermost frame's caller begins, or would: 0 if its rule says that there is none, and reads nothing. */
     uintptr_t cfa = outer != 0 ? memo->frames[outer].sp : walk->ends_in_zero || is_open ? walk->state.sp : 0;
     for (uint32_t i = walk->count; i-- > walk->own_count;) {

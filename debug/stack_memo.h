@@ -47,8 +47,8 @@
 
 #include "core/assert.h"
 
-#define BMM__MEMO_FRAMES 1024u
-#define BMM__MEMO_CHECKS 2048u
+#define BMM__MEMO_FRAMES 2048u
+#define BMM__MEMO_CHECKS 4096u
 #define BMM__MEMO_LISTED 4096u /* checks in lists */
 #define BMM__MEMO_GROUP 4u     /* lists have a multiple of so many: the last is there more than once */
 #define BMM__MEMO_SLOTS 2048u  /* a power of two */
@@ -57,7 +57,7 @@
 struct bmm__memo_frame {
     uintptr_t pc, sp, fp;
     uintptr_t fp_mask; /* of fp, what is part of the state: everything or nothing */
-    uint64_t word;     /* of the rule cache */
+    uint64_t hash;     /* of the stack from here outwards, for the depot */
     uint32_t id;
     uint16_t depth;             /* frames from here to the chain's end */
     uint16_t check_end;         /* index */

@@ -130,10 +130,11 @@ enum bmm__walk_end bmm__walk_fast(struct bmm__walk *walk, const struct bmm__stac
                 uint32_t room = count < walk->id_depth ? walk->id_depth - count : 0;
                 if (index != 0) {
                     uint32_t differs = bmm__memo_differs(memo, index, room);
-                    is_joined = differs == 0;
-                    *joined = index;
-                    if (is_joined)
+                    if (differs == 0) {
+                        *joined = index;
+                        is_joined = true;
                         break;
+                    }
                     quiet = memo->frames[differs].sp; /* up to there the walk will find what the memo has */
                 }
             }
@@ -146,7 +147,7 @@ enum bmm__walk_end bmm__walk_fast(struct bmm__walk *walk, const struct bmm__stac
             uintptr_t ra = BMM__ARCH_RA_CODE(*(const uintptr_t *)(cfa + (uintptr_t)BMM__ARCH_RA_OFFSET(distance)));
             if (BMM__UNLIKELY(ra == 0))
                 break;
-            *frame++ = (struct bmm__walk_frame){ pc, sp, fp, word };
+            *frame++ = (struct bmm__walk_frame){ pc, sp, fp, word, 0 };
             walk->own_count += is_own;
             limit += is_own;
             is_only_own = is_own;

@@ -27,6 +27,7 @@
 struct bmm__walk_frame {
     uintptr_t pc, sp, fp;
     uint64_t word; /* of the rule cache; 0: a mark, not a frame */
+    uint64_t hash; /* of the stack from here outwards, for the depot; the memo's */
 };
 
 enum bmm__walk_end {
@@ -68,7 +69,7 @@ static inline bool bmm__walk_store(struct bmm__walk *walk, uint64_t word)
     uint32_t count = walk->count;
     if (count - walk->own_count >= walk->depth_max || count == BMM__WALK_FRAMES)
         return false;
-    walk->frames[count] = (struct bmm__walk_frame){ walk->state.pc, walk->state.sp, walk->state.fp, word };
+    walk->frames[count] = (struct bmm__walk_frame){ walk->state.pc, walk->state.sp, walk->state.fp, word, 0 };
     if (walk->own_count == count && walk->state.pc - bmm__walk_own_start < bmm__walk_own_bytes &&
         count < BMM__WALK_OWN_MAX)
         walk->own_count++;

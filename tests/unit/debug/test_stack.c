@@ -1,6 +1,8 @@
 /* Captures against libunwind's unw_step, on the stacks that programs have. */
 #include "stack_oracle.h"
 
+#include "debug/stack_memo.h"
+
 #include <criterion/criterion.h>
 
 #include <alloca.h>
@@ -273,6 +275,115 @@ STACK_TEST(deeper_than_wanted_is_cut_with_and_without_memo)
     cr_expect_eq(depot_stack(id, pcs, &is_cut), 16);
     cr_expect(is_cut);
     cr_expect_eq(deep_capture(50), id);
+}
+
+/* ---- many stacks, so that the memo joins, tries what is alike, and forgets ---- */
+
+static struct {
+    uint64_t random;
+    unsigned depth_most, captures, captures_most, forgotten;
+    uint32_t frames_before;
+} wander;
+
+static unsigned drawn(unsigned below)
+{
+    wander.random = wander.random * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(wander.random >> 33) % below;
+}
+
+NOINLINE static void see_here(void)
+{
+    uint32_t with = bmm__stack_capture(memo), without = bmm__stack_capture(NULL);
+    uint32_t outside_with = 0, outside_without = 1; /* of this function, from which they were called in two places */
+    uintptr_t pc;
+    differing += !bmm__depot_node(with, &pc, &outside_with) || !bmm__depot_node(without, &pc, &outside_without) ||
+                 outside_with != outside_without;
+    compared++;
+    wander.captures++;
+    wander.forgotten += memo->frame_count < wander.frames_before;
+    wander.frames_before = memo->frame_count;
+}
+
+static void wander_on(unsigned depth);
+
+NOINLINE static void by_alloca(unsigned depth)
+{
+    volatile char *room = alloca(16 + drawn(40) * 16);
+    room[0] = 1;
+    wander_on(depth);
+    see_here();
+    room[1] = 2;
+}
+
+NOINLINE static void by_many_registers(unsigned depth)
+{
+    volatile unsigned a = drawn(9), b = a * 3, c = b + depth;
+    for (unsigned i = 0; i < 1 + a % 2; i++) {
+        wander_on(depth + i);
+        c += b;
+    }
+    if (c % 3 == 0)
+        see_here();
+}
+
+NOINLINE static void wander_on(unsigned depth)
+{
+    if (depth >= wander.depth_most) {
+        see_here();
+        return;
+    }
+    if (wander.captures >= wander.captures_most)
+        return;
+    for (unsigned count = 1 + (drawn(wander.depth_most) < 2); count > 0; count--)
+        switch (drawn(8)) {
+        case 0:
+            see_here();
+            see_here();
+            wander_on(depth + 3);
+            break;
+        case 1:
+            by_alloca(depth + 1);
+            break;
+        case 2:
+            by_many_registers(depth + 1);
+            break;
+        case 3:
+            realigned((int)drawn(3), drawn(100));
+            wander_on(depth + 1);
+            break;
+        case 4:
+            recurse((int)drawn(5), drawn(100));
+            by_alloca(depth + 2);
+            break;
+        default:
+            wander_on(depth + 1);
+        }
+}
+
+static void wander_much(unsigned id_depth, unsigned depth_most, unsigned captures)
+{
+    bmm__stack_open(id_depth);
+    bmm__stack_memo_free(memo); /* a memo is of one depth */
+    memo = bmm__stack_memo_make();
+    wander.frames_before = wander.captures = wander.forgotten = 0;
+    wander.depth_most = depth_most;
+    wander.captures_most = captures;
+    for (wander.random = 1; wander.captures < captures;)
+        wander_on(0);
+    cr_expect_gt(wander.forgotten, 0);
+}
+
+STACK_TEST(many_stacks_with_and_without_memo)
+{
+    wander_much(256, 30, 60000);
+}
+
+STACK_TEST(many_stacks_that_are_cut)
+{
+    may_be_cut = true;
+    wander_much(16, 120, 20000);
+    wander_much(64, 300, 20000);
+    wander_much(256, 400, 10000);
 }
 
 static volatile uintptr_t wild_values[] = { 0, 8, 0x1000, 0x7fffffff0000, 0xdeadbeefdeadbee8, UINTPTR_MAX };
