@@ -14,26 +14,30 @@
 #include <errno.h>
 #include <string.h>
 
-/* Without a client: one that was chosen only now is asked all the same. */
-static __attribute__((noinline)) void *alloc_from_core(size_t size, size_t align, bool is_zeroed, unsigned kind)
+static __attribute__((noinline)) void *alloc_from_core(size_t size, size_t align, bool is_zeroed)
 {
-    bmm__process_start();
-    const struct bmm__client *client = bmm__process.client;
     int saved_errno = errno;
-    void *p = NULL;
-    if (size <= PTRDIFF_MAX)
-        p = client != NULL ? client->alloc(size, align, is_zeroed, kind) : bmm__core_alloc(size, align, is_zeroed);
+    void *p = size <= PTRDIFF_MAX ? bmm__core_alloc(size, align, is_zeroed) : NULL;
     errno = p == NULL ? ENOMEM : saved_errno;
     return p;
 }
 
-/* These three with tail calls only: so a client finds its caller's caller to be the program, or little beyond it. */
+/* These four with tail calls only: so a client finds that it was called by the program, or little beyond it. */
+
+static __attribute__((noinline)) void *alloc_first(size_t size, size_t align, bool is_zeroed, unsigned kind)
+{
+    bmm__process_start();
+    if (bmm__process.client != NULL && size <= PTRDIFF_MAX)
+        return bmm__process.client->alloc(size, align, is_zeroed, kind);
+    return alloc_from_core(size, align, is_zeroed);
+}
+
 static void *alloc_right(size_t size, size_t align, bool is_zeroed, unsigned kind)
 {
     const struct bmm__client *client = bmm__process.client;
     if (BMM__LIKELY(client != NULL && size <= PTRDIFF_MAX))
         return client->alloc(size, align, is_zeroed, kind);
-    return alloc_from_core(size, align, is_zeroed, kind);
+    return alloc_first(size, align, is_zeroed, kind);
 }
 
 void *bmm__alloc_slow(size_t size, size_t align, bool is_zeroed, unsigned kind)
@@ -45,17 +49,17 @@ void *bmm__alloc_slow(size_t size, size_t align, bool is_zeroed, unsigned kind)
     return alloc_right(size, align < 16 ? 16 : align, is_zeroed, kind);
 }
 
-static __attribute__((noinline)) void *alloc_own(struct bmm__heap *heap, size_t size, unsigned kind)
+static __attribute__((noinline)) void *alloc_own(struct bmm__heap *heap, size_t size)
 {
     void *slot = bmm__heap_alloc(heap, bmm__heap_bin(heap, size));
-    return BMM__LIKELY(slot != NULL) ? slot : alloc_from_core(size, 16, false, kind);
+    return BMM__LIKELY(slot != NULL) ? slot : alloc_from_core(size, 16, false);
 }
 
 void *bmm__alloc_refill(size_t size, unsigned kind)
 {
     struct bmm__heap *heap = bmm__heap;
     if (size <= BMM__SLOT_BYTES_MAX && heap->token == (uintptr_t)heap) /* no client, and neither fresh nor dead */
-        return alloc_own(heap, size, kind);
+        return alloc_own(heap, size);
     return alloc_right(size, 16, false, kind);
 }
 

@@ -217,9 +217,9 @@ bool bmm__module_find(uintptr_t pc, struct bmm__module *module, bool *is_certain
     return true;
 }
 
-void bmm__module_start(void)
+bool bmm__module_start(void)
 {
-    bmm__loader_read();
+    return bmm__loader_start();
 }
 
 void bmm__module_changed(void)

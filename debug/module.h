@@ -36,8 +36,9 @@ struct bmm__module {
  * none, or (*is_certain false) it could not be logged now because this thread was interrupted while logging. */
 bool bmm__module_find(uintptr_t pc, struct bmm__module *module, bool *is_certain);
 
-/* When libc is usable, outside captures: reads the loader's list where the loader cannot be asked. */
-void bmm__module_start(void);
+/* When libc is usable, outside captures: reads the loader's list where the loader cannot be asked. True: modules were
+ * looked for in vain before, perhaps. */
+bool bmm__module_start(void);
 
 /* The loader's map changed. Outside captures. */
 void bmm__module_changed(void);

@@ -13,6 +13,7 @@
 
 #include <link.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
 #pragma weak _dl_find_object
@@ -36,10 +37,27 @@ static uint32_t copy_count;
 static uint32_t copy_version; /* D1 */
 static struct bmm__lock copy_lock = BMM__LOCK_INIT(BMM__RANK_MODULES);
 static bool is_loader_forgotten;
+static bool is_started; /* libc's own start is over */
+
+/* In a static program _dl_find_object works only when libc has come to it, and libc allocates before; in others the loader
+ * has seen to it before anybody can call us. */
+static bool is_loader_late(void)
+{
+    return _dl_find_object != NULL && getauxval(AT_BASE) == 0;
+}
 
 static bool can_ask(void)
 {
-    return _dl_find_object != NULL && !bmm__load_relaxed(&is_loader_forgotten);
+    return _dl_find_object != NULL && !bmm__load_relaxed(&is_loader_forgotten) &&
+           (bmm__load_relaxed(&is_started) || !is_loader_late());
+}
+
+bool bmm__loader_start(void)
+{
+    bool could_ask = can_ask();
+    bmm__store_relaxed(&is_started, true);
+    bmm__loader_read();
+    return !could_ask;
 }
 
 static bool find_copy(uintptr_t pc, struct bmm__loaded *loaded)

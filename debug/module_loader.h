@@ -22,7 +22,10 @@ struct bmm__loaded {
 };
 
 bool bmm__loader_find(uintptr_t pc, struct bmm__loaded *loaded);
-void bmm__loader_read(void);                /* does nothing where the loader can be asked */
+void bmm__loader_read(void);
+/* When libc is usable, once: reads if need be. True: what was asked before may have been answered with less than there is. */
+bool bmm__loader_start(void);
+/* does nothing where the loader can be asked */
 void bmm__loader_forget(bool is_forgotten); /* for tests: as if the loader could not be asked */
 
 #endif

@@ -243,13 +243,19 @@ __attribute__((noinline)) uint32_t bmm__stack_capture(struct bmm__stack_memo *me
 
 /* ---- life ---- */
 
-/* Our own code is the module that this function is in, if that is a library of ours and not a program (or another
- * library) that we were linked into: there our functions cannot be told from its own by address. */
+/* Our own code is the module that this function is in, if that is a library of ours; in a program linked with our archive it
+ * is a section, which the archive's objects have for theirs, and the linker gives its bounds. Otherwise our functions cannot be
+ * told from others by address. */
+extern const char __start_brainmm_text[] __attribute__((weak, visibility("hidden"))); /* NOLINT: the linker's names */
+extern const char __stop_brainmm_text[] __attribute__((weak, visibility("hidden")));  /* NOLINT */
 static void find_own_code(void)
 {
     struct bmm__module module;
     bool is_certain;
-    if (bmm__module_find((uintptr_t)&bmm__stack_capture, &module, &is_certain) && module.is_own_name) {
+    if (__start_brainmm_text != NULL) {
+        bmm__walk_own_start = (uintptr_t)__start_brainmm_text;
+        bmm__walk_own_bytes = (uintptr_t)__stop_brainmm_text - bmm__walk_own_start;
+    } else if (bmm__module_find((uintptr_t)&bmm__stack_capture, &module, &is_certain) && module.is_own_name) {
         bmm__walk_own_start = module.start;
         bmm__walk_own_bytes = module.end - module.start;
     }
@@ -266,19 +272,20 @@ void bmm__stack_want_fallback(bool is_wanted)
     wants_fallback = is_wanted;
 }
 
-void bmm__stack_start(void)
-{
-    bmm__module_start();
-    if (bmm__walk_own_bytes == 0)
-        find_own_code();
-    if (wants_fallback)
-        bmm__fallback_load();
-}
-
 void bmm__stack_modules_changed(void)
 {
     bmm__module_changed();
     bmm__rules_forget();
+}
+
+void bmm__stack_start(void)
+{
+    if (bmm__module_start())
+        bmm__stack_modules_changed();
+    if (bmm__walk_own_bytes == 0)
+        find_own_code();
+    if (wants_fallback)
+        bmm__fallback_load();
 }
 
 void bmm__stack_fork_child(void)

@@ -80,7 +80,7 @@ static void put_stack(const struct writing *w, const struct bmm__stack *stack, c
         put_frame(w, stack->frames[i], i - top);
     }
     if (stack->is_truncated)
-        fputs("      … (the stack could not be followed further)\n", w->out);
+        fputs("      … (the stack goes on: it is deeper than the option depth, or could not be followed)\n", w->out);
 }
 
 static void put_process(const struct writing *w, uint32_t index)

@@ -33,7 +33,8 @@ static int export_report(const struct bmm__args *args)
     if (format == BMM_FORMAT_SQLITE && out == NULL)
         return write_to_stdout(NULL, format, false);
 
-    struct bmm__report *report = bmm__open_operands(args);
+    bool is_all;
+    struct bmm__report *report = bmm__open_operands(args, &is_all);
     if (report == NULL)
         return BMM_STATUS_NOT_RUN;
     struct bmm__why why;
@@ -43,7 +44,7 @@ static int export_report(const struct bmm__args *args)
     else if (!bmm__output_write(report, format, out, is_contents, &why))
         status = bmm__refuse("%s", why.text);
     bmm__report_free(report);
-    return status;
+    return status == BMM_STATUS_GOOD && !is_all ? BMM_STATUS_NOT_RUN : status;
 }
 
 static const struct bmm__option options[] = {

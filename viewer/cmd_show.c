@@ -6,12 +6,15 @@
 
 static int show(const struct bmm__args *args)
 {
-    struct bmm__report *report = bmm__open_operands(args);
+    bool is_all;
+    struct bmm__report *report = bmm__open_operands(args, &is_all);
     if (report == NULL)
         return BMM_STATUS_NOT_RUN;
     bmm__summary(report, stdout, bmm__args_value(args, "--all") != NULL, bmm__args_value(args, "--contents") != NULL);
     bmm__report_free(report);
-    return ferror(stdout) ? bmm__refuse("cannot write to standard output") : BMM_STATUS_GOOD;
+    if (ferror(stdout))
+        return bmm__refuse("cannot write to standard output");
+    return is_all ? BMM_STATUS_GOOD : BMM_STATUS_NOT_RUN;
 }
 
 static const struct bmm__option options[] = {

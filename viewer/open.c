@@ -4,27 +4,50 @@
 #include "report/load.h"
 #include "viewer/message.h"
 
-struct bmm__report *bmm__open_operands(const struct bmm__args *args)
+#include <stdlib.h>
+#include <string.h>
+
+/* The files that are not bad, as one report. NULL: one of them could not be read; it is bad now. */
+static struct bmm__report *open_good(const struct bmm__args *args, bool *is_bad)
 {
-    if (args->operand_count == 0) {
-        bmm__say("%s needs a file (see brainmm help %s)", args->verb->name, args->verb->name);
-        return NULL;
-    }
     struct bmm__report *report = bmm__report_make();
     struct bmm__symbolizer *symbolizer = bmm__symbolizer_make(&report->strings);
     struct bmm__why why;
     bool is_read = true;
     for (int i = 0; i < args->operand_count && is_read; i++)
-        is_read = bmm__report_load(report, symbolizer, args->operands[i], &why);
+        if (!is_bad[i]) {
+            is_read = bmm__report_load(report, symbolizer, args->operands[i], &why);
+            is_bad[i] = !is_read;
+        }
     if (is_read) {
         bmm__report_finish(report);
         bmm__report_add_symbol_notes(report, symbolizer);
     } else {
         bmm__say("%s", why.text);
+        bmm__report_free(report);
     }
     bmm__symbolizer_free(symbolizer);
-    if (is_read)
-        return report;
-    bmm__report_free(report);
-    return NULL;
+    return is_read ? report : NULL;
+}
+
+struct bmm__report *bmm__open_operands(const struct bmm__args *args, bool *is_all)
+{
+    *is_all = true;
+    if (args->operand_count == 0) {
+        bmm__say("%s needs a file (see brainmm help %s)", args->verb->name, args->verb->name);
+        return NULL;
+    }
+    bool has_input = false;
+    for (int i = 0; i < args->operand_count; i++)
+        has_input = has_input || strcmp(args->operands[i], "-") == 0;
+    bool *is_bad = calloc((size_t)args->operand_count, sizeof *is_bad);
+    struct bmm__report *report = NULL;
+    for (int good = is_bad != NULL ? args->operand_count : 0; good > 0 && report == NULL; good--) {
+        report = open_good(args, is_bad); /* a part of a file that fails is in the report: so it is made anew */
+        *is_all = *is_all && report != NULL;
+        if (has_input)
+            break;
+    }
+    free(is_bad);
+    return report;
 }
