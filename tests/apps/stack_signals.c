@@ -29,13 +29,27 @@ static unsigned drawn(unsigned below)
     return (unsigned)(random_state >> 33) % below;
 }
 
+static void print_stack(const char *what, uint32_t id)
+{
+    uintptr_t pc;
+    fprintf(stderr, "%s %u:", what, id);
+    while (id != 0 && bmm__depot_node(id, &pc, &id))
+        fprintf(stderr, " %lx", (unsigned long)pc);
+    fputc('\n', stderr);
+}
+
 /* Both are called here, so they differ in the innermost frame, and in no other. */
 NOINLINE static bool is_right(void)
 {
     uint32_t with = bmm__stack_capture(memo), without = bmm__stack_capture(NULL), outside_with, outside_without;
     uintptr_t pc;
-    return bmm__depot_node(with, &pc, &outside_with) && bmm__depot_node(without, &pc, &outside_without) &&
-           outside_with == outside_without;
+    bool is_equal = bmm__depot_node(with, &pc, &outside_with) && bmm__depot_node(without, &pc, &outside_without) &&
+                    outside_with == outside_without;
+    if (!is_equal && atomic_load(&wrong) < 10) {
+        print_stack("with", with);
+        print_stack("without", without);
+    }
+    return is_equal;
 }
 
 static void handle(int number)
