@@ -112,6 +112,7 @@ void bmm__os_nap(void); /* about a millisecond; by the same system call as wait,
 
 /* The program's own ELF headers, as the system found them; NULL: it does not say. */
 const void *bmm__os_program_headers(uint32_t *count);
+bool bmm__os_has_loader(void); /* false: nobody else loads and starts the program: it is static, most likely */
 
 /* Value of an environment variable, NULL if absent; right also before libc has started. Not copied. */
 const char *bmm__os_environment(const char *name);

@@ -298,6 +298,11 @@ void bmm__os_image_random(uint64_t words[2])
         memcpy(words, from_kernel, 2 * sizeof *words);
 }
 
+bool bmm__os_has_loader(void)
+{
+    return getauxval(AT_BASE) != 0;
+}
+
 const void *bmm__os_program_headers(uint32_t *count)
 {
     const void *headers = (const void *)getauxval(AT_PHDR);

@@ -13,7 +13,6 @@
 
 #include <link.h>
 #include <string.h>
-#include <sys/auxv.h>
 
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
 #pragma weak _dl_find_object
@@ -43,7 +42,7 @@ static bool is_started; /* libc's own start is over */
  * has seen to it before anybody can call us. */
 static bool is_loader_late(void)
 {
-    return _dl_find_object != NULL && getauxval(AT_BASE) == 0;
+    return _dl_find_object != NULL && !bmm__os_has_loader();
 }
 
 static bool can_ask(void)

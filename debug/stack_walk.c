@@ -55,8 +55,9 @@ static bool step_to(struct bmm__walk *walk, uintptr_t cfa, bool is_fp_saved, uin
         !bmm__range_reach(&walk->range, state->sp, cfa))
         return false;
     if (is_fp_saved) {
-        if (fp_slot > cfa - sizeof(uintptr_t) || fp_slot < walk->range.low || fp_slot % sizeof(uintptr_t) != 0 ||
-            (fp_slot < state->sp && state->sp - fp_slot > BMM__ARCH_RED_ZONE))
+        if (fp_slot > cfa - sizeof(uintptr_t) || fp_slot % sizeof(uintptr_t) != 0 ||
+            (fp_slot < state->sp && state->sp - fp_slot > BMM__ARCH_RED_ZONE) ||
+            !bmm__range_reach(&walk->range, fp_slot, cfa)) /* it may be in the page below */
             return false;
         state->fp = *(const uintptr_t *)fp_slot;
     }
