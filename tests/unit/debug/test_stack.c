@@ -386,6 +386,61 @@ STACK_TEST(many_stacks_that_are_cut)
     wander_much(256, 400, 10000);
 }
 
+/* ---- an epilogue that is interrupted where a page begins: the tables still say that the frame pointer is saved, below sp ---- */
+
+void epilogue_with_trap(void);
+__asm__(".text\n"
+        ".type epilogue_with_trap, @function\n"
+        "epilogue_with_trap:\n"
+        "  .cfi_startproc\n"
+        "  pushq %rbp\n"
+        "  .cfi_def_cfa_offset 16\n"
+        "  .cfi_offset %rbp, -16\n"
+        "  popq %rbp\n"
+        "  .cfi_def_cfa_offset 8\n"
+        "  int3\n"
+        "  ret\n"
+        "  .cfi_endproc\n"
+        ".size epilogue_with_trap, .-epilogue_with_trap\n");
+
+static volatile int frames_behind_trap;
+
+static void on_trap(int number)
+{
+    (void)number;
+    uintptr_t pcs[ORACLE_FRAMES];
+    bool is_cut;
+    int count = depot_stack(bmm__stack_capture(NULL), pcs, &is_cut), at = 0;
+    while (at < count && pcs[at] - (uintptr_t)epilogue_with_trap > 16)
+        at++;
+    frames_behind_trap = count - at - 1;
+}
+
+/* Calls it with sp at the beginning of a page of another stack; the frame pointer leads back. */
+NOINLINE static void trap_at(char *page)
+{
+    volatile char *room = alloca(16 + (uintptr_t)page % 16); /* so that there is one */
+    room[0] = 1;
+    __asm__ volatile("movq %%rsp, %%rbx\n\t"
+                     "leaq 8(%0), %%rsp\n\t"
+                     "call epilogue_with_trap\n\t"
+                     "movq %%rbx, %%rsp"
+                     :
+                     : "r"(page)
+                     : "rbx", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
+}
+
+STACK_TEST(an_epilogue_where_a_page_begins)
+{
+    enum { PAGES = 64, PAGE = 4096 };
+    char *stack = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(stack, MAP_FAILED);
+    signal(SIGTRAP, on_trap);
+    trap_at(stack + (PAGES - 1) * PAGE);
+    cr_expect_gt(frames_behind_trap, 0, "the stack ends in the epilogue");
+    recurse(1, 1);
+}
+
 static volatile uintptr_t wild_values[] = { 0, 8, 0x1000, 0x7fffffff0000, 0xdeadbeefdeadbee8, UINTPTR_MAX };
 static volatile unsigned wild_index;
 static volatile uint32_t last_id;
