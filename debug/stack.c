@@ -3,7 +3,7 @@
  *   the caller's state ──► fast walk ──► met the memo ───────────────► id of the rest, known ──► ids of what is inside
  *                           │  └───────► reached the end ────────────► remembered whole          it, from the depot
  *                           ├──────────► a frame that is hard ► full walk ┐
- *                           └──────────► cut ─────────────────────────────┴► ids from the depot, nothing remembered
+ *                           └──────────► cut ─────────────────────────────┴► ids from the depot; remembered if it is deep
  */
 #include "stack.h"
 
