@@ -8,7 +8,7 @@
  * Frames are remembered as *chains*, each frame with the one outside it. Frames that were added one after the other lie
  * side by side, as a *run*, and so do the words to check; chains that share their outer part share its runs:
  *
- *      frames   1 (outermost)   2               3                    4  (frame 2's function at another call:  
+ *      frames   1 (outermost)   2               3                    4  (frame 2's function at another call:
  *             ┌──────────────┬──────────────┬────────────────────┬──────────────┐     a run of its own, whose
  *             │ state, id    │ state, id    │ state, id          │ state, id    │     outer is frame 1)
  *             └──────────────┴──────┬───────┴────────────────────┴──────────────┘
