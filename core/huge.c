@@ -8,7 +8,8 @@
 
 /* Units, direct-mapped by their numbers: one stands here if the system may have been asked for a huge page in its place. Each
  * may be a mapping more to the system, of which a process can have so many: so there are as many of them as the table has
- * entries, and where two would meet the second goes without. */
+ * entries, and where two would meet the second goes without. (What is wished for of a unit that a block ended in, U2, may be one
+ * more, as long as nothing wishes for the whole of it.) */
 static uintptr_t units[UNITS_MAX];
 static bool is_any; /* something is in the table */
 

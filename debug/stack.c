@@ -196,8 +196,8 @@ static inline uint32_t find_answer(struct bmm__stack_memo *memo, uintptr_t pc, u
 static __attribute__((noinline)) uint32_t capture_unknown(struct bmm__stack_memo *memo, uintptr_t pc, uintptr_t sp,
                                                           uintptr_t fp)
 {
+    int saved_errno = errno; /* what is learned on the way may make the recorder grow */
     struct bmm__frame_state state = outside_own((struct bmm__frame_state){ pc, sp, fp });
-    int saved_errno = errno;
     if (BMM__UNLIKELY(!memo || memo->is_busy)) { /* V5 */
         uint32_t alone = capture_alone(&state);
         errno = saved_errno;
