@@ -38,8 +38,20 @@ static long call(long number, const long a[6])
                      : "=a"(result)
                      : "a"(number), "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(fourth), "r"(fifth), "r"(sixth)
                      : "rcx", "r11", "memory");
+#elif defined(__aarch64__)
+    register long result __asm__("x0") = a[0];
+    register long second __asm__("x1") = a[1];
+    register long third __asm__("x2") = a[2];
+    register long fourth __asm__("x3") = a[3];
+    register long fifth __asm__("x4") = a[4];
+    register long sixth __asm__("x5") = a[5];
+    register long which __asm__("x8") = number;
+    __asm__ volatile("svc #0"
+                     : "+r"(result)
+                     : "r"(second), "r"(third), "r"(fourth), "r"(fifth), "r"(sixth), "r"(which)
+                     : "memory");
 #else
-#error "sandbox.c knows the system calls of x86-64: add a section"
+#error "sandbox.c knows the system calls of x86-64 and aarch64: add a section"
 #endif
     if (result < 0 && result >= -4095) {
         errno = (int)-result;

@@ -237,7 +237,7 @@ static bool extended(struct run *run, struct bmm__bytes *b, uint8_t code)
         number = bmm__bytes_uleb(b);
         return set(run, number, BMM__CFI_OFFSET, -(int64_t)bmm__bytes_uleb(b) * align);
     default:
-        return false;
+        return code == BMM__ARCH_CFI_NOP;
     }
 }
 

@@ -70,7 +70,10 @@ static bool step(struct bmm__walk *walk, const struct bmm__module *module, const
         caller.is_known[i] = apply(module, row, i, cfa, registers, &caller.value[i]);
     caller.value[BMM__ARCH_PC] = row->is_signal_frame ? ra : BMM__ARCH_RA_CODE(ra);
     caller.is_known[BMM__ARCH_PC] = true;
-    if (!caller.is_known[BMM__ARCH_SP] || (!row->is_signal_frame && cfa <= walk->state.sp)) /* W2 */
+    /* W2. Where calls put nothing on the stack, a function without a frame of its own can be interrupted, not called from. */
+    uintptr_t frame_min = walk->is_interrupted ? BMM__ARCH_FRAME_MIN : sizeof(uintptr_t);
+    if (!caller.is_known[BMM__ARCH_SP] ||
+        (!row->is_signal_frame && (cfa < walk->state.sp || cfa - walk->state.sp < frame_min)))
         return false;
     *registers = caller;
     return true;

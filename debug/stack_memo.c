@@ -101,7 +101,7 @@ static bool add_checks(struct bmm__stack_memo *memo, const struct bmm__walk_fram
     struct bmm__rule rule = bmm__rule_decode(seen->word); /* step_by_rule of stack_walk.c */
     if (outer_needs_fp && rule.is_fp_saved)
         add_check(memo, (rule.is_fp_by_fp ? seen->fp : cfa) + (uintptr_t)(intptr_t)rule.fp_offset);
-    add_check(memo, cfa + (uintptr_t)BMM__ARCH_RA_OFFSET(-rule.fp_offset));
+    add_check(memo, cfa + (uintptr_t)(intptr_t)rule.ra_offset);
     if (rule.is_cfa_stored) /* tried first: the other addresses hang on it */
         add_check(memo, (rule.kind == BMM__RULE_SP ? seen->sp : seen->fp) + (uintptr_t)(intptr_t)rule.cfa_offset);
     return rule.kind == BMM__RULE_FP || rule.is_fp_by_fp || (outer_needs_fp && !rule.is_fp_saved);

@@ -127,8 +127,9 @@ static struct bmm__rule make_rule(uintptr_t address, bool *is_certain)
     }
     if (!read_cfa(&module, &row, address, &rule) || !read_fp(&module, &row, &rule) ||
         row.how[BMM__ARCH_SP] != BMM__CFI_UNSAID || row.how[BMM__ARCH_RA] != BMM__CFI_OFFSET ||
-        row.value[BMM__ARCH_RA] != BMM__ARCH_RA_OFFSET(-rule.fp_offset))
+        !is_small(row.value[BMM__ARCH_RA]) || row.value[BMM__ARCH_RA] >= 0)
         return (struct bmm__rule){ .kind = BMM__RULE_FULL, .is_in_module = true, .epoch = rule.epoch };
+    rule.ra_offset = (int32_t)row.value[BMM__ARCH_RA];
     return rule;
 }
 
@@ -138,7 +139,7 @@ static bool is_equal(const struct bmm__rule *a, const struct bmm__rule *b)
 {
     return a->kind == b->kind && a->is_cfa_stored == b->is_cfa_stored && a->is_fp_saved == b->is_fp_saved &&
            a->is_fp_by_fp == b->is_fp_by_fp && a->is_in_module == b->is_in_module && a->epoch == b->epoch &&
-           a->cfa_offset == b->cfa_offset && a->fp_offset == b->fp_offset;
+           a->cfa_offset == b->cfa_offset && a->fp_offset == b->fp_offset && a->ra_offset == b->ra_offset;
 }
 
 /* Index of the rule in the wide table; WIDE_MAX: it is full. Two threads may write the same rule twice. */
@@ -165,7 +166,7 @@ static bool fits(const struct bmm__rule *rule)
     if (rule->kind != BMM__RULE_SP && rule->kind != BMM__RULE_FP)
         return true;
     return rule->cfa_offset >= 0 && rule->cfa_offset / 8 <= 0xffff && rule->fp_offset <= 0 &&
-           -rule->fp_offset / 8 <= 0x7f;
+           -rule->fp_offset / 8 <= 0x7f && rule->ra_offset == BMM__ARCH_RA_OFFSET(-rule->fp_offset);
 }
 
 static uint64_t encode(uintptr_t address, const struct bmm__rule *rule)
@@ -193,6 +194,7 @@ struct bmm__rule bmm__rule_decode(uint64_t word)
         rule.cfa_offset = (int32_t)BMM__RULE_CFA(word);
         rule.fp_offset = -(int32_t)BMM__RULE_FP_DISTANCE(word);
         rule.is_fp_saved = rule.fp_offset != 0;
+        rule.ra_offset = (int32_t)BMM__ARCH_RA_OFFSET(-rule.fp_offset);
     }
     return rule;
 }

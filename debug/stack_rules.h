@@ -60,6 +60,7 @@ struct bmm__rule {
     uint16_t epoch;
     int32_t cfa_offset;
     int32_t fp_offset;
+    int32_t ra_offset; /* from the CFA */
 };
 
 extern uint64_t bmm__rule_words[BMM__RULE_SETS][2];

@@ -78,7 +78,7 @@ static bool step_by_rule(struct bmm__walk *walk, const struct bmm__rule *rule)
         cfa = *(const uintptr_t *)cfa;
     }
     uintptr_t fp_slot = (rule->is_fp_by_fp ? walk->state.fp : cfa) + (uintptr_t)(intptr_t)rule->fp_offset;
-    return step_to(walk, cfa, rule->is_fp_saved, fp_slot, BMM__ARCH_RA_OFFSET(-rule->fp_offset));
+    return step_to(walk, cfa, rule->is_fp_saved, fp_slot, rule->ra_offset);
 }
 
 /* Everything that is not a plain frame in readable memory. True: it was passed; else *end. */

@@ -168,8 +168,11 @@ static uint64_t longest_call_ns(size_t bytes)
     return longest;
 }
 
-static bool is_debugged(void)
+static bool takes_time(void)
 {
+#ifdef BMM_EMULATED
+    return true;
+#endif
     const char *options = getenv("BRAINMM_OPTIONS"), *preload = getenv("LD_PRELOAD");
     return (options != NULL && (strstr(options, "leak") != NULL || strstr(options, "check") != NULL)) ||
            (preload != NULL && strstr(preload, "debug") != NULL);
@@ -205,8 +208,8 @@ static void check_short(const char *what, uint64_t (*longest)(size_t bytes), siz
 
 PLAIN_TEST(no_call_spends_long_on_giving_memory_back)
 {
-    if (is_debugged())
-        PLAIN_SKIP("debugging takes its own time");
+    if (takes_time())
+        PLAIN_SKIP("debugging, or an emulator, takes its own time");
     static const size_t sizes[] = { 5000, 50000, 3000000 };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         check_short("", longest_call_ns, sizes[i]);
@@ -259,8 +262,8 @@ static uint64_t longest_call_after_unnoticed_ns(size_t bytes)
 
 PLAIN_TEST(no_call_spends_long_on_what_nobody_noticed)
 {
-    if (is_debugged())
-        PLAIN_SKIP("debugging takes its own time");
+    if (takes_time())
+        PLAIN_SKIP("debugging, or an emulator, takes its own time");
     check_short("", longest_call_after_unnoticed_ns, 64);
 }
 
@@ -298,8 +301,8 @@ static uint64_t longest_call_in_child_ns(size_t thread_count)
 
 PLAIN_TEST(no_call_spends_long_in_the_child_of_many_threads)
 {
-    if (is_debugged())
-        PLAIN_SKIP("debugging takes its own time");
+    if (takes_time())
+        PLAIN_SKIP("debugging, or an emulator, takes its own time");
     check_short("threads ", longest_call_in_child_ns, 300);
 }
 

@@ -103,10 +103,10 @@ static void free_a_span_of_another_thread_at_last(void)
         free(blocks[i]);
 }
 
-/* Tells how much of what was resident after the work is not any more when time has gone on. */
+/* Tells how much of what was resident after the work is not any more when time has gone on. work: where a function stands. */
 static void *work_and_go_on(void *work)
 {
-    ((void (*)(void))work)();
+    (*(void (**)(void))work)();
     size_t before = resident_bytes();
     pairs_seldom(200);
     size_t after = resident_bytes();
@@ -123,10 +123,10 @@ static pid_t start(void (*work)(void))
     if (work == free_what_another_thread_allocated || work == free_a_span_of_another_thread_at_last) {
         pthread_t thread;
         fill();
-        pthread_create(&thread, NULL, work_and_go_on, (void *)work);
+        pthread_create(&thread, NULL, work_and_go_on, &work);
         pthread_join(thread, &back);
     } else {
-        back = work_and_go_on((void *)work);
+        back = work_and_go_on(&work);
     }
     printf("  %zu MiB went back\n", (size_t)(uintptr_t)back / MIB);
     fflush(NULL);

@@ -1,10 +1,14 @@
 /* What a stack is according to libunwind's unw_step, frame by frame, and according to the depot. libunwind is loaded
- * at run time, so that a test program needs nothing at link time. */
+ * at run time, so that a test program needs nothing at link time. (On other machines than x86-64: libgcc's unwinder.) */
 #ifndef STACK_ORACLE_H
 #define STACK_ORACLE_H
 
+#if defined(__x86_64__)
 #define UNW_LOCAL_ONLY
 #include <libunwind.h>
+#else
+#include <unwind.h>
+#endif
 
 #include "brainmm/snapshot.h"
 #include "debug/stack.h"
@@ -15,6 +19,8 @@
 #include <stdio.h>
 
 #define ORACLE_FRAMES 400
+
+#if defined(__x86_64__)
 
 struct oracle {
     int (*get_context)(unw_context_t *);
@@ -60,6 +66,40 @@ static inline bool oracle_open(void)
             (pcs)[(count)++] = pc_; \
         } while ((count) < ORACLE_FRAMES && oracle.step(&cursor_) > 0); \
     } while (0)
+
+#else /* cross-compilers come without libunwind: libgcc's, the one that exceptions are thrown by */
+
+struct oracle_stack {
+    uintptr_t *pcs;
+    int count;
+};
+
+static inline bool oracle_open(void)
+{
+    return true;
+}
+
+static inline _Unwind_Reason_Code oracle_add(struct _Unwind_Context *context, void *argument)
+{
+    struct oracle_stack *stack = argument;
+    int is_interrupted = 0;
+    uintptr_t pc = _Unwind_GetIPInfo(context, &is_interrupted);
+    if (pc == 0 || stack->count == ORACLE_FRAMES)
+        return _URC_END_OF_STACK;
+    if (is_interrupted && stack->count > 0)
+        stack->pcs[stack->count - 1] = BMM_STACK_SIGNAL;
+    stack->pcs[stack->count++] = pc;
+    return _URC_NO_REASON;
+}
+
+#define ORACLE_STACK(pcs_, count_) \
+    do { \
+        struct oracle_stack stack_ = { (pcs_), 0 }; \
+        _Unwind_Backtrace(oracle_add, &stack_); \
+        (count_) = stack_.count; \
+    } while (0)
+
+#endif
 
 /* Addresses of a depot stack; *is_cut: its root is BMM_STACK_TRUNCATED, which is not counted. */
 static inline int depot_stack(uint32_t id, uintptr_t *pcs, bool *is_cut)
