@@ -16,6 +16,7 @@ struct bmm__debug_info {
     uint32_t unit_count, unit_capacity;
     struct unit_range *ranges; /* by start */
     uint32_t range_count, range_capacity;
+    bool is_whole;
 };
 
 static int by_start(const void *left, const void *right)
@@ -43,12 +44,14 @@ static void add_unit(struct bmm__debug_info *info, Dwarf_Die die, Dwarf_Die tree
 struct bmm__debug_info *bmm__debug_info_make(Dwarf *dwarf)
 {
     struct bmm__debug_info *info = bmm__must_zero(1, sizeof *info);
+    info->is_whole = true;
     Dwarf_CU *unit = NULL;
     uint8_t type;
     Dwarf_Die die, split;
     while (dwarf != NULL && dwarf_get_units(dwarf, unit, &unit, NULL, &type, &die, &split) == 0) {
         /* A skeleton unit has ranges and lines; its functions are in the .dwo file, where that was found. */
         bool is_split = type == DW_UT_skeleton && split.addr != NULL;
+        info->is_whole = info->is_whole && (type != DW_UT_skeleton || is_split);
         if (type == DW_UT_compile || type == DW_UT_skeleton)
             add_unit(info, die, is_split ? split : die);
     }
@@ -57,12 +60,17 @@ struct bmm__debug_info *bmm__debug_info_make(Dwarf *dwarf)
     return info;
 }
 
+bool bmm__debug_info_is_whole(const struct bmm__debug_info *info)
+{
+    return info->is_whole;
+}
+
 void bmm__debug_info_free(struct bmm__debug_info *info)
 {
     if (info == NULL)
         return;
     for (uint32_t i = 0; i < info->unit_count; i++)
-        bmm__debug_unit_clear(&info->units[i]);
+        bmm__debug_unit_free(&info->units[i]);
     free(info->units);
     free(info->ranges);
     free(info);

@@ -1,10 +1,9 @@
 /* DWARF of one module: from an address to functions (inlined ones too), files and lines.
  *
- * Words. *Unit*: a compilation unit. *Function*: a concrete subprogram with address ranges. *Inline range*: where the
- * code of an inlined function stands inside a function.
+ * Words. *Unit*: a compilation unit. *Function*: a concrete subprogram with address ranges.
  *
  *   address ─► unit ranges (all units, once) ─► functions of the unit (when first hit)
- *                                               └► inline ranges of the function (when first hit), in tree order
+ *                                               └► inlined functions around the address, by descent
  *
  * An own index, because libdw's dwarf_getscopes walks a unit's whole tree for each address: 2.2 ms each against 5 µs.
  * Strings returned belong to libdw and live as long as the module file is open. Addresses are DWARF's own.
@@ -20,6 +19,8 @@ struct bmm__debug_info;
 
 /* Never NULL; a module without units answers nothing. */
 struct bmm__debug_info *bmm__debug_info_make(Dwarf *dwarf);
+/* False if a file that belongs to it (.dwo) was not found. */
+bool bmm__debug_info_is_whole(const struct bmm__debug_info *info);
 void bmm__debug_info_free(struct bmm__debug_info *info);
 
 struct bmm__source_frame {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define TREE_DEPTH_MAX 256 /* deeper trees come from damaged files only */
+#define SCOPES_MAX 64
 
 bool bmm__debug_range_is_real(uint64_t start, uint64_t end)
 {
@@ -56,9 +57,16 @@ static void find_functions(struct bmm__debug_unit *unit, Dwarf_Die *parent, bool
     } while (dwarf_siblingof(&die, &die) == 0);
 }
 
+static void forget_functions(struct bmm__debug_unit *unit)
+{
+    free(unit->functions);
+    unit->functions = NULL;
+    unit->function_count = unit->function_capacity = 0;
+}
+
 static void index_functions(struct bmm__debug_unit *unit, bool is_deep)
 {
-    bmm__debug_unit_clear(unit);
+    forget_functions(unit);
     find_functions(unit, &unit->tree, is_deep, 0);
     if (unit->function_count > 0)
         qsort(unit->functions, unit->function_count, sizeof *unit->functions, by_start);
@@ -86,44 +94,42 @@ static struct bmm__debug_function *find_function(struct bmm__debug_unit *unit, u
     return NULL;
 }
 
-struct inline_walk {
-    struct bmm__inline_range *ranges;
-    uint32_t count, capacity;
-};
-
-static void find_inlines(struct inline_walk *walk, Dwarf_Die *parent, uint32_t depth, unsigned tree_depth)
+static bool has_address(Dwarf_Die *die, uint64_t address, bool *has_ranges)
 {
-    Dwarf_Die die;
-    if (tree_depth > TREE_DEPTH_MAX || dwarf_child(parent, &die) != 0)
-        return;
-    do {
-        int tag = dwarf_tag(&die);
-        if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_lexical_block && tag != DW_TAG_try_block &&
-            tag != DW_TAG_catch_block && tag != DW_TAG_with_stmt)
-            continue;
-        uint32_t below = depth;
-        if (tag == DW_TAG_inlined_subroutine) {
-            below = depth + 1;
-            Dwarf_Addr base, start, end;
-            ptrdiff_t at = 0;
-            while ((at = dwarf_ranges(&die, at, &base, &start, &end)) > 0) {
-                if (start >= end)
-                    continue;
-                walk->ranges = bmm__grow(walk->ranges, &walk->capacity, (size_t)walk->count + 1, sizeof *walk->ranges);
-                walk->ranges[walk->count++] = (struct bmm__inline_range){ start, end, below, die };
-            }
-        }
-        find_inlines(walk, &die, below, tree_depth + 1);
-    } while (dwarf_siblingof(&die, &die) == 0);
+    Dwarf_Addr base, start, end;
+    ptrdiff_t at = 0;
+    *has_ranges = false;
+    while ((at = dwarf_ranges(die, at, &base, &start, &end)) > 0) {
+        *has_ranges = true;
+        if (address >= start && address < end)
+            return true;
+    }
+    return false;
 }
 
-static void index_inlines(struct bmm__debug_function *function)
+/* Inlined functions around the address, outermost first, of those inside the DIE. Returns how many. */
+static uint32_t find_inlined(Dwarf_Die *parent, uint64_t address, Dwarf_Die *chain, uint32_t capacity, unsigned depth)
 {
-    struct inline_walk walk = { 0 };
-    find_inlines(&walk, &function->die, 0, 0);
-    function->inlines = walk.ranges;
-    function->inline_count = walk.count;
-    function->is_indexed = true;
+    Dwarf_Die die;
+    bool has_ranges;
+    if (capacity == 0 || depth > TREE_DEPTH_MAX || dwarf_child(parent, &die) != 0)
+        return 0;
+    do {
+        int tag = dwarf_tag(&die);
+        bool is_inlined = tag == DW_TAG_inlined_subroutine;
+        if (!is_inlined && tag != DW_TAG_lexical_block && tag != DW_TAG_try_block && tag != DW_TAG_catch_block &&
+            tag != DW_TAG_with_stmt)
+            continue;
+        bool is_here = has_address(&die, address, &has_ranges);
+        if (!is_here && (is_inlined || has_ranges))
+            continue;
+        if (is_inlined)
+            chain[0] = die;
+        uint32_t count = is_inlined + find_inlined(&die, address, chain + is_inlined, capacity - is_inlined, depth + 1);
+        if (count > 0)
+            return count;
+    } while (dwarf_siblingof(&die, &die) == 0);
+    return 0;
 }
 
 /* The die of the function as its namespace or class has it, of an inlined or out-of-class one. */
@@ -160,9 +166,8 @@ static const char *qualified_name(struct bmm__debug_unit *unit, Dwarf_Die *die)
     const char *name = dwarf_diename(die);
     if (name == NULL || !is_cxx(unit))
         return name;
-    Dwarf_Die declaration = declaration_of(die), *scopes = NULL;
-    int count = dwarf_getscopes_die(&declaration, &scopes); /* 0: the function; the last: the unit */
-    for (int i = 1; i < count - 1; i++) {
+    Dwarf_Die declaration = declaration_of(die), scopes[SCOPES_MAX];
+    for (uint32_t i = bmm__debug_scopes_around(&unit->scopes, &declaration, scopes, SCOPES_MAX); i-- > 0;) {
         const char *scope = dwarf_diename(&scopes[i]);
         int tag = dwarf_tag(&scopes[i]);
         if (scope == NULL && tag == DW_TAG_namespace)
@@ -170,7 +175,6 @@ static const char *qualified_name(struct bmm__debug_unit *unit, Dwarf_Die *die)
         if (scope != NULL && tag != DW_TAG_lexical_block)
             name = bmm__arena_printf(&unit->names, "%s::%s", scope, name);
     }
-    free(scopes);
     return name;
 }
 
@@ -183,6 +187,23 @@ static const char *function_name(struct bmm__debug_unit *unit, Dwarf_Die *die)
         name = dwarf_formstring(dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute));
     bool is_mangled = name != NULL && name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
     return is_mangled ? name : qualified_name(unit, die);
+}
+
+/* Of a function that is inlined in many places: found out once. */
+static const char *inlined_name(struct bmm__debug_unit *unit, Dwarf_Die *die)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Die origin;
+    if (dwarf_formref_die(dwarf_attr(die, DW_AT_abstract_origin, &attribute), &origin) == NULL)
+        return function_name(unit, die);
+    bool is_new;
+    uint32_t index = bmm__map_put(&unit->inlined_names, (uintptr_t)origin.addr, 0, unit->inlined_count, &is_new);
+    if (is_new) {
+        unit->inlined =
+            bmm__grow(unit->inlined, &unit->inlined_capacity, (size_t)unit->inlined_count + 1, sizeof *unit->inlined);
+        unit->inlined[unit->inlined_count++] = function_name(unit, &origin);
+    }
+    return unit->inlined[index];
 }
 
 /* The line table's row for the address. Line 0 says "no line of the source": the row before it is the better answer. */
@@ -239,35 +260,25 @@ uint32_t bmm__debug_unit_frames(struct bmm__debug_unit *unit, uint64_t address, 
         frames[0] = place;
         return place.file != NULL;
     }
-    if (!function->is_indexed)
-        index_inlines(function);
-
-    /* Outermost first: children follow their parents, so one pass finds the chain. */
-    struct bmm__inline_range *chain[64];
-    uint32_t depth = 0;
-    for (uint32_t i = 0; i < function->inline_count && depth < 64 && depth + 1 < capacity; i++) {
-        struct bmm__inline_range *range = &function->inlines[i];
-        if (range->depth == depth + 1 && address >= range->start && address < range->end)
-            chain[depth++] = range;
-    }
+    Dwarf_Die chain[SCOPES_MAX];
+    uint32_t depth =
+        find_inlined(&function->die, address, chain, capacity - 1 < SCOPES_MAX ? capacity - 1 : SCOPES_MAX, 0);
     for (uint32_t i = 0; i <= depth; i++) {
         struct bmm__source_frame *frame = &frames[i];
         *frame = place;
-        frame->function = function_name(unit, i < depth ? &chain[depth - 1 - i]->die : &function->die);
+        frame->function = i < depth ? inlined_name(unit, &chain[depth - 1 - i]) : function_name(unit, &function->die);
         place = (struct bmm__source_frame){ 0 };
         if (i < depth)
-            find_call(unit, &chain[depth - 1 - i]->die, &place);
+            find_call(unit, &chain[depth - 1 - i], &place);
     }
     return depth + 1;
 }
 
-void bmm__debug_unit_clear(struct bmm__debug_unit *unit)
+void bmm__debug_unit_free(struct bmm__debug_unit *unit)
 {
-    for (uint32_t i = 0; i < unit->function_count; i++)
-        free(unit->functions[i].inlines);
-    free(unit->functions);
+    forget_functions(unit);
+    bmm__debug_scopes_free(&unit->scopes);
+    bmm__map_free(&unit->inlined_names);
+    free(unit->inlined);
     bmm__arena_free(&unit->names);
-    unit->functions = NULL;
-    unit->function_count = unit->function_capacity = 0;
-    unit->is_indexed = unit->is_indexed_deeply = false;
 }

@@ -2,9 +2,14 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Where libdwfl puts a module of which nothing but the build-id is known yet: room for any. */
+#define REMOTE_START 0x100000000
+#define REMOTE_END 0x10000000000
 
 static const Dwfl_Callbacks callbacks = { .find_elf = dwfl_build_id_find_elf,
                                           .find_debuginfo = dwfl_standard_find_debuginfo,
@@ -56,6 +61,28 @@ static void open_at(struct bmm__module_file *file, const char *path, const uint8
         bmm__module_file_close(file);
 }
 
+/* Opens what the servers of DEBUGINFOD_URLS have by that build-id: libdwfl asks them where no file is at hand. */
+static void open_remote(struct bmm__module_file *file, const char *name, const uint8_t *build_id,
+                        uint32_t build_id_bytes)
+{
+    const char *urls = getenv("DEBUGINFOD_URLS");
+    *file = (struct bmm__module_file){ .state = BMM_FILE_MISSING };
+    if (urls == NULL || urls[0] == 0 || (file->dwfl = dwfl_begin(&callbacks)) == NULL)
+        return;
+    dwfl_report_begin(file->dwfl);
+    file->module = dwfl_report_module(file->dwfl, name, REMOTE_START, REMOTE_END);
+    dwfl_report_end(file->dwfl, NULL, NULL);
+    GElf_Addr bias = 0;
+    if (file->module != NULL && dwfl_module_report_build_id(file->module, build_id, build_id_bytes, 0) == 0)
+        file->elf = dwfl_module_getelf(file->module, &bias);
+    if (file->elf != NULL && is_same_build(file->module, build_id, build_id_bytes)) {
+        file->elf_bias = bias;
+        file->state = BMM_FILE_GOOD;
+    } else {
+        bmm__module_file_close(file);
+    }
+}
+
 void bmm__module_file_open(struct bmm__module_file *file, const char *path, const uint8_t *build_id,
                            uint32_t build_id_bytes)
 {
@@ -69,6 +96,8 @@ void bmm__module_file_open(struct bmm__module_file *file, const char *path, cons
     snprintf(debug_path + length, sizeof debug_path - (size_t)length, ".debug");
     struct bmm__module_file by_id;
     open_at(&by_id, debug_path, build_id, build_id_bytes);
+    if (by_id.state != BMM_FILE_GOOD)
+        open_remote(&by_id, path, build_id, build_id_bytes);
     if (by_id.state == BMM_FILE_GOOD)
         *file = by_id;
 }

@@ -1,8 +1,8 @@
 /* The file of a module: found, proved to be the one that ran, opened for symbols.
  *
  * Looked for in this order: the path the process recorded, if its build-id is the recorded one; then, by build-id,
- * /usr/lib/debug. Separate debug information is found by libdwfl's standard rules (build-id, .gnu_debuglink,
- * .gnu_debugdata); the network is asked only if the user has set DEBUGINFOD_URLS.
+ * /usr/lib/debug; then on the servers of DEBUGINFOD_URLS. Separate debug information is found by libdwfl's standard rules
+ * (build-id, .gnu_debuglink, .gnu_debugdata, DEBUGINFOD_URLS). The network is asked only if the user has set that variable.
  */
 #ifndef BMM_REPORT_MODULE_FILE_H
 #define BMM_REPORT_MODULE_FILE_H

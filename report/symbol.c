@@ -5,6 +5,7 @@
 #include "report/dynamic.h"
 #include "report/map.h"
 #include "report/role.h"
+#include "report/symbol_cache.h"
 #include "report/symbol_table.h"
 
 #include <stdlib.h>
@@ -18,6 +19,7 @@ struct module {
     uint32_t build_id_bytes;
     enum bmm__role role;
     bool is_open;
+    bool is_remembered; /* frames of it came from the cache */
     struct bmm__module_file file;
     struct bmm__symbol_table symbols;
     struct bmm__dynamic dynamic;
@@ -32,12 +34,18 @@ struct bmm__symbolizer {
     struct bmm__map addresses; /* (module, address) → chains */
     struct bmm__chain *chains;
     uint32_t chain_count, chain_capacity;
+    struct bmm__map
+        known; /* (address of a text in a module's file, is it a symbol) → texts: most are asked for often */
+    const char **texts;
+    uint32_t text_count, text_capacity;
+    struct bmm__symbol_cache *cache; /* NULL: none */
 };
 
 struct bmm__symbolizer *bmm__symbolizer_make(struct bmm__strings *strings)
 {
     struct bmm__symbolizer *symbolizer = bmm__must_zero(1, sizeof *symbolizer);
     symbolizer->strings = strings;
+    symbolizer->cache = bmm__symbol_cache_open(strings);
     return symbolizer;
 }
 
@@ -50,9 +58,12 @@ void bmm__symbolizer_free(struct bmm__symbolizer *symbolizer)
         bmm__dynamic_close(&module->dynamic);
         bmm__module_file_close(&module->file);
     }
+    bmm__symbol_cache_close(symbolizer->cache);
     free(symbolizer->modules);
     bmm__map_free(&symbolizer->addresses);
     free(symbolizer->chains);
+    bmm__map_free(&symbolizer->known);
+    free(symbolizer->texts);
     free(symbolizer);
 }
 
@@ -106,42 +117,81 @@ static uint32_t find_sources(struct module *module, uint64_t address, struct bmm
     return count;
 }
 
-static struct bmm__chain make_chain(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address)
+/* The text interned, and demangled if it is a symbol. What is pointed to stays as it is while the module is open. */
+static const char *keep_text(struct bmm__symbolizer *symbolizer, const char *text, bool is_symbol)
+{
+    bool is_new;
+    uint32_t index = bmm__map_put(&symbolizer->known, (uintptr_t)text, is_symbol, symbolizer->text_count, &is_new);
+    if (is_new) {
+        symbolizer->texts = bmm__grow(symbolizer->texts, &symbolizer->text_capacity, (size_t)symbolizer->text_count + 1,
+                                      sizeof *symbolizer->texts);
+        symbolizer->texts[symbolizer->text_count++] =
+            is_symbol ? bmm__demangle(symbolizer->strings, text) : bmm__intern(symbolizer->strings, text);
+    }
+    return symbolizer->texts[index];
+}
+
+/* What the module's file says. Returns how many frames, at least one; fills what one of the cache has. */
+static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address,
+                            struct bmm__frame *frames)
 {
     struct bmm__source_frame sources[INLINE_DEPTH_MAX] = { { 0 } };
     struct bmm__strings *strings = symbolizer->strings;
-    struct bmm__frame common = { .offset = address, .role = BMM_ROLE_PROGRAM };
-    uint32_t count = 1;
-    if (module != NULL) {
-        if (!module->is_open)
-            open_module(module);
-        count = find_sources(module, address, sources);
-        common.module = module->path;
-        common.role = (uint8_t)module->role;
-        /* Of libc the name that everybody knows: strdup, not __GI___strdup as its debug information has it. */
-        if (module->role == BMM_ROLE_LIBC || module->role == BMM_ROLE_LOADER) {
-            common.export = bmm__demangle(strings, bmm__dynamic_export(&module->dynamic, address));
-            if (common.export != NULL)
-                sources[count - 1].function = common.export;
-        } else {
-            common.callee = bmm__intern(strings, bmm__dynamic_callee(&module->dynamic, address + 1));
-            /* Stripped programs, too, begin here. */
-            if (sources[count - 1].function == NULL && common.callee != NULL &&
-                strcmp(common.callee, "__libc_start_main") == 0)
-                sources[count - 1].function = "_start";
-        }
+    struct bmm__frame common = { 0 };
+    uint32_t count = find_sources(module, address, sources);
+    /* Of libc the name that everybody knows: strdup, not __GI___strdup as its debug information has it. */
+    if (module->role == BMM_ROLE_LIBC || module->role == BMM_ROLE_LOADER) {
+        common.export = bmm__demangle(strings, bmm__dynamic_export(&module->dynamic, address));
+        if (common.export != NULL)
+            sources[count - 1].function = common.export;
+    } else {
+        common.callee = bmm__intern(strings, bmm__dynamic_callee(&module->dynamic, address + 1));
+        /* Stripped programs, too, begin here. */
+        if (sources[count - 1].function == NULL && common.callee != NULL &&
+            strcmp(common.callee, "__libc_start_main") == 0)
+            sources[count - 1].function = "_start";
     }
-
-    struct bmm__frame *frames = bmm__arena_alloc(strings->arena, count * sizeof *frames);
-    struct bmm__chain chain = { bmm__arena_alloc(strings->arena, count * sizeof *chain.frames), count };
     for (uint32_t i = 0; i < count; i++) {
         frames[i] = common;
-        frames[i].function = bmm__demangle(strings, sources[i].function);
-        frames[i].file = bmm__intern(strings, sources[i].file);
+        frames[i].function = keep_text(symbolizer, sources[i].function, true);
+        frames[i].file = keep_text(symbolizer, sources[i].file, false);
         frames[i].line = sources[i].line;
         frames[i].is_inlined = i + 1 < count;
+    }
+    return count;
+}
+
+static struct bmm__chain make_chain(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address)
+{
+    struct bmm__frame found[INLINE_DEPTH_MAX] = { { 0 } };
+    uint32_t count = 0;
+    struct bmm__symbol_cache *cache = module != NULL && module->build_id_bytes > 0 ? symbolizer->cache : NULL;
+    if (cache != NULL)
+        count =
+            bmm__symbol_cache_find(cache, module->build_id, module->build_id_bytes, address, found, INLINE_DEPTH_MAX);
+    bool is_remembered = count > 0;
+    if (is_remembered) {
+        module->is_remembered = true;
+    } else if (module != NULL) {
+        if (!module->is_open)
+            open_module(module);
+        count = find_frames(symbolizer, module, address, found);
+    } else {
+        count = 1;
+    }
+
+    struct bmm__arena *arena = symbolizer->strings->arena;
+    struct bmm__frame *frames = bmm__arena_alloc(arena, count * sizeof *frames);
+    struct bmm__chain chain = { bmm__arena_alloc(arena, count * sizeof *chain.frames), count };
+    for (uint32_t i = 0; i < count; i++) {
+        frames[i] = found[i];
+        frames[i].offset = address;
+        frames[i].role = module != NULL ? (uint8_t)module->role : BMM_ROLE_PROGRAM;
+        frames[i].module = module != NULL ? module->path : NULL;
         chain.frames[i] = &frames[i];
     }
+    if (cache != NULL && !is_remembered && module->debug != NULL && bmm__debug_info_is_whole(module->debug))
+        bmm__symbol_cache_add(cache, module->build_id, module->build_id_bytes, address, chain.frames, count);
     return chain;
 }
 
@@ -166,5 +216,6 @@ uint32_t bmm__symbolizer_module_count(const struct bmm__symbolizer *symbolizer)
 struct bmm__module_news bmm__symbolizer_news(const struct bmm__symbolizer *symbolizer, uint32_t module)
 {
     const struct module *known = &symbolizer->modules[module];
-    return (struct bmm__module_news){ known->path, known->file.state, known->is_open, known->debug != NULL };
+    return (struct bmm__module_news){ known->path, known->file.state, known->is_open || known->is_remembered,
+                                      known->debug != NULL || known->is_remembered };
 }
