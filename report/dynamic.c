@@ -46,7 +46,7 @@ static void add_slots(struct bmm__dynamic *dynamic, Elf_Scn *section, const GElf
     }
 }
 
-void bmm__dynamic_open(struct bmm__dynamic *dynamic, Elf *elf)
+void bmm__dynamic_open(struct bmm__dynamic *dynamic, Elf *elf, bool has_exports)
 {
     *dynamic = (struct bmm__dynamic){ .elf = elf };
     GElf_Ehdr file;
@@ -56,7 +56,7 @@ void bmm__dynamic_open(struct bmm__dynamic *dynamic, Elf *elf)
     while (elf != NULL && (section = elf_nextscn(elf, section)) != NULL) {
         if (gelf_getshdr(section, &header) == NULL)
             continue;
-        if (header.sh_type == SHT_DYNSYM)
+        if (header.sh_type == SHT_DYNSYM && has_exports)
             add_exports(dynamic, section, &header);
         else if (header.sh_type == SHT_RELA && is_x86_64)
             add_slots(dynamic, section, &header);
@@ -72,6 +72,8 @@ void bmm__dynamic_close(struct bmm__dynamic *dynamic)
     bmm__map_free(&dynamic->slots);
     free(dynamic->names);
     free(dynamic->starts);
+    bmm__map_free(&dynamic->tails);
+    free(dynamic->tail_names);
     *dynamic = (struct bmm__dynamic){ 0 };
 }
 

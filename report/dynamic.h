@@ -16,6 +16,7 @@
 #include "report/symbol_table.h"
 
 #include <libelf.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* All zero knows nothing. Names live as long as the ELF file is open. */
@@ -27,9 +28,13 @@ struct bmm__dynamic {
     uint32_t name_count, name_capacity;
     uint64_t *starts; /* of functions, ascending, from the table that unwinding uses */
     uint32_t start_count;
+    struct bmm__map tails; /* functions that were looked through → tail_names */
+    const char **tail_names;
+    uint32_t tail_count, tail_capacity;
 };
 
-void bmm__dynamic_open(struct bmm__dynamic *dynamic, Elf *elf);
+/* has_exports: whether they will be asked for. */
+void bmm__dynamic_open(struct bmm__dynamic *dynamic, Elf *elf, bool has_exports);
 void bmm__dynamic_close(struct bmm__dynamic *dynamic);
 
 /* The exported function that address lies in; NULL: none. */

@@ -88,6 +88,11 @@ uint32_t bmm__symbolizer_module(struct bmm__symbolizer *symbolizer, const char *
     return symbolizer->module_count++;
 }
 
+static bool is_libc(const struct module *module)
+{
+    return module->role == BMM_ROLE_LIBC || module->role == BMM_ROLE_LOADER;
+}
+
 static void open_module(struct module *module)
 {
     module->is_open = true;
@@ -101,7 +106,7 @@ static void open_module(struct module *module)
         module->debug_bias = module->file.elf_bias - bias;
     }
     bmm__symbol_table_fill(&module->symbols, &module->file);
-    bmm__dynamic_open(&module->dynamic, module->file.elf);
+    bmm__dynamic_open(&module->dynamic, module->file.elf, is_libc(module));
 }
 
 /* What DWARF and the symbol table say; returns how many frames, at least one. */
@@ -140,7 +145,7 @@ static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *m
     struct bmm__frame common = { 0 };
     uint32_t count = find_sources(module, address, sources);
     /* Of libc the name that everybody knows: strdup, not __GI___strdup as its debug information has it. */
-    if (module->role == BMM_ROLE_LIBC || module->role == BMM_ROLE_LOADER) {
+    if (is_libc(module)) {
         common.export = bmm__demangle(strings, bmm__dynamic_export(&module->dynamic, address));
         if (common.export != NULL)
             sources[count - 1].function = common.export;

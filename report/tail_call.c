@@ -30,9 +30,13 @@ void bmm__tail_starts(struct bmm__dynamic *dynamic, Elf_Scn *section, const GElf
         return;
     dynamic->starts = bmm__must_zero(count, sizeof *dynamic->starts);
     dynamic->start_count = count;
-    for (uint32_t i = 0; i < count; i++)
+    bool is_sorted = true; /* linkers sort it */
+    for (uint32_t i = 0; i < count; i++) {
         dynamic->starts[i] = bmm__displaced(header->sh_addr, bytes + 12 + (size_t)8 * i);
-    qsort(dynamic->starts, count, sizeof *dynamic->starts, by_address);
+        is_sorted = is_sorted && (i == 0 || dynamic->starts[i - 1] <= dynamic->starts[i]);
+    }
+    if (!is_sorted)
+        qsort(dynamic->starts, count, sizeof *dynamic->starts, by_address);
 }
 
 /* NULL: no function begins there. */
@@ -90,7 +94,14 @@ static void look_through(struct search *search, uint64_t start, unsigned depth)
 
 const char *bmm__tail_callee(struct bmm__dynamic *dynamic, uint64_t start)
 {
-    struct search search = { .dynamic = dynamic };
-    look_through(&search, start, 1);
-    return search.is_doubtful ? NULL : search.name;
+    bool is_new;
+    uint32_t index = bmm__map_put(&dynamic->tails, start, 0, dynamic->tail_count, &is_new);
+    if (is_new) {
+        struct search search = { .dynamic = dynamic };
+        look_through(&search, start, 1);
+        dynamic->tail_names = bmm__grow(dynamic->tail_names, &dynamic->tail_capacity, (size_t)dynamic->tail_count + 1,
+                                        sizeof *dynamic->tail_names);
+        dynamic->tail_names[dynamic->tail_count++] = search.is_doubtful ? NULL : search.name;
+    }
+    return dynamic->tail_names[index];
 }

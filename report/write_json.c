@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* fwrite_unlocked */
 #include "report/write_json.h"
 
 #include "report/sentence.h"
@@ -7,11 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct printed {
+    char *text;
+    size_t length;
+};
+
 struct writing {
     const struct bmm__report *report;
     FILE *out;
-    struct bmm__map frames; /* pointer of a frame → printed */
-    char **printed;         /* the frame's object as text: most frames stand in many stacks */
+    struct bmm__map frames;  /* pointer of a frame → printed */
+    struct printed *printed; /* the frame's object as text: most frames stand in many stacks */
     uint32_t printed_count, printed_capacity;
     char *stack; /* buffer for one stack's array */
     uint32_t stack_capacity;
@@ -92,27 +98,27 @@ static char *print_frame(const struct bmm__frame *frame)
     return print_and_delete(object);
 }
 
-static const char *frame_text(struct writing *w, const struct bmm__frame *frame)
+static const struct printed *frame_text(struct writing *w, const struct bmm__frame *frame)
 {
     bool is_new;
     uint32_t index = bmm__map_put(&w->frames, (uintptr_t)frame, 0, w->printed_count, &is_new);
     if (is_new) {
         w->printed = bmm__grow(w->printed, &w->printed_capacity, (size_t)w->printed_count + 1, sizeof *w->printed);
-        w->printed[w->printed_count++] = print_frame(frame);
+        char *text = print_frame(frame);
+        w->printed[w->printed_count++] = (struct printed){ text, strlen(text) };
     }
-    return w->printed[index];
+    return &w->printed[index];
 }
 
 static void add_stack(struct writing *w, cJSON *object, const char *key, const struct bmm__stack *stack)
 {
     size_t used = 0;
     for (uint32_t i = 0; i < stack->count; i++) {
-        const char *text = frame_text(w, stack->frames[i]);
-        size_t length = strlen(text);
-        w->stack = bmm__grow(w->stack, &w->stack_capacity, used + length + 3, 1);
+        const struct printed *frame = frame_text(w, stack->frames[i]);
+        w->stack = bmm__grow(w->stack, &w->stack_capacity, used + frame->length + 3, 1);
         w->stack[used++] = i == 0 ? '[' : ',';
-        memcpy(w->stack + used, text, length);
-        used += length;
+        memcpy(w->stack + used, frame->text, frame->length);
+        used += frame->length;
     }
     if (used == 0) {
         cJSON_AddArrayToObject(object, key);
@@ -163,7 +169,8 @@ static cJSON *process_object(const struct bmm__process *process)
     return object;
 }
 
-static cJSON *leak_object(struct writing *w, const struct bmm__leak *leak)
+/* Without its stack, which is most of the text: put_leaks prints it as it goes. */
+static cJSON *leak_object(const struct bmm__leak *leak)
 {
     cJSON *object = cJSON_CreateObject();
     add_number(object, "process", leak->process);
@@ -174,7 +181,6 @@ static cJSON *leak_object(struct writing *w, const struct bmm__leak *leak)
     add_text(object, "fingerprint", leak->fingerprint);
     if (leak->stack->is_truncated)
         cJSON_AddTrueToObject(object, "truncated");
-    add_stack(w, object, "stack", leak->stack);
     return object;
 }
 
@@ -267,19 +273,30 @@ static void put_array(struct writing *w, const char *key, bool is_last, uint32_t
     fputs(is_last ? "]\n" : "],\n", w->out);
 }
 
+static void put_leaks(struct writing *w, const char *key, uint32_t count, const struct bmm__leak *leaks)
+{
+    fprintf(w->out, "\"%s\":[", key);
+    for (uint32_t i = 0; i < count; i++) {
+        char *text = print_and_delete(leak_object(&leaks[i]));
+        fputs(i == 0 ? "\n" : ",\n", w->out);
+        fwrite(text, 1, strlen(text) - 1, w->out); /* its brace comes behind the stack */
+        fputs(",\"stack\":[", w->out);
+        free(text);
+        const struct bmm__stack *stack = leaks[i].stack;
+        for (uint32_t k = 0; k < stack->count; k++) {
+            const struct printed *frame = frame_text(w, stack->frames[k]);
+            if (k > 0)
+                putc_unlocked(',', w->out);
+            fwrite_unlocked(frame->text, 1, frame->length, w->out);
+        }
+        fputs("]}", w->out);
+    }
+    fputs("],\n", w->out);
+}
+
 static cJSON *make_process(struct writing *w, uint32_t i)
 {
     return process_object(&w->report->processes[i]);
-}
-
-static cJSON *make_leak(struct writing *w, uint32_t i)
-{
-    return leak_object(w, &w->report->leaks[i]);
-}
-
-static cJSON *make_runtime(struct writing *w, uint32_t i)
-{
-    return leak_object(w, &w->report->runtime[i]);
 }
 
 static cJSON *make_error(struct writing *w, uint32_t i)
@@ -319,14 +336,14 @@ void bmm__write_json(const struct bmm__report *report, FILE *out)
     cJSON_Delete(check);
     put_array(&w, "processes", false, report->process_count, make_process);
     put_object(&w, "summary", summary_object(report));
-    put_array(&w, "leaks", false, report->leak_count, make_leak);
+    put_leaks(&w, "leaks", report->leak_count, report->leaks);
     put_array(&w, "errors", false, report->error_count, make_error);
-    put_array(&w, "runtime", false, report->runtime_count, make_runtime);
+    put_leaks(&w, "runtime", report->runtime_count, report->runtime);
     put_array(&w, "unchecked", false, report->unchecked_count, make_unchecked);
     put_array(&w, "notes", true, report->note_count, make_note);
     fputs("}\n", out);
     for (uint32_t i = 0; i < w.printed_count; i++)
-        free(w.printed[i]);
+        free(w.printed[i].text);
     free(w.printed);
     free(w.stack);
     bmm__map_free(&w.frames);
