@@ -1,10 +1,8 @@
 /* Every allocation name of libc. Never strdup, realpath and the like: see tests/lint/exports.txt. */
 #define _GNU_SOURCE
-#include "core/arena.h"
 #include "core/entry.h"
 #include "core/os.h"
 #include "core/process.h"
-#include "core/text.h"
 
 #include "brainmm/brainmm.h"
 #include "brainmm/snapshot.h"
@@ -15,12 +13,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef RTLD_DEEPBIND
+#define RTLD_DEEPBIND 0
+#endif
 #define EXPORT __attribute__((visibility("default")))
 
 void free_sized(void *p, size_t size);
 void free_aligned_sized(void *p, size_t align, size_t size);
 void cfree(void *p);
+#ifdef __GLIBC__
 int __posix_memalign(void **out, size_t align, size_t size);
+#else
+void *pvalloc(size_t size);
+int malloc_trim(size_t pad);
+#endif
 
 EXPORT void *malloc(size_t size)
 {
@@ -124,58 +130,7 @@ EXPORT int malloc_trim(size_t pad)
     return bmm_thread_heap_minimize();
 }
 
-/* Spans in use, in bytes: what the statistics calls of libc can say without counting on the fast path. */
-static size_t span_bytes_in_use(void)
-{
-    size_t bytes = 0;
-    for (struct bmm__span *span = bmm__span_first(); span != NULL; span = span->all_next)
-        if (bmm__load_acquire(&span->kind) != BMM__SPAN_UNUSED)
-            bytes += span->span_bytes;
-    return bytes;
-}
-
-EXPORT struct mallinfo2 mallinfo2(void)
-{
-    size_t bytes = span_bytes_in_use();
-    return (struct mallinfo2){ .arena = bytes, .uordblks = bytes };
-}
-
-EXPORT struct mallinfo mallinfo(void)
-{
-    size_t bytes = span_bytes_in_use();
-    int clipped = bytes > 0x7fffffff ? 0x7fffffff : (int)bytes;
-    return (struct mallinfo){ .arena = clipped, .uordblks = clipped };
-}
-
-EXPORT void malloc_stats(void)
-{
-    struct bmm__text text;
-    bmm__text_begin(&text);
-    bmm__text_put_decimal(&text, span_bytes_in_use());
-    bmm__text_put(&text, " bytes in spans in use");
-    bmm__text_send(&text);
-}
-
-EXPORT int malloc_info(int options, FILE *stream)
-{
-    struct bmm__text text = { .used = 0 };
-    if (options != 0) {
-        errno = EINVAL;
-        return -1;
-    }
-    bmm__text_put(&text, "<malloc version=\"brainmm-1\"><system type=\"current\" size=\"");
-    bmm__text_put_decimal(&text, span_bytes_in_use());
-    bmm__text_put(&text, "\"/></malloc>\n");
-    return fwrite(text.data, 1, text.used, stream) == text.used ? 0 : -1;
-}
-
-EXPORT int mallopt(int parameter, int value)
-{
-    (void)parameter;
-    (void)value;
-    return 1; /* accepted and without effect, as programs that tune glibc expect to go on */
-}
-
+#ifdef __GLIBC__          /* malloc as its own libraries call it */
 #if __has_attribute(copy) /* of gcc: the alias promises what the original does */
 #define COPY(name) __attribute__((copy(name)))
 #else
@@ -190,6 +145,7 @@ void *__libc_memalign(size_t align, size_t size) ALIAS(memalign);
 void *__libc_valloc(size_t size) ALIAS(valloc);
 void *__libc_pvalloc(size_t size) ALIAS(pvalloc);
 int __posix_memalign(void **out, size_t align, size_t size) ALIAS(posix_memalign);
+#endif
 
 /* A module loaded with RTLD_DEEPBIND would take libc's malloc inside, and its blocks would meet our free. The call is
  * a tail call, so that the loader still sees the caller and its RUNPATH. */

@@ -14,7 +14,12 @@
 #include <link.h>
 #include <string.h>
 
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
+#ifdef __GLIBC__
+#define HAS_FIND_OBJECT __GLIBC_PREREQ(2, 35)
+#else
+#define HAS_FIND_OBJECT 0
+#endif
+#if HAS_FIND_OBJECT
 #pragma weak _dl_find_object
 typedef struct dl_find_object found_object;
 #else

@@ -17,6 +17,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifndef __GLIBC__ /* other libcs have them from us alone */
+#include <stddef.h>
+int malloc_trim(size_t pad);
+void *pvalloc(size_t size);
+#endif
+
 struct plain_case {
     const char *name;
     void (*body)(void);

@@ -1,9 +1,13 @@
 /* What a stack is according to libunwind's unw_step, frame by frame, and according to the depot. libunwind is loaded
- * at run time, so that a test program needs nothing at link time. (On other machines than x86-64: libgcc's unwinder.) */
+ * at run time, so that a test program needs nothing at link time. (On other machines than x86-64, and with musl: libgcc's unwinder.) */
 #ifndef STACK_ORACLE_H
 #define STACK_ORACLE_H
 
-#if defined(__x86_64__)
+#include <stdint.h>
+#include <stdio.h>
+
+#if defined(__x86_64__) && defined(__GLIBC__)
+#define HAS_LIBUNWIND
 #define UNW_LOCAL_ONLY
 #include <libunwind.h>
 #else
@@ -15,12 +19,10 @@
 
 #include <dlfcn.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
 
 #define ORACLE_FRAMES 400
 
-#if defined(__x86_64__)
+#ifdef HAS_LIBUNWIND
 
 struct oracle {
     int (*get_context)(unw_context_t *);
@@ -67,7 +69,7 @@ static inline bool oracle_open(void)
         } while ((count) < ORACLE_FRAMES && oracle.step(&cursor_) > 0); \
     } while (0)
 
-#else /* cross-compilers come without libunwind: libgcc's, the one that exceptions are thrown by */
+#else /* other machines' compilers come without libunwind: libgcc's, the one that exceptions are thrown by */
 
 struct oracle_stack {
     uintptr_t *pcs;
