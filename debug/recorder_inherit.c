@@ -18,6 +18,7 @@ static enum inheritance inheritance_of(const struct bmm_snapshot_chunk *chunk)
     case BMM_CHUNK_STACKS:
     case BMM_CHUNK_MODULES:
     case BMM_CHUNK_THREADS:
+    case BMM_CHUNK_CODE:
         return COPY;
     case BMM_CHUNK_MIRROR:
         return HOLE;

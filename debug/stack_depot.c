@@ -4,7 +4,7 @@
  *   ┌──┬──┬──┬──┐             ┌─────────────┬─────────────┬───────────────────────────┐
  *   │  │ 7│  │ 4│             │ 0 … 1023    │ … 2047 ids  │ …                         │
  *   └──┴┬─┴──┴──┘             └─────────────┴─────────────┴───────────────────────────┘
- *       └──► node 7 ─ next ─► node 3 ─► 0      node: pc, parent, next
+ *       └──► node 7 ─ next ─► node 3 ─► 0      node: site, parent, next
  *
  * Heads come in generations, each 32 times as large; a small process has touched only the first. A node stays in the
  * chain it was put into. To put a node into a newer generation, its bucket in each older one is sealed first: nothing
@@ -13,7 +13,7 @@
  * Invariants
  *  N1  A node is complete before a head names it (release), and never changes after (acquire by who follows).
  *  N2  A parent's id is smaller than its child's.
- *  N3  (pc, parent) is in at most one chain; an id may be lost to a race, and is then in none.
+ *  N3  (site, parent) is in at most one chain; an id may be lost to a race, and is then in none.
  *  N4  A head with SEALED set never changes again.
  *  N5  Segments and generations are made ahead of need under a lock, published last; no one waits for another thread's
  *      insertion. In a forked child the lock is new, and chains hold what was complete when it was copied.
@@ -21,6 +21,7 @@
 #include "module.h"
 #include "recorder.h"
 #include "stack.h"
+#include "stack_site.h"
 
 #include "core/assert.h"
 #include "core/atomic.h"
@@ -28,7 +29,7 @@
 #include "core/os.h"
 
 #define FIRST_SHIFT 10
-#define SEGMENTS_MAX 17 /* 2^27 nodes, 2 GiB */
+#define SEGMENTS_MAX 17 /* 2^27 nodes, 1.5 GiB */
 #define SEALED 0x80000000u
 #define GENERATIONS 3
 #define GENERATION_BITS(g) (12 + 5 * (g)) /* 16 KiB, 512 KiB, 16 MiB of heads */
@@ -63,11 +64,11 @@ static inline uint32_t *head_of(unsigned generation, uint64_t hash)
 }
 
 /* The node in the chain that begins at id; 0: not there. until: where a former search of the chain began. */
-static inline uint32_t search(uint32_t id, uint32_t until, uint32_t parent, uintptr_t pc)
+static inline uint32_t search(uint32_t id, uint32_t until, uint32_t parent, uint32_t site)
 {
     while (id != until && id != 0) {
         const struct bmm_snapshot_stack *node = node_at(id);
-        if (node->pc == pc && node->parent == parent)
+        if (node->site == site && node->parent == parent)
             return id;
         id = node->next;
     }
@@ -128,14 +129,14 @@ static uint32_t make_id(void)
 
 /* ---- interning ---- */
 
-static __attribute__((noinline)) uint32_t insert(uint32_t parent, uintptr_t pc, uint64_t hash)
+static __attribute__((noinline)) uint32_t insert(uint32_t parent, uint32_t site, uint64_t hash)
 {
     uint32_t id = 0;
     for (;;) {
         unsigned newest = bmm__load_acquire(&generation_count) - 1;
         for (unsigned g = 0; g < newest; g++) {
             uint32_t sealed = bmm__or_acq_rel(head_of(g, hash), SEALED); /* N4: now the answer is final */
-            uint32_t found = search(sealed & ~SEALED, 0, parent, pc);
+            uint32_t found = search(sealed & ~SEALED, 0, parent, site);
             if (found)
                 return found;
         }
@@ -144,14 +145,14 @@ static __attribute__((noinline)) uint32_t insert(uint32_t parent, uintptr_t pc, 
         for (;;) {
             if (first & SEALED)
                 break; /* a newer generation came */
-            uint32_t found = search(first, searched, parent, pc);
+            uint32_t found = search(first, searched, parent, site);
             if (found)
                 return found; /* an id made meanwhile is lost (N3) */
             searched = first;
             if (id == 0 && (id = make_id()) == 0)
                 return 0;
             struct bmm_snapshot_stack *node = node_at(id);
-            node->pc = pc;
+            node->site = site;
             node->parent = parent;
             node->next = first;
             if (bmm__cas_acq_rel(head, &first, id)) /* release: N1 */
@@ -162,12 +163,15 @@ static __attribute__((noinline)) uint32_t insert(uint32_t parent, uintptr_t pc, 
 
 uint32_t bmm__depot_intern_hashed(uint32_t parent, uintptr_t pc, uint64_t hash)
 {
+    uint32_t site = bmm__site_of(pc);
+    if (BMM__UNLIKELY(site == 0))
+        return 0;
     for (unsigned g = bmm__load_acquire(&generation_count); g-- > 0;) {
-        uint32_t found = search(bmm__load_acquire(head_of(g, hash)) & ~SEALED, 0, parent, pc);
+        uint32_t found = search(bmm__load_acquire(head_of(g, hash)) & ~SEALED, 0, parent, site);
         if (BMM__LIKELY(found != 0))
             return found;
     }
-    return insert(parent, pc, hash);
+    return insert(parent, site, hash);
 }
 
 void bmm__depot_fetch_head(uint64_t hash)
@@ -198,6 +202,7 @@ uint32_t bmm__depot_intern(uint32_t parent, uintptr_t pc)
 void bmm__depot_fork_child(void)
 {
     bmm__lock_reset(&lock); /* after a raw clone no fork handler made it new */
+    bmm__site_fork_child();
 }
 
 uint32_t bmm__depot_count(void)
@@ -208,9 +213,9 @@ uint32_t bmm__depot_count(void)
 bool bmm__depot_node(uint32_t id, uintptr_t *pc, uint32_t *parent)
 {
     const struct bmm_snapshot_stack *node = id == 0 || id >= bmm__load_relaxed(&next_id) ? NULL : node_at(id);
-    if (!node || node->pc == 0)
+    if (!node || node->site == 0)
         return false;
-    *pc = (uintptr_t)node->pc;
+    *pc = bmm__site_pc(node->site);
     *parent = node->parent;
     return true;
 }

@@ -95,6 +95,10 @@ static bool check_stacks(struct bmm__snapshot *s, const char *path, struct bmm__
     s->ranges = bmm__must_zero(s->header.chunk_count, sizeof *s->ranges);
     for (uint32_t i = 0; i < s->header.chunk_count; i++) {
         const struct bmm_snapshot_chunk *chunk = &s->chunks[i];
+        if (chunk->type == BMM_CHUNK_CODE) {
+            s->code = (const void *)(s->bytes + chunk->offset);
+            s->code_count = chunk->bytes / sizeof *s->code;
+        }
         if (chunk->type != BMM_CHUNK_STACKS)
             continue;
         uint64_t count = (chunk->used > 0 ? chunk->used : chunk->bytes) / sizeof(struct bmm_snapshot_stack);
@@ -109,7 +113,7 @@ static bool check_stacks(struct bmm__snapshot *s, const char *path, struct bmm__
         if (i > 0 && range->first < range[-1].first + range[-1].count)
             return bmm__fail(why, "%s: two chunks hold the same stack ids (S2)", path);
         for (uint32_t k = 0; k < range->count; k++)
-            if (range->nodes[k].pc != 0 && range->nodes[k].parent >= range->first + k && !damaged(s))
+            if (range->nodes[k].site != 0 && range->nodes[k].parent >= range->first + k && !damaged(s))
                 return bmm__fail(why, "%s: stack %u has parent %u (S5)", path, range->first + k,
                                  range->nodes[k].parent);
     }

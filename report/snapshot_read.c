@@ -162,7 +162,18 @@ bool bmm__snapshot_next_unchecked(const struct bmm__snapshot *s, struct bmm__cur
     return false;
 }
 
-bool bmm__snapshot_stack_node(const struct bmm__snapshot *s, uint32_t id, struct bmm_snapshot_stack *node)
+/* 0: its number stands for nothing. */
+static uint64_t pc_of(const struct bmm__snapshot *s, uint32_t site)
+{
+    uint32_t number = site >> BMM_SITE_BITS;
+    uint64_t place = site & ((1u << BMM_SITE_BITS) - 1);
+    if (number == 0)
+        return place;
+    uint64_t mebibyte = number < s->code_count ? s->code[number] : 0;
+    return mebibyte != 0 ? mebibyte | place : 0;
+}
+
+bool bmm__snapshot_stack_node(const struct bmm__snapshot *s, uint32_t id, struct bmm__stack_node *node)
 {
     uint32_t low = 0, high = s->range_count;
     while (low < high) {
@@ -173,7 +184,8 @@ bool bmm__snapshot_stack_node(const struct bmm__snapshot *s, uint32_t id, struct
         } else if (id - range->first >= range->count) {
             low = middle + 1;
         } else {
-            *node = range->nodes[id - range->first];
+            struct bmm_snapshot_stack written = range->nodes[id - range->first];
+            *node = (struct bmm__stack_node){ pc_of(s, written.site), written.parent };
             return node->pc != 0 && node->parent < id; /* S5, of this copy */
         }
     }

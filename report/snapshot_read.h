@@ -30,6 +30,8 @@ struct bmm__snapshot {
     struct bmm_snapshot_chunk *chunks; /* header.chunk_count of them, S2 proved */
     struct bmm__stack_range *ranges;   /* by first, not overlapping */
     uint32_t range_count;
+    const uint64_t *code; /* what the numbers of sites stand for */
+    uint64_t code_count;
     uint64_t damaged_count;
 };
 
@@ -72,7 +74,12 @@ bool bmm__snapshot_next_unchecked(const struct bmm__snapshot *s, struct bmm__cur
 const struct bmm_snapshot_mirror *bmm__snapshot_mirror(const struct bmm__snapshot *s,
                                                        const struct bmm_snapshot_span *span);
 
+struct bmm__stack_node {
+    uint64_t pc; /* with its epoch: BMM_STACK_ADDRESS, BMM_STACK_EPOCH */
+    uint32_t parent;
+};
+
 /* False: no such node, or not written yet. */
-bool bmm__snapshot_stack_node(const struct bmm__snapshot *s, uint32_t id, struct bmm_snapshot_stack *node);
+bool bmm__snapshot_stack_node(const struct bmm__snapshot *s, uint32_t id, struct bmm__stack_node *node);
 
 #endif

@@ -76,7 +76,7 @@ static const struct bmm__stack *make_stack(struct bmm__stack_build *build, uint3
     const struct bmm__frame **frames = NULL;
     uint32_t count = 0, capacity = 0;
     bool is_exact = false, is_truncated = false;
-    struct bmm_snapshot_stack node;
+    struct bmm__stack_node node;
     for (; id != 0; id = node.parent) {
         if (!bmm__snapshot_stack_node(build->snapshot, id, &node) || count > DEPTH_MAX) {
             is_truncated = true;

@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 #define BMM_SNAPSHOT_MAGIC "BRAINMM1"    /* 8 bytes, no terminator in the file */
-#define BMM_SNAPSHOT_VERSION 0x00010000u /* major << 16 | minor; a reader refuses another major */
+#define BMM_SNAPSHOT_VERSION 0x00020000u /* major << 16 | minor; a reader refuses another major */
 #define BMM_SNAPSHOT_BYTE_ORDER 0x01020304u
 #define BMM_SNAPSHOT_HEADER_BYTES 4096u
 #define BMM_SNAPSHOT_CHUNKS_OFFSET 4096u
@@ -92,7 +92,8 @@ enum bmm_chunk_type {
     BMM_CHUNK_ERRORS = 7,    /* struct bmm_snapshot_error[]; an entry counts when its `committed` is 1 */
     BMM_CHUNK_THREADS = 8,   /* struct bmm_snapshot_thread[]; index is the thread index of records */
     BMM_CHUNK_UNCHECKED = 9, /* struct bmm_snapshot_unchecked, packed, `used` bytes: children that cannot be checked */
-    BMM_CHUNK_NOTES = 10     /* NUL-terminated sentences for the reader of the report, `used` bytes */
+    BMM_CHUNK_NOTES = 10,    /* NUL-terminated sentences for the reader of the report, `used` bytes */
+    BMM_CHUNK_CODE = 11      /* uint64_t[BMM_SITE_NUMBERS]: what the numbers of sites stand for; 0: nothing */
 };
 
 /* An entry of the chunk directory. */
@@ -106,15 +107,19 @@ struct bmm_snapshot_chunk {
 };
 
 /* A node of the stack depot: a stack is the path from its node to the root, innermost frame first.
- * pc holds a code address in its low 48 bits: a return address (the address of the call is one less), except where a
- * signal interrupted the frame. Above it stands the epoch of the module it belongs to: the module is the entry with
- * the same epoch whose range holds the address. pc 0: not written, or not used.
- * Written: pc and parent first, then the id becomes visible in a record. */
+ * site: below, the low BMM_SITE_BITS bits of a code address; above, the number of the entry of BMM_CHUNK_CODE that has the others
+ * (number 0 stands for 0). Together they are a pc, which holds a code address in its low 48 bits: a return address (the address of
+ * the call is one less), except where a signal interrupted the frame. Above it stands the epoch of the module it belongs to: the
+ * module is the entry with the same epoch whose range holds the address; epoch 0xffff: the latest there. site 0: not written, or
+ * not used.
+ * Written: the entry of BMM_CHUNK_CODE, then site and parent, then the id becomes visible in a record. */
 struct bmm_snapshot_stack {
-    uint64_t pc;     /* see above, or one of BMM_STACK_* below */
+    uint32_t site;
     uint32_t parent; /* id of the caller's node, smaller than this node's id; 0 ends the stack */
     uint32_t next;   /* the writer's hash chain; no meaning for readers */
 };
+#define BMM_SITE_BITS 20
+#define BMM_SITE_NUMBERS 4096u
 #define BMM_STACK_TRUNCATED 1u /* pseudo-pc of an outermost node: the stack went on, but could not be followed */
 #define BMM_STACK_SIGNAL 2u    /* pseudo-pc: the frame outside (parent) was interrupted by a signal at its exact pc */
 #define BMM_STACK_ADDRESS(pc) ((uint64_t)(pc)&0x0000ffffffffffffu)

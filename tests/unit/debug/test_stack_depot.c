@@ -103,12 +103,12 @@ Test(depot, a_million_nodes, .timeout = 60)
     unsigned wrong = 0;
     for (uint32_t i = 0; i < COUNT; i++) {
         uint32_t parent = i % 3 ? first[splitmix(i) % i] : 0;
-        first[i] = bmm__depot_intern(parent, 0x1000 + splitmix(i * 7 + 1));
+        first[i] = bmm__depot_intern(parent, 0x1000 + splitmix(i * 7 + 1) % 0x40000000u);
         wrong += first[i] == 0 || first[i] <= parent;
     }
     for (uint32_t i = 0; i < COUNT; i++) {
         uint32_t parent = i % 3 ? first[splitmix(i) % i] : 0;
-        wrong += bmm__depot_intern(parent, 0x1000 + splitmix(i * 7 + 1)) != first[i];
+        wrong += bmm__depot_intern(parent, 0x1000 + splitmix(i * 7 + 1) % 0x40000000u) != first[i];
     }
     cr_expect_eq(wrong, 0);
     free(first);

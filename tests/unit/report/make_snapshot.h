@@ -77,11 +77,25 @@ static inline void made_text(struct made_snapshot *made, uint32_t type, const ch
     strcpy(made_room(made, type, strlen(text) + 1), text);
 }
 
+static inline uint32_t made_site(struct made_snapshot *made, uint64_t pc)
+{
+    uint64_t mebibyte = pc >> BMM_SITE_BITS << BMM_SITE_BITS, *code;
+    if (made->chunks[BMM_CHUNK_CODE].count == 0)
+        made_room(made, BMM_CHUNK_CODE, sizeof *code); /* number 0 */
+    uint32_t number = 0, count = (uint32_t)(made->chunks[BMM_CHUNK_CODE].count / sizeof *code);
+    code = (uint64_t *)(void *)made->chunks[BMM_CHUNK_CODE].bytes;
+    while (number < count && code[number] != mebibyte)
+        number++;
+    if (number == count)
+        *(uint64_t *)made_room(made, BMM_CHUNK_CODE, sizeof *code) = mebibyte;
+    return number << BMM_SITE_BITS | (uint32_t)(pc - mebibyte);
+}
+
 /* A node under parent; returns its id. */
 static inline uint32_t made_node(struct made_snapshot *made, uint32_t parent, uint64_t pc)
 {
     struct bmm_snapshot_stack *node = made_room(made, BMM_CHUNK_STACKS, sizeof *node);
-    node->pc = pc;
+    node->site = made_site(made, pc);
     node->parent = parent;
     return made->stack_count++;
 }

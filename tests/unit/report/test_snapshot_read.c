@@ -64,7 +64,7 @@ Test(snapshot, elements_are_read)
     struct bmm_snapshot_span span;
     cr_assert(bmm__snapshot_next_span(&s, &c, &span));
     cr_assert_eq(BMM_MIRROR_STATE(bmm__snapshot_mirror(&s, &span)[1].detail), BMM_SLOT_LIVE);
-    struct bmm_snapshot_stack node;
+    struct bmm__stack_node node;
     cr_assert(bmm__snapshot_stack_node(&s, 2, &node) && node.parent == 1);
     cr_assert_not(bmm__snapshot_stack_node(&s, 0, &node));
     cr_assert_not(bmm__snapshot_stack_node(&s, 3, &node));
@@ -114,7 +114,7 @@ Test(snapshot, what_is_wrong_is_named)
     cr_assert_str_eq(refusal(good, count), "");
     struct bmm_snapshot_header *header = header_of(bytes);
     EXPECT_REFUSED(header->magic[0] = 'X', "no BrainMM magic at its start (S1)");
-    EXPECT_REFUSED(header->version = 2u << 16, "snapshot format 2, this viewer reads 1 (S1)");
+    EXPECT_REFUSED(header->version = 3u << 16, "snapshot format 3, this viewer reads 2 (S1)");
     EXPECT_REFUSED(header->byte_order = 0x04030201u, "another byte order (S1)");
     EXPECT_REFUSED(header->header_bytes = 512, "header of 512 bytes instead of 4096 (S1)");
     EXPECT_REFUSED(header->state = 9, "unknown state 9 (S1)");
