@@ -116,8 +116,8 @@ static inline struct bmm__record *find_plain(uintptr_t address, struct bmm__slot
                : NULL;
 }
 
-/* All in one for such a block of that kind: what claims, notes and gives back otherwise, with each word of the record read
- * once, before it is written. False: it is not such a block, and nothing was done. */
+/* All in one for such a block of that kind: what claims, notes and gives back otherwise. Of the record only one word is read.
+ * False: it is not such a block, and nothing was done. */
 static inline bool free_plain(uintptr_t address, unsigned kind, const struct bmm__caller *caller)
 {
     struct bmm__slot slot;
@@ -129,13 +129,10 @@ static inline bool free_plain(uintptr_t address, unsigned kind, const struct bmm
     uint64_t rest = birth & ~BMM__RECORD_STATE_MASK;
     if (!bmm__cas_acq_rel(&record->words[3], &birth, rest | (uint64_t)bmm__record_busy() << BMM__RECORD_STATE_SHIFT))
         return false;
-    uint64_t size = record->words[1] & BMM__RECORD_SIZE_MASK;
-    uint32_t stack = record->alloc_stack;
     bmm__store_relaxed(&thread->free_count, thread->free_count + 1);
     if (caller->is_settled && bmm__record_may_mirror(slot.side))
-        bmm__record_mirror_now(slot.side, slot.index, stack, size, record->words[2], rest, BMM_SLOT_FREE);
-    record->words[0] = stack | (uint64_t)caller->stack << 32;
-    record->words[1] = size | (uint64_t)thread->index << 48;
+        bmm__record_mirror_state(slot.side, slot.index, kind, BMM_SLOT_FREE);
+    record->free_thread = thread->index; /* its stack is none, as it was: frees have one under check only */
     /* Before the core has it: the next moment the slot may be another thread's new block. */
     bmm__store_release(&record->words[3], rest | (uint64_t)BMM_SLOT_FREE << BMM__RECORD_STATE_SHIFT);
     bmm__core_free_slot(&slot);

@@ -137,6 +137,12 @@ static inline void bmm__record_mirror_now(const struct bmm__side *side, uint32_t
            sizeof stack_and_size); /* at once: as two, they are collected in a vector register */
     mirror->detail = detail;
 }
+/* The same, of a record that is there, with its kind. */
+static inline void bmm__record_mirror_state(const struct bmm__side *side, uint32_t index, uint32_t kind, uint32_t state)
+{
+    if (BMM__LIKELY(side->mirrors != NULL))
+        *(unsigned char *)&side->mirrors[index].detail = (unsigned char)(state | kind << 3); /* its lowest byte */
+}
 _Static_assert(offsetof(struct bmm_snapshot_mirror, stack) == 0 && offsetof(struct bmm_snapshot_mirror, size) == 4,
                "stack and size are one word");
 

@@ -185,10 +185,11 @@ struct bmm_snapshot_mirror {
 #define BMM_MIRROR_COUNT(d) ((uint32_t)((d) >> 36 & 0xfffffu))
 #define BMM_MIRROR_CHECK(d) ((uint32_t)((d) >> 56))
 
-/* The check byte of a mirror record: all other bits folded to one byte, never 0 for a written record. */
+/* The check byte of a mirror record: all other bits but the state's folded to one byte, never 0 for a written record. So a state
+ * changes by a store of one byte, and a block that is being recorded when the process is killed has the state of the one before. */
 static inline uint32_t bmm_mirror_check(uint32_t stack, uint32_t size, uint64_t detail)
 {
-    uint64_t x = (((uint64_t)size << 32) | stack) ^ (detail & 0x00ffffffffffffffu);
+    uint64_t x = (((uint64_t)size << 32) | stack) ^ (detail & 0x00fffffffffffff8u);
     x = (x ^ (x >> 29)) * 0x9e3779b97f4a7c15u;
     return (uint32_t)(x >> 56) | 1u;
 }
