@@ -225,7 +225,7 @@ bool bmm__module_start(void)
 void bmm__module_changed(void)
 {
     bmm__loader_read();
-    bmm__add_acq_rel(&bmm__module_loads, 1);
+    bmm__add_seq_cst(&bmm__module_loads, 1); /* before rules are looked through: K2 */
 }
 
 void bmm__module_fork_child(void)

@@ -138,6 +138,13 @@ static uint32_t keep(struct bmm__stack_memo *memo, uint32_t joined, bool is_open
     return id_of(memo, kept);
 }
 
+static void forget_above(struct bmm__stack_range *range, uintptr_t sp)
+{
+    uintptr_t high = bmm__range_page_end(sp);
+    if (high < range->high && high > range->low)
+        range->high = high;
+}
+
 static __attribute__((noinline)) uint32_t capture_by_walk(struct bmm__stack_memo *memo,
                                                           const struct bmm__frame_state *state)
 {
@@ -149,8 +156,12 @@ static __attribute__((noinline)) uint32_t capture_by_walk(struct bmm__stack_memo
     enum bmm__walk_end end = bmm__walk_fast(walk, memo, &joined);
     if (walk->has_signal)
         return capture_slowly(walk, state, end);
+    const struct bmm__walk_frame *outermost = walk->count > 0 ? &walk->frames[walk->count - 1] : NULL;
     *range = walk->range;
-    if (BMM__LIKELY(end == BMM__WALK_JOINED || (end == BMM__WALK_WHOLE && walk->count != walk->own_count)))
+    if (end != BMM__WALK_JOINED && outermost != NULL)
+        forget_above(range, outermost->sp); /* G3 */
+    if (BMM__LIKELY(end == BMM__WALK_JOINED || (end == BMM__WALK_WHOLE && walk->count != walk->own_count &&
+                                                (!walk->ends_in_zero || walk->state.sp <= range->high))))
         return keep(memo, joined, false);
     bool is_deep = walk->count - walk->own_count >= depth_max && walk->state.sp > walk->frames[walk->count - 1].sp;
     if (is_deep && end != BMM__WALK_WHOLE)
@@ -276,6 +287,7 @@ void bmm__stack_modules_changed(void)
 {
     bmm__module_changed();
     bmm__rules_forget();
+    bmm__module_changed(); /* who captured in between emptied its memo, and filled it by the old rules */
 }
 
 void bmm__stack_start(void)

@@ -295,6 +295,7 @@ enum bmm__cfi_result bmm__cfi_row_at(const struct bmm__module *module, uintptr_t
     run.common = &common;
     run.remembered_count = 0;
     memset(&run.now, 0, sizeof run.now);
+    run.initial = run.now; /* what a damaged program of common instructions restores */
     run.at = 0;
     if (!execute(&run, common.program, pc))
         return BMM__CFI_BAD;

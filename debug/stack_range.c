@@ -38,3 +38,9 @@ bool bmm__range_reach(struct bmm__stack_range *range, uintptr_t from, uintptr_t 
     }
     return true;
 }
+
+uintptr_t bmm__range_page_end(uintptr_t address)
+{
+    uintptr_t page = bmm__os_page_bytes();
+    return (address + page - 1) & ~(page - 1);
+}

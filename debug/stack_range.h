@@ -9,7 +9,10 @@
  *
  * Invariants
  *  G1  Every page of [low, high) could be read when it was added.
- *  G2  The range has no hole, and only grows, or begins anew where sp is.
+ *  G2  The range has no hole. During a walk it only grows, or begins anew where sp is.
+ *  G3  What is kept of it for the next walk ends with the page that the outermost frame begins in: what lies above was read by a
+ *      step that led nowhere, may belong to anybody (a hand-made coroutine's first frame has no place for a return address), and be
+ *      gone by then.
  * A program that unmaps pages of a stack it still runs on could make G1 stale; no valid rule reads there then.
  */
 #ifndef BMM_STACK_RANGE_H
@@ -31,6 +34,9 @@ void bmm__range_begin(struct bmm__stack_range *range, uintptr_t sp);
 /* Whether [from, to) is in the range, after growing it upwards (or downwards) to there if its pages can be read.
  * False: they cannot, or lie unreasonably far away. */
 bool bmm__range_reach(struct bmm__stack_range *range, uintptr_t from, uintptr_t to);
+
+/* Where the pages end that lie at least partly below an address. */
+uintptr_t bmm__range_page_end(uintptr_t address);
 
 static inline bool bmm__range_has(const struct bmm__stack_range *range, uintptr_t from, uintptr_t bytes)
 {

@@ -135,10 +135,11 @@ static struct bmm__rule make_rule(uintptr_t address, bool *is_certain)
 
 /* ---- rule to word and back ---- */
 
+/* But for the epoch, which stands in the word: a program that loads and unloads for ever has no more rules for that. */
 static bool is_equal(const struct bmm__rule *a, const struct bmm__rule *b)
 {
     return a->kind == b->kind && a->is_cfa_stored == b->is_cfa_stored && a->is_fp_saved == b->is_fp_saved &&
-           a->is_fp_by_fp == b->is_fp_by_fp && a->is_in_module == b->is_in_module && a->epoch == b->epoch &&
+           a->is_fp_by_fp == b->is_fp_by_fp && a->is_in_module == b->is_in_module &&
            a->cfa_offset == b->cfa_offset && a->fp_offset == b->fp_offset && a->ra_offset == b->ra_offset;
 }
 
@@ -177,13 +178,19 @@ static uint64_t encode(uintptr_t address, const struct bmm__rule *rule)
         return word | (uint64_t)rule->epoch << 26 | (uint64_t)(-rule->fp_offset / 8) << 19 | cfa << 3 | rule->kind;
     }
     uint32_t index = wide_index(rule);
-    return index == WIDE_MAX ? word | BMM__RULE_FULL : word | (uint64_t)index << 3 | BMM__RULE_WIDE;
+    if (index == WIDE_MAX)
+        return word | BMM__RULE_FULL;
+    uint64_t epoch = rule->epoch < BMM__RULE_WIDE_EPOCH_UNKNOWN ? rule->epoch : BMM__RULE_WIDE_EPOCH_UNKNOWN;
+    return word | epoch << 19 | (uint64_t)index << 3 | BMM__RULE_WIDE;
 }
 
 struct bmm__rule bmm__rule_decode(uint64_t word)
 {
-    if (BMM__RULE_KIND(word) == BMM__RULE_WIDE)
-        return wide[BMM__RULE_WIDE_INDEX(word)].rule;
+    if (BMM__RULE_KIND(word) == BMM__RULE_WIDE) {
+        struct bmm__rule found = wide[BMM__RULE_WIDE_INDEX(word)].rule;
+        found.epoch = (uint16_t)bmm__rule_epoch(word);
+        return found;
+    }
     if (BMM__RULE_KIND(word) == BMM__RULE_EMPTY) /* the tag of the lowest addresses is 0, as an empty word's is */
         return (struct bmm__rule){ .kind = BMM__RULE_NONE };
     struct bmm__rule rule = { .kind = (uint8_t)BMM__RULE_KIND(word), .epoch = (uint16_t)BMM__RULE_EPOCH(word) };
@@ -216,10 +223,10 @@ uint64_t bmm__rule_learn(uintptr_t address)
     if (way == 1 && bmm__load_relaxed(&set[1]) != 0)
         /* Both taken: the newcomer is likelier to be asked for again, and goes first. */
         bmm__store_release(&set[1], bmm__load_relaxed(&set[0])), way = 0;
-    bmm__store_release(&set[way], word);
-    if (bmm__module_load_count() != load_count) { /* K2 */
-        uint64_t mine = word;
-        bmm__cas_acq_rel(&set[way], &mine, (uint64_t)0);
+    bmm__exchange_seq_cst(&set[way], word); /* before the count is looked at */
+    if (bmm__load_seq_cst(&bmm__module_loads) != load_count) { /* K2; the word that was moved may be an old one, too */
+        bmm__store_relaxed(&set[0], (uint64_t)0);
+        bmm__store_relaxed(&set[1], (uint64_t)0);
     }
     return word;
 }
@@ -228,6 +235,6 @@ void bmm__rules_forget(void)
 {
     for (unsigned i = 0; i < BMM__RULE_SETS; i++)
         for (unsigned way = 0; way < 2; way++)
-            if (bmm__load_relaxed(&bmm__rule_words[i][way]) != 0) /* untouched pages stay untouched */
+            if (bmm__load_seq_cst(&bmm__rule_words[i][way]) != 0) /* untouched pages stay untouched */
                 bmm__store_relaxed(&bmm__rule_words[i][way], (uint64_t)0);
 }

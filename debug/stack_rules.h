@@ -11,7 +11,7 @@
  *   └────────────────┴──────────┴───────────────┴─────────────────┴──────┘
  *
  * Set and tag together are the address, not a hash of it: a hit is exact. A rule that does not fit stands in a table
- * of wide rules, and the CFA field is its index.
+ * of wide rules; the CFA field is its index, and the two fields above are its epoch.
  *
  * Invariants
  *  K1  A rule is a pure function of the code address, until the loader's map changes.
@@ -42,6 +42,7 @@ enum bmm__rule_kind {
 #define BMM__RULE_SET_BITS (BMM__ARCH_CODE_BITS - 32)
 #define BMM__RULE_SETS (1u << BMM__RULE_SET_BITS)
 #define BMM__RULE_EPOCH_MAX 63u
+#define BMM__RULE_WIDE_EPOCH_UNKNOWN 0x1fffu /* that one, and all above */
 
 #define BMM__RULE_KIND(word) ((enum bmm__rule_kind)((word)&7))
 #define BMM__RULE_IS_FRAME(word) (((word)&7) - BMM__RULE_SP <= BMM__RULE_FP - BMM__RULE_SP) /* a plain one */
@@ -73,10 +74,13 @@ uint64_t bmm__rule_learn(uintptr_t address);
 void bmm__rules_forget(void);
 struct bmm__rule bmm__rule_decode(uint64_t word);
 
-/* Of the module of the word's address. */
+/* Of the module of the word's address; 0xffff: some late one. */
 static inline uint32_t bmm__rule_epoch(uint64_t word)
 {
-    return BMM__LIKELY(BMM__RULE_KIND(word) != BMM__RULE_WIDE) ? BMM__RULE_EPOCH(word) : bmm__rule_decode(word).epoch;
+    if (BMM__LIKELY(BMM__RULE_KIND(word) != BMM__RULE_WIDE))
+        return BMM__RULE_EPOCH(word);
+    uint32_t epoch = (uint32_t)(word >> 19) & BMM__RULE_WIDE_EPOCH_UNKNOWN;
+    return epoch == BMM__RULE_WIDE_EPOCH_UNKNOWN ? 0xffff : epoch;
 }
 
 static inline uint64_t *bmm__rule_set(uintptr_t address)

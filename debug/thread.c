@@ -88,8 +88,10 @@ struct bmm__thread *bmm__thread_find(void)
 void bmm__thread_end(struct bmm__thread *thread)
 {
     bmm__quarantine_drain(&thread->quarantine);
-    bmm__stack_memo_free(thread->memo);
-    thread->memo = NULL;
+    struct bmm__stack_memo *memo = thread->memo;
+    thread->memo = NULL; /* first: a signal handler may allocate while it is freed */
+    bmm__signal_fence();
+    bmm__stack_memo_free(memo);
     bmm__thread_own = NULL; /* who ends is the calling thread, and may free something yet */
     bmm__lock_take(&lock);
     thread->next_idle = idle;

@@ -4,6 +4,7 @@
 #include "report/debug_unit.h"
 
 #include <dwarf.h>
+#include <elfutils/libdwelf.h>
 #include <stdlib.h>
 
 struct unit_range {
@@ -41,10 +42,18 @@ static void add_unit(struct bmm__debug_info *info, Dwarf_Die die, Dwarf_Die tree
     }
 }
 
+/* What several files have in common may stand in one more (dwz). */
+static bool needs_other_file(Dwarf *dwarf)
+{
+    const char *name;
+    const void *build_id;
+    return dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &build_id) > 0;
+}
+
 struct bmm__debug_info *bmm__debug_info_make(Dwarf *dwarf)
 {
     struct bmm__debug_info *info = bmm__must_zero(1, sizeof *info);
-    info->is_whole = true;
+    info->is_whole = dwarf == NULL || !needs_other_file(dwarf) || dwarf_getalt(dwarf) != NULL;
     Dwarf_CU *unit = NULL;
     uint8_t type;
     Dwarf_Die die, split;

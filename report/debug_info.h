@@ -19,7 +19,7 @@ struct bmm__debug_info;
 
 /* Never NULL; a module without units answers nothing. */
 struct bmm__debug_info *bmm__debug_info_make(Dwarf *dwarf);
-/* False if a file that belongs to it (.dwo) was not found. */
+/* False if a file that belongs to it (.dwo, dwz's) was not found. */
 bool bmm__debug_info_is_whole(const struct bmm__debug_info *info);
 void bmm__debug_info_free(struct bmm__debug_info *info);
 

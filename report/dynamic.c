@@ -73,7 +73,7 @@ void bmm__dynamic_close(struct bmm__dynamic *dynamic)
     free(dynamic->names);
     free(dynamic->starts);
     bmm__map_free(&dynamic->tails);
-    free(dynamic->tail_names);
+    free(dynamic->tail_list);
     *dynamic = (struct bmm__dynamic){ 0 };
 }
 

@@ -19,6 +19,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What the jumps of a function lead to. */
+struct bmm__tail {
+    const char *name; /* NULL: nothing */
+    bool is_doubtful; /* or to something else */
+};
+
 /* All zero knows nothing. Names live as long as the ELF file is open. */
 struct bmm__dynamic {
     Elf *elf; /* NULL: has no dynamic section */
@@ -28,8 +34,8 @@ struct bmm__dynamic {
     uint32_t name_count, name_capacity;
     uint64_t *starts; /* of functions, ascending, from the table that unwinding uses */
     uint32_t start_count;
-    struct bmm__map tails; /* functions that were looked through → tail_names */
-    const char **tail_names;
+    struct bmm__map tails; /* functions that were looked through → tail_list */
+    struct bmm__tail *tail_list;
     uint32_t tail_count, tail_capacity;
 };
 

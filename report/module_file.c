@@ -1,6 +1,7 @@
 #include "report/module_file.h"
 
 #include <fcntl.h>
+#include <gelf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,16 @@ void bmm__module_file_open(struct bmm__module_file *file, const char *path, cons
         open_remote(&by_id, path, build_id, build_id_bytes);
     if (by_id.state == BMM_FILE_GOOD)
         *file = by_id;
+}
+
+bool bmm__module_file_has_code(const struct bmm__module_file *file)
+{
+    Elf_Scn *section = NULL;
+    GElf_Shdr header;
+    while (file->elf != NULL && (section = elf_nextscn(file->elf, section)) != NULL)
+        if (gelf_getshdr(section, &header) != NULL && (header.sh_flags & SHF_EXECINSTR) && header.sh_type != SHT_NOBITS)
+            return true;
+    return false;
 }
 
 void bmm__module_file_close(struct bmm__module_file *file)

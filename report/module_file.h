@@ -29,6 +29,8 @@ struct bmm__module_file {
 /* build_id_bytes 0: the process saw none, any file will do. */
 void bmm__module_file_open(struct bmm__module_file *file, const char *path, const uint8_t *build_id,
                            uint32_t build_id_bytes);
+/* False for a file of debug information alone, whose sections of code are empty. */
+bool bmm__module_file_has_code(const struct bmm__module_file *file);
 void bmm__module_file_close(struct bmm__module_file *file);
 
 #endif

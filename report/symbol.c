@@ -20,6 +20,7 @@ struct module {
     enum bmm__role role;
     bool is_open;
     bool is_remembered; /* frames of it came from the cache */
+    bool has_code;      /* the file does: one of debug information alone cannot tell all that is asked */
     struct bmm__module_file file;
     struct bmm__symbol_table symbols;
     struct bmm__dynamic dynamic;
@@ -105,6 +106,7 @@ static void open_module(struct module *module)
         module->debug = bmm__debug_info_make(dwarf);
         module->debug_bias = module->file.elf_bias - bias;
     }
+    module->has_code = bmm__module_file_has_code(&module->file);
     bmm__symbol_table_fill(&module->symbols, &module->file);
     bmm__dynamic_open(&module->dynamic, module->file.elf, is_libc(module));
 }
@@ -195,7 +197,8 @@ static struct bmm__chain make_chain(struct bmm__symbolizer *symbolizer, struct m
         frames[i].module = module != NULL ? module->path : NULL;
         chain.frames[i] = &frames[i];
     }
-    if (cache != NULL && !is_remembered && module->debug != NULL && bmm__debug_info_is_whole(module->debug))
+    if (cache != NULL && !is_remembered && module->debug != NULL && module->has_code &&
+        bmm__debug_info_is_whole(module->debug))
         bmm__symbol_cache_add(cache, module->build_id, module->build_id_bytes, address, chain.frames, count);
     return chain;
 }
@@ -222,5 +225,5 @@ struct bmm__module_news bmm__symbolizer_news(const struct bmm__symbolizer *symbo
 {
     const struct module *known = &symbolizer->modules[module];
     return (struct bmm__module_news){ known->path, known->file.state, known->is_open || known->is_remembered,
-                                      known->debug != NULL || known->is_remembered };
+                                      known->debug != NULL || (!known->is_open && known->is_remembered) };
 }

@@ -1,0 +1,45 @@
+// A program that changes to another stack by hand: the unwind tables then lead to memory behind that stack, which is gone later.
+// stdout: fine
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { HALF = 128 << 10 };
+static void *volatile kept;
+static char *top;
+
+__attribute__((noinline)) static void work(void)
+{
+    free(kept = malloc(10));
+}
+
+__attribute__((noinline)) static void work_there(void)
+{
+#ifdef __x86_64__
+    __asm__ volatile("movq %%rsp, %%rbx\n\tmovq %0, %%rsp\n\tcall *%1\n\tmovq %%rbx, %%rsp"
+                     :
+                     : "r"(top), "r"(work)
+                     : "rbx", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
+#endif
+}
+
+static void run(int behind)
+{
+    char *area = mmap(NULL, 2 * HALF, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    top = area + HALF;
+    memset(top, behind, 4096);
+    work_there();
+    work_there();
+    munmap(top, HALF);
+    work_there();
+    munmap(area, HALF);
+}
+
+int main(void)
+{
+    run(0);
+    run(0x11);
+    puts("fine");
+    return 0;
+}
