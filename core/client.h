@@ -45,6 +45,8 @@ struct bmm__client {
     void (*thread_end)(void *state);
     /* The span's memory is about to go back; side is what it had, never NULL. */
     void (*span_end)(struct bmm__span *span, void *side);
+    /* A library was loaded. Said by libcs but glibc: there the loader can be asked, and dlopen must be called by a tail call. */
+    void (*library_loaded)(void);
     /* Around fork, with every registered lock held in prepare and released (parent) or re-initialised (child) after. */
     void (*fork_prepare)(void);
     void (*fork_parent)(void);

@@ -147,7 +147,7 @@ void *__libc_pvalloc(size_t size) ALIAS(pvalloc);
 int __posix_memalign(void **out, size_t align, size_t size) ALIAS(posix_memalign);
 #endif
 
-/* A module loaded with RTLD_DEEPBIND would take libc's malloc inside, and its blocks would meet our free. The call is
+/* A module loaded with RTLD_DEEPBIND would take libc's malloc inside, and its blocks would meet our free. In glibc the call is
  * a tail call, so that the loader still sees the caller and its RUNPATH. */
 EXPORT void *dlopen(const char *name, int flags)
 {
@@ -158,5 +158,12 @@ EXPORT void *dlopen(const char *name, int flags)
         memcpy(&found, &symbol, sizeof found);
         bmm__store_relaxed(&next, found);
     }
+#ifdef __GLIBC__
     return found(name, flags & ~RTLD_DEEPBIND);
+#else
+    void *library = found(name, flags & ~RTLD_DEEPBIND);
+    if (library != NULL && bmm__process.client != NULL)
+        bmm__process.client->library_loaded();
+    return library;
+#endif
 }

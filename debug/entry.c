@@ -41,6 +41,7 @@ static const struct bmm__client client = {
     .usable_size = bmm__call_usable_size,
     .thread_end = thread_end,
     .span_end = bmm__side_end,
+    .library_loaded = bmm__stack_modules_changed,
     .fork_prepare = fork_nothing,
     .fork_parent = fork_nothing,
     .fork_child = fork_child,

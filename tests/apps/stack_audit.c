@@ -3,8 +3,8 @@
  *
  *     LD_PRELOAD=stack_audit.so STACK_AUDIT_DIRECTORY=… program
  *
- * When the process ends it appends a line to DIRECTORY/result: "<captures> <differing> <cut> <program>", and stacks that differ
- * to DIRECTORY/differing. cut: ours was not whole, and equal as far as it goes; asked of it is that it ends at code without
+ * When the process ends it appends a line to DIRECTORY/result: "<captures> <differing> <cut> <frames> <program>", and stacks that
+ * differ to DIRECTORY/differing. frames: of all captures together, so that who asks can see that there were some to compare. cut: ours was not whole, and equal as far as it goes; asked of it is that it ends at code without
  * unwind tables, which libunwind passes by guessing at frame pointers.
  * Has its own copy of the stack engine; what the program allocates comes from libc. */
 #define _GNU_SOURCE
@@ -72,7 +72,7 @@ int _dl_find_object(void *pc, struct find_object *found)
 }
 #endif
 
-static atomic_ulong captures, differing, cut;
+static atomic_ulong captures, differing, cut, frames;
 static unsigned long captures_most;
 static const char *directory; /* NULL: not started, or over */
 static __thread bool is_inside __attribute__((tls_model("initial-exec")));
@@ -134,6 +134,7 @@ __attribute__((noinline)) static void take_both(void)
         is_equal = !is_known_code(expected[count]);
     atomic_fetch_add(&captures, 1);
     atomic_fetch_add(&cut, is_cut);
+    atomic_fetch_add(&frames, (unsigned long)count);
     if (!is_equal && atomic_fetch_add(&differing, 1) < 10)
         report_difference(expected, expected_count, found, count, is_cut);
 }
@@ -187,8 +188,8 @@ __attribute__((destructor)) static void end(void)
     if (directory == NULL)
         return;
     char line[256];
-    snprintf(line, sizeof line, "%lu %lu %lu %s\n", atomic_load(&captures), atomic_load(&differing), atomic_load(&cut),
-             program_invocation_short_name);
+    snprintf(line, sizeof line, "%lu %lu %lu %lu %s\n", atomic_load(&captures), atomic_load(&differing),
+             atomic_load(&cut), atomic_load(&frames), program_invocation_short_name);
     say("result", line);
     directory = NULL;
 }

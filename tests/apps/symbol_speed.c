@@ -68,8 +68,8 @@ int main(int count, char **words)
             inlined += chain.frames[k]->is_inlined;
         }
     }
+    bmm__symbolizer_free(symbolizer); /* which writes to the cache */
     clock_gettime(CLOCK_MONOTONIC, &end);
-    bmm__symbolizer_free(symbolizer);
     double ms = (double)(end.tv_sec - start.tv_sec) * 1e3 + (double)(end.tv_nsec - start.tv_nsec) / 1e6;
     printf("%.1f ms, %lu addresses, %lu frames, %lu with lines, %lu inlined\n", ms, addresses, frames, lines, inlined);
     bmm__strings_free(&strings);
