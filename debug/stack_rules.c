@@ -139,8 +139,8 @@ static struct bmm__rule make_rule(uintptr_t address, bool *is_certain)
 static bool is_equal(const struct bmm__rule *a, const struct bmm__rule *b)
 {
     return a->kind == b->kind && a->is_cfa_stored == b->is_cfa_stored && a->is_fp_saved == b->is_fp_saved &&
-           a->is_fp_by_fp == b->is_fp_by_fp && a->is_in_module == b->is_in_module &&
-           a->cfa_offset == b->cfa_offset && a->fp_offset == b->fp_offset && a->ra_offset == b->ra_offset;
+           a->is_fp_by_fp == b->is_fp_by_fp && a->is_in_module == b->is_in_module && a->cfa_offset == b->cfa_offset &&
+           a->fp_offset == b->fp_offset && a->ra_offset == b->ra_offset;
 }
 
 /* Index of the rule in the wide table; WIDE_MAX: it is full. Two threads may write the same rule twice. */
@@ -223,7 +223,7 @@ uint64_t bmm__rule_learn(uintptr_t address)
     if (way == 1 && bmm__load_relaxed(&set[1]) != 0)
         /* Both taken: the newcomer is likelier to be asked for again, and goes first. */
         bmm__store_release(&set[1], bmm__load_relaxed(&set[0])), way = 0;
-    bmm__exchange_seq_cst(&set[way], word); /* before the count is looked at */
+    bmm__exchange_seq_cst(&set[way], word);                    /* before the count is looked at */
     if (bmm__load_seq_cst(&bmm__module_loads) != load_count) { /* K2; the word that was moved may be an old one, too */
         bmm__store_relaxed(&set[0], (uint64_t)0);
         bmm__store_relaxed(&set[1], (uint64_t)0);
