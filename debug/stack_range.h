@@ -13,7 +13,7 @@
  *  G3  What is kept of it for the next walk ends with the page that the outermost frame begins in: what lies above was read by a
  *      step that led nowhere, may belong to anybody (a hand-made coroutine's first frame has no place for a return address), and be
  *      gone by then.
- * A program that unmaps pages of a stack it still runs on could make G1 stale; no valid rule reads there then.
+ * So what is stale can only be a page between two frames of a stack that the program still runs on, and no program unmaps those.
  */
 #ifndef BMM_STACK_RANGE_H
 #define BMM_STACK_RANGE_H

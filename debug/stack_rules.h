@@ -15,7 +15,7 @@
  *
  * Invariants
  *  K1  A rule is a pure function of the code address, until the loader's map changes.
- *  K2  bmm__rules_forget empties the cache; a fill that began before it takes its word back.
+ *  K2  bmm__rules_forget empties the cache; a fill that began before it empties the set again.
  *  K3  Only the frame rules SP and FP and their wide forms yield a caller; all others end the fast walk.
  *
  * The address looked up is that of the call (return address - 1), or the interrupted one itself. One instruction sees

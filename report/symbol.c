@@ -35,8 +35,7 @@ struct bmm__symbolizer {
     struct bmm__map addresses; /* (module, address) → chains */
     struct bmm__chain *chains;
     uint32_t chain_count, chain_capacity;
-    struct bmm__map
-        known; /* (address of a text in a module's file, is it a symbol) → texts: most are asked for often */
+    struct bmm__map known; /* (address of a text in a module's file, is it a symbol) → texts, of which few are new */
     const char **texts;
     uint32_t text_count, text_capacity;
     struct bmm__symbol_cache *cache; /* NULL: none */
@@ -138,7 +137,7 @@ static const char *keep_text(struct bmm__symbolizer *symbolizer, const char *tex
     return symbolizer->texts[index];
 }
 
-/* What the module's file says. Returns how many frames, at least one; fills what one of the cache has. */
+/* What the module's file says: all of a frame but its module, offset and role. Returns how many frames, at least one. */
 static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address,
                             struct bmm__frame *frames)
 {
