@@ -138,30 +138,27 @@ static uint32_t keep(struct bmm__stack_memo *memo, uint32_t joined, bool is_open
     return id_of(memo, kept);
 }
 
-static void forget_above(struct bmm__stack_range *range, uintptr_t sp)
+/* Of a walk that ends in zero: whether that was read in the page that the outermost frame begins in. Further up it may be
+ * anybody's memory (a hand-made coroutine's first frame has no place for a return address), and be gone when it is looked at
+ * again. */
+static bool ends_on_stack(const struct bmm__walk *walk)
 {
-    uintptr_t high = bmm__range_page_end(sp);
-    if (high < range->high && high > range->low)
-        range->high = high;
+    return walk->state.sp <= bmm__range_page_end(walk->frames[walk->count - 1].sp);
 }
 
 static __attribute__((noinline)) uint32_t capture_by_walk(struct bmm__stack_memo *memo,
                                                           const struct bmm__frame_state *state)
 {
     struct bmm__walk *walk = &memo->walk;
-    struct bmm__stack_range *range = bmm__memo_range_of(memo, state->sp);
     begin(walk, state, BMM__WALK_DEPTH_MAX);
-    walk->range = *range;
+    bmm__range_begin(&walk->range, state->sp);
     uint32_t joined = 0;
     enum bmm__walk_end end = bmm__walk_fast(walk, memo, &joined);
     if (walk->has_signal)
         return capture_slowly(walk, state, end);
-    const struct bmm__walk_frame *outermost = walk->count > 0 ? &walk->frames[walk->count - 1] : NULL;
-    *range = walk->range;
-    if (end != BMM__WALK_JOINED && outermost != NULL)
-        forget_above(range, outermost->sp); /* G3 */
-    if (BMM__LIKELY(end == BMM__WALK_JOINED || (end == BMM__WALK_WHOLE && walk->count != walk->own_count &&
-                                                (!walk->ends_in_zero || walk->state.sp <= range->high))))
+    bool is_whole =
+        end == BMM__WALK_WHOLE && walk->count != walk->own_count && (!walk->ends_in_zero || ends_on_stack(walk));
+    if (BMM__LIKELY(end == BMM__WALK_JOINED || is_whole))
         return keep(memo, joined, false);
     bool is_deep = walk->count - walk->own_count >= depth_max && walk->state.sp > walk->frames[walk->count - 1].sp;
     if (is_deep && end != BMM__WALK_WHOLE)

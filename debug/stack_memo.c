@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-#define NEAR_BYTES ((uintptr_t)1 << 18) /* below a known range: the same stack, grown deeper */
-#define CHECKS_PER_FRAME 3u             /* at most */
+#define CHECKS_PER_FRAME 3u /* at most */
 
 _Static_assert(sizeof(struct bmm__stack_memo) <= 5 * BMM__GRANULE, "of which a thread touches what it needs");
 _Static_assert(BMM__MEMO_FRAMES <= UINT16_MAX && BMM__MEMO_CHECKS <= UINT16_MAX, "indices of 16 bits");
@@ -39,21 +38,6 @@ void bmm__memo_forget(struct bmm__stack_memo *memo)
     memset(memo->made, 0, sizeof memo->made);
     memo->frame_count = 1;
     memo->check_count = memo->listed_count = 0;
-}
-
-struct bmm__stack_range *bmm__memo_range_of(struct bmm__stack_memo *memo, uintptr_t sp)
-{
-    for (uint32_t i = 0; i < BMM__MEMO_RANGES; i++) {
-        struct bmm__stack_range *range = &memo->ranges[(memo->last_range + i) % BMM__MEMO_RANGES];
-        if ((sp >= range->low && sp < range->high) ||
-            (sp < range->low && range->low - sp < NEAR_BYTES && bmm__range_reach(range, sp, sp))) {
-            memo->last_range = (memo->last_range + i) % BMM__MEMO_RANGES;
-            return range;
-        }
-    }
-    memo->last_range = memo->ranges[0].high == 0 ? 0 : (memo->last_range + 1) % BMM__MEMO_RANGES;
-    bmm__range_begin(&memo->ranges[memo->last_range], sp);
-    return &memo->ranges[memo->last_range];
 }
 
 uint32_t bmm__memo_differs(const struct bmm__stack_memo *memo, uint32_t index, uint32_t count)

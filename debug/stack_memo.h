@@ -42,7 +42,6 @@
 #define BMM_STACK_MEMO_H
 
 #include "stack.h"
-#include "stack_range.h"
 #include "stack_walk.h"
 
 #include "core/assert.h"
@@ -52,7 +51,6 @@
 #define BMM__MEMO_LISTED 4096u /* checks in lists */
 #define BMM__MEMO_GROUP 4u     /* lists have a multiple of so many: the last is there more than once */
 #define BMM__MEMO_SLOTS 2048u  /* a power of two */
-#define BMM__MEMO_RANGES 2u
 
 struct bmm__memo_frame {
     uintptr_t pc, sp, fp;
@@ -80,8 +78,6 @@ struct bmm__stack_memo {
     uint32_t is_busy; /* this thread and its signal handlers only */
     uint32_t load_count;
     uint32_t frame_count, check_count, listed_count; /* frame 0 is none */
-    uint32_t last_range;
-    struct bmm__stack_range ranges[BMM__MEMO_RANGES]; /* of the stacks last walked */
     uint16_t recent[BMM__MEMO_SLOTS];
     uint16_t by_caller[BMM__MEMO_SLOTS];
     uint16_t made[BMM__MEMO_SLOTS];
@@ -96,9 +92,6 @@ static inline void bmm__compiler_fence(void)
 {
     __asm__ volatile("" ::: "memory");
 }
-
-/* The range of the stack that sp is on. */
-struct bmm__stack_range *bmm__memo_range_of(struct bmm__stack_memo *memo, uintptr_t sp);
 
 void bmm__memo_forget(struct bmm__stack_memo *memo);
 

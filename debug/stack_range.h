@@ -5,15 +5,12 @@
  *
  * Nobody says where a stack ends: threads, coroutines and alternate stacks come and go unseen. So the range begins
  * as the page sp is in (we are running on it) and grows, page by page, by asking the kernel whether the next one can
- * be read. That is one system call per page of stack and thread, kept with the thread's memo.
+ * be read. That is one system call per page of stack that a walk passes. Nothing of it is kept for the next walk: by then another
+ * stack may be there, and end elsewhere.
  *
  * Invariants
- *  G1  Every page of [low, high) could be read when it was added.
- *  G2  The range has no hole. During a walk it only grows, or begins anew where sp is.
- *  G3  What is kept of it for the next walk ends with the page that the outermost frame begins in: what lies above was read by a
- *      step that led nowhere, may belong to anybody (a hand-made coroutine's first frame has no place for a return address), and be
- *      gone by then.
- * So what is stale can only be a page between two frames of a stack that the program still runs on, and no program unmaps those.
+ *  G1  Every page of [low, high) could be read in this walk.
+ *  G2  The range has no hole, and only grows, or begins anew where sp is.
  */
 #ifndef BMM_STACK_RANGE_H
 #define BMM_STACK_RANGE_H
