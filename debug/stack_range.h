@@ -35,9 +35,4 @@ bool bmm__range_reach(struct bmm__stack_range *range, uintptr_t from, uintptr_t 
 /* Where the pages end that lie at least partly below an address. */
 uintptr_t bmm__range_page_end(uintptr_t address);
 
-static inline bool bmm__range_has(const struct bmm__stack_range *range, uintptr_t from, uintptr_t bytes)
-{
-    return from >= range->low && from <= range->high && range->high - from >= bytes;
-}
-
 #endif
