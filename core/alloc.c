@@ -6,12 +6,12 @@
 #include "core/arena.h"
 #include "core/atomic.h"
 #include "core/client.h"
-#include "core/huge.h"
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/page_run.h"
 #include "core/process.h"
 #include "core/purge.h"
+#include "core/run.h"
 #include "core/size_class.h"
 
 #include "brainmm/snapshot.h"
@@ -54,31 +54,17 @@ unsigned bmm__slot_class(size_t size, size_t align)
     return align_index * BMM__CLASS_COUNT + index;
 }
 
-static void *alloc_run(size_t size, size_t align, bool *is_zero)
-{
-    if (size <= BMM__PAGE_RUN_BYTES_MAX && align <= BMM__PAGE_RUN_ALIGN_MAX) {
-        void *start = bmm__page_run_alloc(size, align, is_zero);
-        if (start != NULL)
-            return start;
-    }
-    size_t whole = bmm__huge_fill(0, (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1));
-    size_t place = bmm__huge_align(whole, align);
-    struct bmm__span *span = bmm__span_open(whole, place, BMM__SPAN_BIG, is_zero);
-    if (span == NULL) {
-        span = bmm__span_open_large(size, place);
-        *is_zero = true;
-    }
-    if (span == NULL)
-        return NULL;
-    if (bmm__is_huge(whole))
-        bmm__huge_use(span);
-    span->align_shift = (uint8_t)__builtin_ctzll(align);
-    return (void *)span->start; /* NOLINT */
-}
-
 static bool alloc_other(size_t size, size_t align, bool *is_zero, struct bmm__slot *slot)
 {
-    void *start = alloc_run(size, align, is_zero);
+    void *start = bmm__run_alloc(size, align, BMM__USE_ANY, is_zero);
+    bmm__purge_tick();
+    return start != NULL && bmm__core_find((uintptr_t)start, slot);
+}
+
+bool bmm__core_alloc_run(size_t size, size_t align, enum bmm__use use, struct bmm__slot *slot)
+{
+    bool is_zero;
+    void *start = size - 1 < PTRDIFF_MAX ? bmm__run_alloc(size, align, use, &is_zero) : NULL;
     bmm__purge_tick();
     return start != NULL && bmm__core_find((uintptr_t)start, slot);
 }

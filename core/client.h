@@ -27,6 +27,21 @@
 
 struct bmm__span;
 
+/* What a block is for that is a run, of whatever size: see run.h. */
+enum bmm__use { BMM__USE_ANY = 0, BMM__USE_PAGES, BMM__USE_MEMORY_BLOCK };
+
+/* What bmm_memory_options says of a block (brainmm.h). */
+struct bmm__view {
+    uintptr_t start;
+    size_t slot_bytes;
+    size_t size;  /* that may be used, or that was asked for */
+    size_t align; /* likewise */
+    uint32_t thread_id;
+    uint32_t kind; /* enum bmm_memory_kind */
+    bool is_exact; /* of is_live */
+    bool is_live;  /* as far as the core knows */
+};
+
 /* Kinds are those of enum bmm_alloc_kind in brainmm/snapshot.h; core passes them through and knows no meaning. */
 struct bmm__client {
     /* errno is the client's business in these three: ENOMEM with NULL, kept otherwise. They are called by tail calls: their
@@ -37,8 +52,16 @@ struct bmm__client {
     /* p is not NULL, but may be anything else. given_size (SIZE_MAX: not given) and given_align (0: not given) come
      * from sized and aligned deletes. */
     void (*free)(void *p, size_t given_size, size_t given_align, unsigned kind);
-    /* p not NULL, size not 0. NULL: p is untouched. */
+    /* A run for that use, likewise. */
+    void *(*alloc_run)(size_t size, size_t align, enum bmm__use use, unsigned kind);
+    /* p not NULL, size not 0. NULL with errno: p is untouched. keeps: as much of the content as fits. EINVAL: of a block that was
+     * obtained as another kind, where kind is one of a use; and always of a memory block. */
     void *(*realloc)(void *p, size_t size, unsigned kind);
+    void *(*reget)(void *p, size_t size, unsigned kind); /* the same without the content */
+    /* Frees the block at p if it was obtained as that kind. False with EINVAL: it was not, or is none; nothing was done. */
+    bool (*free_as)(void *p, unsigned kind);
+    /* What is known of the live block that the address lies in. *view is what bmm__core_view said of it. False: there is none. */
+    bool (*view)(uintptr_t address, struct bmm__view *view);
     /* 0 for what is not a live block. */
     size_t (*usable_size)(const void *p);
     /* The thread ends; state is what *bmm__core_thread_state() held. */
@@ -77,6 +100,7 @@ struct bmm__slot {
 /* NULL or false: out of memory. *slot becomes what bmm__core_find would say of it. */
 void *bmm__core_alloc(size_t size, size_t align, bool is_zeroed);
 bool bmm__core_alloc_slot(size_t size, size_t align, bool is_zeroed, struct bmm__slot *slot);
+bool bmm__core_alloc_run(size_t size, size_t align, enum bmm__use use, struct bmm__slot *slot);
 /* False: no slot starts there. */
 bool bmm__core_free(void *slot_start);
 /* The same, of a slot that is known: what bmm__core_alloc_slot or bmm__core_find said of a slot that is in use. */
@@ -84,14 +108,19 @@ void bmm__core_free_slot(const struct bmm__slot *slot);
 /* True if the slot at slot_start now holds size bytes without moving. */
 bool bmm__core_resize(void *slot_start, size_t size);
 /* Moves a block with a span of its own by changing page addresses; NULL where it cannot, slot untouched. The side of
- * the new span is NULL, span_end was called for the old one. */
-void *bmm__core_remap(void *slot_start, size_t size);
+ * the new span is NULL, span_end was called for the old one. keeps: its content. */
+void *bmm__core_remap(void *slot_start, size_t size, bool keeps);
+/* Makes all pages of a run readable and writable again. */
+void bmm__core_restore_rights(const struct bmm__slot *slot);
 
 /* ---- finding ---- */
 
 /* The slot that address lies in, for any 64-bit value, without touching the memory at it. False: no span of ours, or
  * the unused tail of one. Says nothing about whether the slot is in use: the client knows that itself. */
 bool bmm__core_find(uintptr_t address, struct bmm__slot *slot);
+
+/* What the core knows of the slot that the address lies in, in use or not. False: there is none. */
+bool bmm__core_view(uintptr_t address, struct bmm__view *view);
 
 /* True if a slot of the span (which may be NULL) starts at address; of page runs, if a run does. */
 bool bmm__core_is_start(const struct bmm__span *span, uintptr_t address);

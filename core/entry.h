@@ -4,6 +4,7 @@
 
 #include "core/assert.h"
 #include "core/atomic.h"
+#include "core/client.h"
 #include "core/heap.h"
 #include "core/page_map.h"
 
@@ -12,7 +13,15 @@ void *bmm__alloc_slow(size_t size, size_t align, bool is_zeroed, unsigned kind);
 /* What bmm__alloc does when there is no slot at hand. */
 void *bmm__alloc_refill(size_t size, unsigned kind);
 void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kind);
+/* A run for a use. NULL with ENOMEM. */
+void *bmm__alloc_run(size_t size, size_t align, enum bmm__use use, unsigned kind);
+/* Frees the run at p if it is one for that use, whose kind that is. NULL: nothing to do, true. False with EINVAL: it is not. */
+bool bmm__free_as(void *p, enum bmm__use use, unsigned kind);
+/* Stops the program: going on would hand its own memory, or nobody's, to the next allocation. */
+_Noreturn void bmm__wrong_free(const void *p);
 void *bmm__realloc_any(void *p, size_t size, unsigned kind);
+/* The same without the content. */
+void *bmm__reget_any(void *p, size_t size, unsigned kind);
 size_t bmm__usable_size(const void *p);
 
 /* Takes a slot of the list that lies so far behind the heap's start; false: none is free. */

@@ -19,6 +19,8 @@
 #define IDLE_LOOKS 8u /* of those at which nothing waits, one is at the clock */
 #define WATCH 16u
 
+uint32_t bmm__heap_minimize_wish;
+
 static uint16_t distance_of(const struct bmm__heap *heap, unsigned class_index)
 {
     return (uint16_t)((uintptr_t)&heap->bins[class_index] - (uintptr_t)heap);
@@ -386,8 +388,19 @@ static struct bmm__span *next_span(struct bmm__heap *heap, struct bmm__bin *bin)
     return open_span(heap, (unsigned)(bin - heap->bins));
 }
 
+/* Outside begin and end. */
+static inline void fulfil_wish(struct bmm__heap *heap)
+{
+    uint32_t wish = bmm__load_relaxed(&bmm__heap_minimize_wish);
+    if (BMM__LIKELY(heap->minimized == wish))
+        return;
+    heap->minimized = wish;
+    bmm__heap_minimize(heap);
+}
+
 void *bmm__heap_alloc(struct bmm__heap *heap, struct bmm__bin *bin)
 {
+    fulfil_wish(heap);
     struct bmm__span *span = bin->current;
     struct bmm__list *list = &bin->list;
     if (span != NULL && !span->is_shown)
@@ -434,6 +447,7 @@ void bmm__heap_countdown_over(struct bmm__list *list)
             bmm__remote_send_all(heap);
         bmm__heap_look(heap);
         bmm__heap_end(heap);
+        fulfil_wish(heap);
         return;
     }
     bmm__heap_begin(heap);

@@ -60,6 +60,8 @@ struct bmm__heap {
     uint8_t pooled;          /* enum bmm__heap_pooled; under the pool's lock (heap_pool.h) */
     uint8_t has_posted;      /* something may be in the outbox */
     uint16_t align_sets;     /* bit i: classes of alignment 16 << i were used */
+    uint32_t thread_id;      /* of the system; 0: in the pool */
+    uint32_t minimized;      /* the wish that it has fulfilled (bmm__heap_minimize_wish) */
     struct bmm__span *ready; /* full spans that others freed into, through next; pushed with acq_rel, taken whole */
     struct bmm__heap *next;  /* in the pool */
     struct bmm__heap *all_next;
@@ -124,6 +126,8 @@ static inline bool bmm__heap_pass_by(struct bmm__heap *heap)
 }
 /* Collects what others freed, gives empty spans back. True if something was given back. */
 bool bmm__heap_minimize(struct bmm__heap *heap);
+/* Counts how often all heaps were asked to do so; each does when its thread finds that it did not yet. */
+extern uint32_t bmm__heap_minimize_wish;
 /* Pushes what waits in the outbox. */
 void bmm__heap_send(struct bmm__heap *heap);
 

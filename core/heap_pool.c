@@ -22,6 +22,7 @@ static void put(struct bmm__heap *heap, enum bmm__heap_pooled how)
 {
     struct bmm__heap **list = how == BMM__HEAP_COLD ? &cold : &warm;
     heap->pooled = (uint8_t)how;
+    bmm__store_relaxed(&heap->thread_id, 0u);
     heap->next = *list;
     *list = heap;
     if (how != BMM__HEAP_COLD)

@@ -61,6 +61,10 @@ enum { BMM__OS_NONE = 0, BMM__OS_READ = 1, BMM__OS_WRITE = 2, BMM__OS_EXECUTE = 
 /* Changes access rights. False with errno of the system. */
 bool bmm__os_protect(void *start, size_t bytes, unsigned rights);
 
+/* Those of the page that address lies in, whoever's it is. -1 with errno: ENOMEM where nothing is, else what keeps the system
+ * from saying it. */
+int bmm__os_rights(uintptr_t address);
+
 /* Grows or shrinks a whole committed reservation where it is. NO_ROOM, CANNOT: nothing changed; CANNOT: nor can it be
  * remapped (parts of it have different properties, say). Optional: a system may always say CANNOT. */
 enum bmm__os_resized { BMM__OS_RESIZED, BMM__OS_NO_ROOM, BMM__OS_CANNOT };

@@ -127,7 +127,7 @@ EXPORT size_t malloc_usable_size(void *p)
 EXPORT int malloc_trim(size_t pad)
 {
     (void)pad;
-    return bmm_thread_heap_minimize();
+    return bmm_heap_minimize();
 }
 
 #ifdef __GLIBC__          /* malloc as its own libraries call it */

@@ -23,9 +23,13 @@ struct bmm__page_area {
     uint32_t index;   /* in areas */
     uint32_t is_open; /* changed by compare-and-swap: whoever opens a closed area fills it */
     uint64_t used[WORDS], dirty[WORDS], aged[WORDS], starts[WORDS];
+    uint64_t rights[WORDS];     /* pages that may have other rights than to be read and written */
     uint16_t length[PAGES_MAX]; /* pages */
-    uint8_t align_shift[PAGES_MAX];
+    uint8_t attributes[PAGES_MAX];
 };
+
+#define USE_SHIFT 6 /* of attributes: above it enum bmm__use, below it log2 of the alignment */
+#define ALIGN_MASK ((1u << USE_SHIFT) - 1)
 
 static struct bmm__page_area *areas[AREAS_MAX]; /* published with release, in order, never taken away */
 static uint16_t longest[AREAS_MAX];             /* a guess: no free run of the area has more pages */
@@ -57,10 +61,10 @@ static uint32_t page_of(const struct bmm__page_area *area, uintptr_t address)
     return (uint32_t)((address - area->map.start) >> area->map.unit_shift);
 }
 
-static void enter_run(struct bmm__page_area *area, uint32_t page, uint32_t count, uint8_t align_shift)
+static void enter_run(struct bmm__page_area *area, uint32_t page, uint32_t count, uint8_t attributes)
 {
     area->length[page] = (uint16_t)count;
-    area->align_shift[page] = align_shift;
+    area->attributes[page] = attributes;
     bmm__or_acq_rel(&area->starts[page / 64], bit_of(page)); /* release: who sees the start sees the length */
 }
 
@@ -134,7 +138,7 @@ static struct bmm__page_area *open_area(void)
     return area;
 }
 
-static void *take(struct bmm__page_area *area, uint32_t count, size_t align, bool *is_zero)
+static void *take(struct bmm__page_area *area, uint32_t count, size_t align, enum bmm__use use, bool *is_zero)
 {
     uint32_t align_count = align <= (size_t)1 << area->map.unit_shift ? 1 : (uint32_t)(align >> area->map.unit_shift);
     uint32_t dirty_count, page = bmm__run_map_take(&area->map, count, align_count, &dirty_count);
@@ -143,15 +147,16 @@ static void *take(struct bmm__page_area *area, uint32_t count, size_t align, boo
             bmm__store_relaxed(&longest[area->index], (uint16_t)(count - 1));
         return NULL;
     }
-    enter_run(area, page, count, (uint8_t)__builtin_ctzll(align));
+    enter_run(area, page, count, (uint8_t)((unsigned)__builtin_ctzll(align) | (unsigned)use << USE_SHIFT));
     count_used(area, count, 0);
     *is_zero = dirty_count == 0;
     return address_of(area, page);
 }
 
-void *bmm__page_run_alloc(size_t size, size_t align, bool *is_zero)
+void *bmm__page_run_alloc(size_t size, size_t align, enum bmm__use use, bool *is_zero)
 {
     uint32_t count = pages_for(size), pages_min = pages_for(BMM__SLOT_BYTES_MAX + 1);
+    pages_min = count < pages_min ? count : pages_min;
     for (;;) {
         uint32_t total = bmm__load_acquire(&area_count);
         bool is_first = true;
@@ -161,14 +166,14 @@ void *bmm__page_run_alloc(size_t size, size_t align, bool *is_zero)
                 bmm__store_relaxed(&roomy, i);
                 is_first = false;
             }
-            void *start = room < count ? NULL : take(areas[i], count, align, is_zero);
+            void *start = room < count ? NULL : take(areas[i], count, align, use, is_zero);
             if (start != NULL)
                 return start;
         }
         struct bmm__page_area *area = open_area();
         if (area == NULL)
             return NULL;
-        void *start = take(area, count, align, is_zero); /* others may have filled it meanwhile */
+        void *start = take(area, count, align, use, is_zero); /* others may have filled it meanwhile */
         if (start != NULL)
             return start;
     }
@@ -202,7 +207,8 @@ struct bmm__page_run bmm__page_run_find(const struct bmm__span *span, uintptr_t 
     run.index = first;
     run.start = (uintptr_t)address_of(area, first);
     run.bytes = (size_t)area->length[first] << area->map.unit_shift;
-    run.align_shift = area->align_shift[first];
+    run.align_shift = area->attributes[first] & ALIGN_MASK;
+    run.use = area->attributes[first] >> USE_SHIFT;
     run.is_free = false;
     return run;
 }
@@ -218,6 +224,7 @@ static bool leave_run(struct bmm__page_area *area, uintptr_t start, uint32_t *pa
 static void give(struct bmm__page_area *area, uint32_t page, uint32_t count)
 {
     size_t bytes = (size_t)count << area->map.unit_shift;
+    bmm__page_run_restore_rights(area->span, (uintptr_t)address_of(area, page), bytes);
     bool is_dirty = bmm__arena_may_keep(bytes) || bmm__purge_excess(address_of(area, page), bytes) < bytes;
     bmm__run_map_give(&area->map, page, count, is_dirty);
     count_used(area, 0, count);
@@ -250,11 +257,11 @@ bool bmm__page_run_resize(struct bmm__span *span, void *start, size_t size)
     return true;
 }
 
-void *bmm__page_run_slide(struct bmm__span *span, void *start, size_t size)
+void *bmm__page_run_slide(struct bmm__span *span, void *start, size_t size, bool keeps)
 {
     struct bmm__page_area *area = span->area;
     uint32_t page = page_of(area, (uintptr_t)start), count = area->length[page], wanted = pages_for(size), dirty_count;
-    if (size > AREA_BYTES || area->align_shift[page] > area->map.unit_shift)
+    if (size > AREA_BYTES || (area->attributes[page] & ALIGN_MASK) > area->map.unit_shift)
         return NULL;
     uint32_t right = bmm__run_map_free_at(&area->map, page + count, wanted - count);
     uint32_t left = wanted - count - right;
@@ -269,13 +276,47 @@ void *bmm__page_run_slide(struct bmm__span *span, void *start, size_t size)
             bmm__run_map_give(&area->map, page + count, right, true);
         return NULL;
     }
-    uint8_t align_shift = area->align_shift[page];
+    uint8_t attributes = area->attributes[page];
     bmm__and_acq_rel(&area->starts[page / 64], ~bit_of(page));
     void *moved = address_of(area, page - left);
-    memmove(moved, start, (size_t)count << area->map.unit_shift);
-    enter_run(area, page - left, wanted, align_shift);
+    if (keeps)
+        memmove(moved, start, (size_t)count << area->map.unit_shift);
+    enter_run(area, page - left, wanted, attributes);
     count_used(area, wanted - count, 0);
     return moved;
+}
+
+/* ---- access rights ---- */
+
+void bmm__page_run_note_rights(const struct bmm__span *span, uintptr_t start, uintptr_t end)
+{
+    struct bmm__page_area *area = bmm__load_acquire(&span->area);
+    if (area == NULL)
+        return;
+    for (uint32_t page = page_of(area, start); page <= page_of(area, end - 1); page++)
+        bmm__or_acq_rel(&area->rights[page / 64], bit_of(page));
+}
+
+bool bmm__page_run_has_rights(const struct bmm__span *span, uintptr_t address)
+{
+    const struct bmm__page_area *area = bmm__load_acquire(&span->area);
+    uint32_t page = area == NULL ? 0 : page_of(area, address);
+    return area != NULL && (bmm__load_acquire(&area->rights[page / 64]) & bit_of(page)) != 0;
+}
+
+void bmm__page_run_restore_rights(const struct bmm__span *span, uintptr_t start, size_t bytes)
+{
+    struct bmm__page_area *area = bmm__load_acquire(&span->area);
+    if (area == NULL)
+        return;
+    uint32_t page = page_of(area, start), end = page + (uint32_t)(bytes >> area->map.unit_shift);
+    for (; page < end; page++)
+        if ((bmm__load_relaxed(&area->rights[page / 64]) & bit_of(page)) != 0) {
+            uint32_t first = page;
+            for (; page < end && (bmm__load_relaxed(&area->rights[page / 64]) & bit_of(page)) != 0; page++)
+                bmm__and_acq_rel(&area->rights[page / 64], ~bit_of(page));
+            bmm__os_commit(address_of(area, first), (size_t)(page - first) << area->map.unit_shift);
+        }
 }
 
 /* ---- giving back ---- */

@@ -8,6 +8,7 @@
 #include "core/page_map.h"
 #include "core/page_run.h"
 #include "core/process.h"
+#include "core/run.h"
 
 #include <string.h>
 
@@ -39,6 +40,7 @@ static void shrink_granules(struct bmm__span *span, size_t whole, bool is_dirty)
 {
     size_t old_bytes = span->span_bytes;
     uintptr_t end = span->start + whole;
+    bmm__run_restore_rights(span, end, old_bytes - whole);
     if (bmm__is_huge(whole))
         bmm__huge_end(end);
     else if (bmm__is_huge(old_bytes))
@@ -120,7 +122,7 @@ static struct bmm__span *open_place(size_t whole, size_t align, bool *is_zero)
 }
 
 /* To another span, of granules or a mapping: the pages change their addresses. */
-static void *move_granules(struct bmm__span *span, size_t size)
+static void *move_granules(struct bmm__span *span, size_t size, bool keeps)
 {
     size_t align = (size_t)1 << span->align_shift, kept = span->span_bytes;
     bool is_zero = true;
@@ -138,9 +140,10 @@ static void *move_granules(struct bmm__span *span, size_t size)
     if (moved_how == BMM__OS_LOST)
         return NULL; /* and the place stays a block in use for ever, which nobody knows */
     bool is_moved = moved_how == BMM__OS_MOVED;
-    if (!is_moved)
+    if (!is_moved && keeps)
         memcpy((void *)to->start, (void *)span->start, kept); /* NOLINT */
     to->align_shift = span->align_shift;
+    bmm__store_relaxed(&to->use, bmm__load_relaxed(&span->use));
     to->is_moved = is_moved && to->kind == BMM__SPAN_BIG;
     void *moved = (void *)to->start; /* NOLINT */
     if (bmm__is_huge(to->span_bytes))
@@ -196,10 +199,11 @@ static void *move_mapping(struct bmm__span *span, size_t size)
     return moved;
 }
 
-void *bmm__core_remap(void *slot_start, size_t size)
+void *bmm__core_remap(void *slot_start, size_t size, bool keeps)
 {
     struct bmm__span *span = bmm__page_map_find((uintptr_t)slot_start);
-    if (span->kind == BMM__SPAN_BIG)
-        return move_granules(span, size);
-    return span->kind == BMM__SPAN_LARGE ? move_mapping(span, size) : NULL;
+    if (span->kind != BMM__SPAN_BIG && span->kind != BMM__SPAN_LARGE)
+        return NULL;
+    bmm__run_restore_rights(span, span->start, span->span_bytes); /* else it is several mappings */
+    return span->kind == BMM__SPAN_BIG ? move_granules(span, size, keeps) : move_mapping(span, size);
 }

@@ -8,6 +8,7 @@
 #include "core/page_map.h"
 #include "core/process.h"
 #include "core/purge.h"
+#include "core/run.h"
 #include "core/secure_span.h"
 
 /* Unused descriptors: a stack whose head carries a tag in its upper 16 bits against the ABA problem (P4 makes reading
@@ -50,6 +51,7 @@ static void clean(struct bmm__span *span)
     span->align_shift = 0;
     span->is_listed = 0;
     span->is_moved = 0;
+    bmm__store_relaxed(&span->use, (uint8_t)0);
 }
 
 struct bmm__span *bmm__span_make(void)
@@ -153,6 +155,7 @@ void bmm__span_close(struct bmm__span *span, bool is_dirty)
     void *side = bmm__exchange_acq_rel(&span->side, NULL);
     if (client != NULL && side != NULL)
         client->span_end(span, side);
+    bmm__run_restore_rights(span, span->start, span->span_bytes);
     if (span->kind == BMM__SPAN_LARGE)
         bmm__os_release((void *)span->start, span->span_bytes); /* NOLINT */
     else

@@ -63,6 +63,7 @@ struct bmm__heap *bmm__thread_heap(void)
     struct bmm__heap *heap = bmm__heap_pool_take(bmm__process.client != NULL);
     if (heap == NULL)
         return NULL;
+    bmm__store_relaxed(&heap->thread_id, bmm__os_thread_id());
     bmm__heap = heap;
     if (has_key)
         pthread_setspecific(key, (void *)1); /* NOLINT: any value but NULL */
@@ -135,6 +136,8 @@ static void fork_child(void)
     bmm__lock_reset_all();
     bmm__secure_start(); /* else all children would draw the same numbers */
     bmm__heap_pool_adopt(bmm__heap);
+    if (bmm__thread_heap_if_any() != NULL)
+        bmm__store_relaxed(&bmm__heap->thread_id, bmm__os_thread_id());
     if (bmm__process.client != NULL)
         bmm__process.client->fork_child();
 }

@@ -1,11 +1,11 @@
-/* The walk over every block in use, from the spans alone: what is not on a free list was handed out. */
+#include "core/visit.h"
+
 #include "core/atomic.h"
 #include "core/client.h"
 #include "core/heap_pool.h"
 #include "core/os.h"
 #include "core/page_run.h"
 #include "core/remote.h"
-#include "core/span.h"
 
 #define SLOTS_MAX 4096u
 
@@ -80,6 +80,15 @@ static void mark_free(struct bmm__span *span, uint64_t word, uint64_t *is_free)
     mark_local(span, is_free);
     mark_remote(span, word, is_free);
 #endif
+}
+
+bool bmm__visit_is_in_use(struct bmm__span *span, uint32_t index)
+{
+    uint64_t is_free[SLOTS_MAX / 64] = { 0 }, word = bmm__load_acquire(&span->remote);
+    if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED || index >= bmm__load_relaxed(&span->extended))
+        return false;
+    mark_free(span, word, is_free);
+    return (is_free[index / 64] >> index % 64 & 1) == 0;
 }
 
 static bool visit_slots(struct bmm__span *span, const struct visit *to)

@@ -40,3 +40,14 @@ void *bmm__birth_make(size_t size, size_t align, bool is_zeroed, unsigned kind, 
     size_t bytes = bmm__birth_slot_bytes(size, align);
     return bytes < size ? NULL : bmm__birth_make_as(bmm__options.mode, bytes, size, align, is_zeroed, kind, caller);
 }
+
+void *bmm__birth_make_run(size_t size, size_t align, enum bmm__use use, unsigned kind, const struct bmm__caller *caller)
+{
+    size_t bytes = bmm__birth_slot_bytes(size, align);
+    struct bmm__block block;
+    if (bytes < size || !bmm__core_alloc_run(bytes, align, use, &block.slot))
+        return NULL;
+    if (!bmm__birth_find_record(&block, caller->is_settled))
+        return bmm__birth_unrecorded(&block, caller->is_settled);
+    return bmm__birth_in(&block, size, align, kind, 0, caller);
+}

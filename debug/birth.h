@@ -38,6 +38,10 @@ void *bmm__birth_in(struct bmm__block *block, size_t size, size_t align, unsigne
 /* A new block. NULL: out of memory. */
 void *bmm__birth_make(size_t size, size_t align, bool is_zeroed, unsigned kind, const struct bmm__caller *caller);
 
+/* The same as a run, for a use that is not BMM__USE_ANY. */
+void *bmm__birth_make_run(size_t size, size_t align, enum bmm__use use, unsigned kind,
+                          const struct bmm__caller *caller);
+
 /* The allocation's number among those of threads without a state, all together. */
 uint32_t bmm__birth_late_count(void);
 

@@ -29,11 +29,21 @@ void *bmm__call_alloc(size_t size, size_t align, bool is_zeroed, unsigned kind)
     return p;
 }
 
+void *bmm__call_alloc_run(size_t size, size_t align, enum bmm__use use, unsigned kind)
+{
+    struct bmm__caller caller = bmm__caller_of_alloc();
+    int saved_errno = errno;
+    void *p = bmm__birth_make_run(size, align, use, kind, &caller);
+    errno = p != NULL ? saved_errno : ENOMEM;
+    return p;
+}
+
 void bmm__call_end(struct bmm__block *block, const struct bmm__caller *caller)
 {
     struct bmm__thread *thread = caller->thread;
     struct bmm__record *record = block->record;
     record->free_stack = caller->stack;
+    bmm__core_restore_rights(&block->slot);
     if (thread != NULL) {
         bmm__store_relaxed(&thread->free_count, thread->free_count + 1);
         record->free_thread = thread->index;
@@ -146,6 +156,47 @@ void bmm__call_free(void *p, size_t given_size, size_t given_align, unsigned kin
         return;
     const struct bmm__caller other = caller;
     free_otherwise(p, given_size, given_align, kind, &other);
+}
+
+bool bmm__call_free_as(void *p, unsigned kind)
+{
+    int saved_errno = errno;
+    struct bmm__caller caller = bmm__caller_of_free();
+    struct bmm__block block;
+    enum bmm__block_is what = bmm__block_claim((uintptr_t)p, &block);
+    bool is_right = what == BMM__BLOCK_LIVE && block.record->kind == kind;
+    if (is_right) {
+        bmm__call_judge(&block, BMM_MOMENT_FREE, kind, SIZE_MAX, 0, &caller);
+        bmm__call_end(&block, &caller);
+    } else if (what == BMM__BLOCK_LIVE) {
+        bmm__caller_complete_stack(&caller);
+        bmm__misuse_kind(&block, BMM_ERROR_MISMATCHED_FREE, BMM_MOMENT_FREE, kind, SIZE_MAX, 0, caller.stack);
+        bmm__block_unclaim(&block);
+    } else if (what == BMM__BLOCK_UNRECORDED) {
+        is_right = bmm__core_free((void *)block.slot.start); /* for all that is known */
+    } else {
+        bmm__call_refuse((uintptr_t)p, what, &block, BMM_MOMENT_FREE, kind, &caller);
+    }
+    errno = is_right ? saved_errno : EINVAL;
+    return is_right;
+}
+
+bool bmm__call_view(uintptr_t address, struct bmm__view *view)
+{
+    struct bmm__block block;
+    enum bmm__block_is what = bmm__block_find(address, &block);
+    if (what == BMM__BLOCK_UNRECORDED)
+        return view->is_live;
+    if (what != BMM__BLOCK_LIVE && what != BMM__BLOCK_INTERIOR)
+        return false;
+    size_t size = bmm__block_size(&block), offset = address - block.start;
+    if (bmm__record_settled_state(block.record) != BMM_SLOT_LIVE || (offset != 0 && offset >= size))
+        return false;
+    view->start = block.start;
+    view->size = size;
+    view->align = bmm__record_align(block.record);
+    view->is_exact = true;
+    return true;
 }
 
 size_t bmm__call_usable_size(const void *p)

@@ -11,8 +11,13 @@
 
 void *bmm__call_alloc(size_t size, size_t align, bool is_zeroed, unsigned kind);
 void bmm__call_free(void *p, size_t given_size, size_t given_align, unsigned kind);
+void *bmm__call_alloc_run(size_t size, size_t align, enum bmm__use use, unsigned kind);
 /* Of what is not a live block: reported, NULL. */
 void *bmm__call_realloc(void *p, size_t size, unsigned kind);
+void *bmm__call_reget(void *p, size_t size, unsigned kind);
+/* What is not a live block of that kind is reported. */
+bool bmm__call_free_as(void *p, unsigned kind);
+bool bmm__call_view(uintptr_t address, struct bmm__view *view);
 size_t bmm__call_usable_size(const void *p); /* the requested size; of a block without a record its slot's */
 
 /* ---- what free and realloc share ---- */
@@ -30,6 +35,11 @@ static inline void bmm__call_judge(struct bmm__block *block, enum bmm_error_mome
     bool is_plain = record->kind == kind && given_size == SIZE_MAX && given_align == 0; /* no more to be compared */
     if (BMM__UNLIKELY(!is_plain || record->mode == BMM_MODE_CHECK))
         bmm__call_judge_all(block, moment, kind, given_size, given_align, caller);
+}
+/* Whether the kind is one that only calls of its own resize and free. */
+static inline bool bmm__call_is_of_use(unsigned kind)
+{
+    return kind == BMM_KIND_PAGES || kind == BMM_KIND_MEMORY_BLOCK;
 }
 /* Ends a claimed block: through the quarantine, where it was born under check. */
 void bmm__call_end(struct bmm__block *block, const struct bmm__caller *caller);

@@ -37,7 +37,11 @@ static void fork_child(void)
 static const struct bmm__client client = {
     .alloc = bmm__call_alloc,
     .free = bmm__call_free,
+    .alloc_run = bmm__call_alloc_run,
     .realloc = bmm__call_realloc,
+    .reget = bmm__call_reget,
+    .free_as = bmm__call_free_as,
+    .view = bmm__call_view,
     .usable_size = bmm__call_usable_size,
     .thread_end = thread_end,
     .span_end = bmm__side_end,

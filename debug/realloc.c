@@ -1,6 +1,7 @@
 /* realloc: in place where it may stay, else by moving pages, else by copying. */
 #include "birth.h"
 #include "calls.h"
+#include "misuse.h"
 
 #include <errno.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static void *resize(struct bmm__block *block, size_t size, unsigned kind, const 
 
 /* The same pages at another address. The old record must not be found live by anyone when its span ends, nor be
  * taken for a freed block. */
-static void *remap(struct bmm__block *block, size_t size, unsigned kind, const struct bmm__caller *caller)
+static void *remap(struct bmm__block *block, size_t size, unsigned kind, bool keeps, const struct bmm__caller *caller)
 {
     if (block->side->slot_count != 1 || bmm__core_span_view(block->slot.span).kind != BMM_SPAN_LARGE)
         return NULL;
@@ -43,7 +44,7 @@ static void *remap(struct bmm__block *block, size_t size, unsigned kind, const s
     if (bytes < size)
         return NULL;
     bmm__store_release(&block->record->state, (uint8_t)BMM_SLOT_NEVER);
-    void *slot_start = bmm__core_remap((void *)block->slot.start, bytes);
+    void *slot_start = bmm__core_remap((void *)block->slot.start, bytes, keeps);
     if (slot_start == NULL) {
         bmm__store_release(&block->record->state, bmm__record_busy());
         return NULL;
@@ -54,15 +55,18 @@ static void *remap(struct bmm__block *block, size_t size, unsigned kind, const s
     return bmm__birth_in(block, size, align, kind, old_size, caller);
 }
 
-static void *move(struct bmm__block *block, size_t size, unsigned kind, const struct bmm__caller *caller)
+static void *move(struct bmm__block *block, size_t size, unsigned kind, bool keeps, const struct bmm__caller *caller)
 {
-    size_t old_size = bmm__block_size(block);
-    void *moved = bmm__birth_make(size, bmm__record_align(block->record), false, kind, caller);
+    size_t old_size = bmm__block_size(block), align = bmm__record_align(block->record);
+    void *moved = kind == BMM_KIND_PAGES ? bmm__birth_make_run(size, align, BMM__USE_PAGES, kind, caller)
+                                         : bmm__birth_make(size, align, false, kind, caller);
     if (moved == NULL) {
         bmm__block_unclaim(block);
         return NULL;
     }
-    memcpy(moved, (const void *)block->start, old_size < size ? old_size : size);
+    bmm__core_restore_rights(&block->slot);
+    if (keeps)
+        memcpy(moved, (const void *)block->start, old_size < size ? old_size : size);
     bmm__call_end(block, caller);
     return moved;
 }
@@ -80,7 +84,23 @@ static void *move_unrecorded(const struct bmm__block *block, const void *p, size
     return moved;
 }
 
-static __attribute__((noinline)) void *realloc_by(void *p, size_t size, unsigned kind, struct bmm__caller *caller)
+/* False with EINVAL, and the claimed block as it was: calls of that kind may not resize it. */
+static bool may_change(struct bmm__block *block, unsigned kind, struct bmm__caller *caller)
+{
+    unsigned own = block->record->kind;
+    if (own != BMM_KIND_MEMORY_BLOCK && (own == kind || !bmm__call_is_of_use(kind)))
+        return true;
+    if (own != BMM_KIND_MEMORY_BLOCK) {
+        bmm__caller_complete_stack(caller);
+        bmm__misuse_kind(block, BMM_ERROR_MISMATCHED_FREE, BMM_MOMENT_REALLOC, kind, SIZE_MAX, 0, caller->stack);
+    }
+    bmm__block_unclaim(block);
+    errno = EINVAL;
+    return false;
+}
+
+static __attribute__((noinline)) void *realloc_by(void *p, size_t size, unsigned kind, bool keeps,
+                                                  struct bmm__caller *caller)
 {
     struct bmm__block block;
     enum bmm__block_is what = bmm__block_claim((uintptr_t)p, &block);
@@ -88,23 +108,42 @@ static __attribute__((noinline)) void *realloc_by(void *p, size_t size, unsigned
         return move_unrecorded(&block, p, size, kind, caller);
     if (BMM__UNLIKELY(what != BMM__BLOCK_LIVE)) {
         bmm__call_refuse((uintptr_t)p, what, &block, BMM_MOMENT_REALLOC, kind, caller);
+        errno = bmm__call_is_of_use(kind) ? EINVAL : ENOMEM;
         return NULL;
+    }
+    if (BMM__UNLIKELY(bmm__call_is_of_use(kind) || bmm__call_is_of_use(block.record->kind))) {
+        if (!may_change(&block, kind, caller))
+            return NULL;
+        kind = block.record->kind;
     }
     bmm__call_judge(&block, BMM_MOMENT_REALLOC, kind, SIZE_MAX, 0, caller);
     void *result = NULL;
     if (should_stay(&block, size)) {
         result = resize(&block, size, kind, caller);
         if (result == NULL)
-            result = remap(&block, size, kind, caller);
+            result = remap(&block, size, kind, keeps, caller);
     }
-    return result != NULL ? result : move(&block, size, kind, caller);
+    return result != NULL ? result : move(&block, size, kind, keeps, caller);
 }
 
 void *bmm__call_realloc(void *p, size_t size, unsigned kind)
 {
     int saved_errno = errno;
     struct bmm__caller caller = bmm__caller_of_alloc();
-    void *result = realloc_by(p, size, kind, &caller);
-    errno = BMM__LIKELY(result != NULL) ? saved_errno : ENOMEM;
+    errno = ENOMEM;
+    void *result = realloc_by(p, size, kind, true, &caller);
+    if (BMM__LIKELY(result != NULL))
+        errno = saved_errno;
+    return result;
+}
+
+void *bmm__call_reget(void *p, size_t size, unsigned kind)
+{
+    int saved_errno = errno;
+    struct bmm__caller caller = bmm__caller_of_alloc();
+    errno = ENOMEM;
+    void *result = realloc_by(p, size, kind, false, &caller);
+    if (BMM__LIKELY(result != NULL))
+        errno = saved_errno;
     return result;
 }

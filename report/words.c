@@ -23,6 +23,8 @@ const char *bmm__word_alloc_kind(uint32_t kind)
         [BMM_KIND_NEW_ALIGNED] = "new-aligned",
         [BMM_KIND_NEW_ARRAY_ALIGNED] = "new[]-aligned",
         [BMM_KIND_BMM] = "bmm",
+        [BMM_KIND_PAGES] = "pages",
+        [BMM_KIND_MEMORY_BLOCK] = "memory-block",
     };
     return WORD(words, kind);
 }
@@ -37,6 +39,8 @@ const char *bmm__word_free_kind(uint32_t kind)
         [BMM_KIND_NEW_ALIGNED] = "delete-aligned",
         [BMM_KIND_NEW_ARRAY_ALIGNED] = "delete[]-aligned",
         [BMM_KIND_BMM] = "bmm_free",
+        [BMM_KIND_PAGES] = "bmm_pages_free",
+        [BMM_KIND_MEMORY_BLOCK] = "bmm_memory_block_free",
     };
     return WORD(words, kind);
 }

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,12 +31,86 @@ BMM_API void bmm_free(void *p);
 /* Bytes that may be used at p; constant while the block lives. In libbrainmm_debug the size asked for. NULL: 0. */
 BMM_API size_t bmm_usable_size(const void *p);
 
-/* A block at a multiple of align, a power of two from 16 up (else NULL, EINVAL). Freed by free or bmm_free. */
+/* A block at a multiple of align, a power of two from 16 up (else NULL, EINVAL). Freed by free or bmm_free. realloc and
+ * bmm_reget keep the alignment, wherever the block goes, until its size becomes 0. */
 BMM_API void *bmm_malloc_aligned(size_t align, size_t size);
+
+/* As bmm_realloc, but what the block holds is lost: p itself if size fits there, else another block of the same alignment,
+ * which is obtained before p is given back, so that NULL (ENOMEM) means that p and its content are as they were. Of the two
+ * no more is in memory at any time than the longer one needs. */
+BMM_API void *bmm_reget(void *p, size_t size);
 
 /* Collects what other threads freed of the calling thread's blocks, and gives empty spans and free pages back to the
  * system. True if something was given back. */
 BMM_API bool bmm_thread_heap_minimize(void);
+
+/* The same for all threads: what the others hold they give back themselves, within their next few thousand calls. */
+BMM_API bool bmm_heap_minimize(void);
+
+/* ---- memory pages: of 4 KiB each, together at a multiple of it ---- */
+
+#define BMM_PAGE_BYTES ((size_t)4096) /* where the system's pages are larger, whole ones of those are taken */
+
+/* count pages; readable and writable, of undefined content. NULL: ENOMEM; of none: EINVAL. Given back by bmm_pages_free, and
+ * by free. */
+BMM_API void *bmm_pages_get(size_t count);
+/* As realloc and bmm_reget, by counts: where they are, with what is free behind them; else with what is free on both sides,
+ * moved once; else by changing addresses of pages; else elsewhere. What is new can be read and written; if the pages move,
+ * all of them can. pages NULL: bmm_pages_get. count 0: bmm_pages_free, and NULL. NULL with ENOMEM, or with EINVAL if pages is not the start of memory pages: what
+ * is there is untouched. */
+BMM_API void *bmm_pages_realloc(void *pages, size_t count);
+BMM_API void *bmm_pages_reget(void *pages, size_t count);
+/* False with EINVAL: not the start of memory pages; nothing is done. (libbrainmm_debug reports it as an error.) NULL: true. */
+BMM_API bool bmm_pages_free(void *pages);
+
+enum { BMM_RIGHT_NONE = 0, BMM_RIGHT_READ = 1, BMM_RIGHT_WRITE = 2, BMM_RIGHT_EXECUTE = 4 };
+/* Gives count pages from pages on, a multiple of BMM_PAGE_BYTES, the rights, or-ed; whoever's they are. False with errno as
+ * the system says (EACCES, ENOMEM, …), or EINVAL for other rights and addresses.
+ * Memory pages and other blocks of more than 32 KiB can be read and written again when they are given back; smaller blocks must be made so
+ * before they are freed. */
+BMM_API bool bmm_pages_protect(void *pages, size_t count, unsigned rights);
+/* The rights of the page that p lies in, or-ed. -1 with errno: ENOMEM where no memory is, else what keeps the system from
+ * saying it. */
+BMM_API int bmm_pages_rights(const void *p);
+
+/* ---- memory blocks: of 4, 16, 64 or 256 KiB, 1, 4, 16, 64 or 256 MiB, each at a multiple of its size ---- */
+
+#define BMM_MEMORY_BLOCK_BYTES_MIN ((size_t)4096)
+#define BMM_MEMORY_BLOCK_BYTES_MAX ((size_t)256 << 20)
+
+/* So address & -size is the start of the block that the address lies in. NULL: ENOMEM; for any other size EINVAL. Cannot be resized: realloc and
+ * bmm_reget say EINVAL and leave it as it is. Given back by bmm_memory_block_free, and by free. */
+BMM_API void *bmm_memory_block_get(size_t size);
+/* False with EINVAL: not the start of a memory block; nothing is done. NULL: true. */
+BMM_API bool bmm_memory_block_free(void *block);
+
+/* ---- what a pointer is ---- */
+
+enum bmm_memory_kind {
+    BMM_MEMORY_SMALL = 1, /* slots of up to 128 bytes */
+    BMM_MEMORY_MEDIUM,    /* slots of up to 32 KiB */
+    BMM_MEMORY_BIG,       /* runs of pages, up to 32 MiB */
+    BMM_MEMORY_LARGE,     /* mappings of their own */
+    BMM_MEMORY_PAGES,     /* bmm_pages_get */
+    BMM_MEMORY_BLOCK      /* bmm_memory_block_get */
+};
+
+struct bmm_memory_options {
+    void *start;       /* of the block */
+    size_t size;       /* bytes: in libbrainmm_debug those asked for, else those that may be used */
+    size_t block_size; /* bytes that it occupies, with all that stands around it */
+    size_t align;      /* as asked for, at least 16 */
+    enum bmm_memory_kind kind;
+    unsigned rights; /* of the page that the address lies in */
+    uint32_t
+        thread_id; /* of the system: whose heap it is in. 0: nobody's, as all that is no slot, or of a thread that has ended */
+    bool exact; /* else another thread may have freed the block just now: see below */
+};
+
+/* What is known of the live block that p lies in. False for every other value: wild or freed pointers, stacks, globals, one past
+ * the end. The memory at p is not touched. Any thread may ask while others allocate; in libbrainmm whether a block of another
+ * thread's heap, of up to 32 KiB, is live is then known as it was a moment ago, and exact is false. */
+BMM_API bool bmm_memory_options(const void *p, struct bmm_memory_options *options);
 
 /* Whether a report of blocks not freed is written to stderr when the program ends. libbrainmm_debug in mode leak or check
  * says who allocated them; libbrainmm writes a census of their sizes and addresses. */

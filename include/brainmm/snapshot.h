@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 #define BMM_SNAPSHOT_MAGIC "BRAINMM1"    /* 8 bytes, no terminator in the file */
-#define BMM_SNAPSHOT_VERSION 0x00020000u /* major << 16 | minor; a reader refuses another major */
+#define BMM_SNAPSHOT_VERSION 0x00020001u /* major << 16 | minor; a reader refuses another major */
 #define BMM_SNAPSHOT_BYTE_ORDER 0x01020304u
 #define BMM_SNAPSHOT_HEADER_BYTES 4096u
 #define BMM_SNAPSHOT_CHUNKS_OFFSET 4096u
@@ -158,8 +158,10 @@ enum bmm_alloc_kind {
     BMM_KIND_NEW_ARRAY = 3,   /* operator new[]; operator delete[] */
     BMM_KIND_NEW_ALIGNED = 4, /* the align_val_t forms */
     BMM_KIND_NEW_ARRAY_ALIGNED = 5,
-    BMM_KIND_BMM = 6, /* bmm_malloc and the other bmm_ calls; bmm_free or free */
-    BMM_KIND_COUNT = 7
+    BMM_KIND_BMM = 6,          /* bmm_malloc and the other bmm_ calls; bmm_free or free */
+    BMM_KIND_PAGES = 7,        /* bmm_pages_get; bmm_pages_free */
+    BMM_KIND_MEMORY_BLOCK = 8, /* bmm_memory_block_get; bmm_memory_block_free */
+    BMM_KIND_COUNT = 9
 };
 
 enum bmm_slot_state {

@@ -194,7 +194,7 @@ PLAIN_TEST(a_small_block_that_moves_is_not_asked_for)
         small = bmm__core_alloc(MIB + MIB / 4, 16, false);
     while (small < place);
     char *behind = bmm__core_alloc(MIB + MIB / 4, 16, false);
-    char *moved = bmm__core_remap(small, 3 * MIB);
+    char *moved = bmm__core_remap(small, 3 * MIB, true);
     PLAIN_CHECK(moved != NULL && moved > place && moved < place + 30 * MIB);
     PLAIN_CHECK(!may_be_huge(moved) && !may_be_huge(moved + 3 * MIB - 1));
     bmm__core_free(moved);
@@ -204,7 +204,7 @@ PLAIN_TEST(a_small_block_that_moves_is_not_asked_for)
 PLAIN_TEST(a_block_that_moved_has_its_wish_there)
 {
     char *p = huge_block(5 * MIB), *behind = huge_block(5 * MIB);
-    char *moved = bmm__core_remap(p, 20 * MIB);
+    char *moved = bmm__core_remap(p, 20 * MIB, true);
     bmm__purge_all();
     for (size_t i = 0; i < 6; i += 2)
         PLAIN_CHECK_EQUAL(resident_bytes(p + i * MIB, UNIT), 0);

@@ -1,0 +1,83 @@
+/* What a pointer is: answered from descriptors alone, for any 64-bit value, without touching the memory there. */
+#include "core/atomic.h"
+#include "core/client.h"
+#include "core/os.h"
+#include "core/page_map.h"
+#include "core/page_run.h"
+#include "core/process.h"
+#include "core/run.h"
+#include "core/visit.h"
+
+#include "brainmm/brainmm.h"
+
+#define SMALL_BYTES_MAX 128u
+
+static void view_slot(struct bmm__span *span, uintptr_t address, struct bmm__view *view)
+{
+    uint32_t index = bmm__span_index(span, address - span->start);
+    struct bmm__heap *heap = bmm__load_relaxed(&span->heap);
+    view->slot_bytes = span->list.slot_bytes;
+    view->start = span->start + (uintptr_t)index * span->list.slot_bytes;
+    view->kind = view->slot_bytes <= SMALL_BYTES_MAX ? BMM_MEMORY_SMALL : BMM_MEMORY_MEDIUM;
+    view->thread_id = heap == NULL ? 0 : bmm__load_relaxed(&heap->thread_id);
+    view->is_live = index < span->slot_count && bmm__visit_is_in_use(span, index);
+#ifdef BMM_SECURE
+    view->is_exact = true;
+#else
+    view->is_exact = heap == bmm__heap;
+#endif
+}
+
+static void view_run(struct bmm__span *span, uintptr_t address, struct bmm__view *view)
+{
+    static const uint8_t kind_of_use[] = {
+        [BMM__USE_ANY] = BMM_MEMORY_BIG, [BMM__USE_PAGES] = BMM_MEMORY_PAGES, [BMM__USE_MEMORY_BLOCK] = BMM_MEMORY_BLOCK
+    };
+    enum bmm__use use = bmm__run_use(span, address);
+    view->start = span->start;
+    view->slot_bytes = span->span_bytes;
+    view->is_live = view->is_exact = true;
+    view->kind = span->kind == BMM__SPAN_LARGE && use == BMM__USE_ANY ? BMM_MEMORY_LARGE : kind_of_use[use];
+    view->align = (size_t)1 << span->align_shift;
+    if (span->kind == BMM__SPAN_RUNS) {
+        struct bmm__page_run run = bmm__page_run_find(span, address);
+        view->start = run.start;
+        view->slot_bytes = run.bytes;
+        view->is_live = !run.is_free;
+        view->align = (size_t)1 << run.align_shift;
+    }
+}
+
+bool bmm__core_view(uintptr_t address, struct bmm__view *view)
+{
+    struct bmm__span *span = bmm__page_map_find(address);
+    if (span == NULL)
+        return false;
+    uint8_t kind = bmm__load_acquire(&span->kind);
+    *view = (struct bmm__view){ .align = (size_t)1 << span->align_shift };
+    if (kind == BMM__SPAN_SLOTS && bmm__load_acquire(&span->inverse) != 0)
+        view_slot(span, address, view);
+    else if (kind == BMM__SPAN_RUNS || kind == BMM__SPAN_BIG || kind == BMM__SPAN_LARGE)
+        view_run(span, address, view);
+    view->size = view->slot_bytes;
+    return address - view->start < view->slot_bytes;
+}
+
+bool bmm_memory_options(const void *p, struct bmm_memory_options *options)
+{
+    struct bmm__view view;
+    bmm__process_start();
+    const struct bmm__client *client = bmm__process.client;
+    if (!bmm__core_view((uintptr_t)p, &view) || !(client != NULL ? client->view((uintptr_t)p, &view) : view.is_live))
+        return false;
+    int rights = bmm_pages_rights(p);
+    *options = (struct bmm_memory_options){ .start = (void *)view.start, /* NOLINT */
+                                            .size = view.size,
+                                            .block_size = view.slot_bytes,
+                                            .align = view.align,
+                                            .kind = (enum bmm_memory_kind)view.kind,
+                                            .rights = rights < 0 ? 0 : (unsigned)rights,
+                                            .thread_id = view.thread_id,
+                                            .exact = view.is_exact };
+    return true;
+}

@@ -1,0 +1,23 @@
+/* Giving back at the program's wish, at once: what the calling thread holds, or what all do.
+ *
+ * A heap is its thread's: nobody else may look into it. So what other threads hold is asked for, and they give it when they
+ * next pass by the clock (heap.c); what nobody holds, and what is empty by others' frees alone, goes at once. */
+#include "core/atomic.h"
+#include "core/heap.h"
+#include "core/process.h"
+#include "core/purge.h"
+
+#include "brainmm/brainmm.h"
+
+bool bmm_thread_heap_minimize(void)
+{
+    struct bmm__heap *heap = bmm__thread_heap_if_any();
+    bool has_released = heap != NULL && bmm__heap_minimize(heap);
+    return bmm__purge_all() || has_released;
+}
+
+bool bmm_heap_minimize(void)
+{
+    bmm__add_relaxed(&bmm__heap_minimize_wish, 1u);
+    return bmm_thread_heap_minimize();
+}

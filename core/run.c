@@ -1,0 +1,79 @@
+#include "core/run.h"
+
+#include "core/atomic.h"
+#include "core/huge.h"
+#include "core/os.h"
+#include "core/page_map.h"
+#include "core/page_run.h"
+
+#define USE(span) ((enum bmm__use)(bmm__load_relaxed(&(span)->use) & ~BMM__SPAN_HAS_RIGHTS))
+
+void *bmm__run_alloc(size_t size, size_t align, enum bmm__use use, bool *is_zero)
+{
+    if (size <= BMM__PAGE_RUN_BYTES_MAX && align <= BMM__PAGE_RUN_ALIGN_MAX) {
+        void *start = bmm__page_run_alloc(size, align, use, is_zero);
+        if (start != NULL)
+            return start;
+    }
+    size_t whole = bmm__huge_fill(0, (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1));
+    size_t place = bmm__huge_align(whole, align);
+    struct bmm__span *span = bmm__span_open(whole, place, BMM__SPAN_BIG, is_zero);
+    if (span == NULL) {
+        span = bmm__span_open_large(size, place);
+        *is_zero = true;
+    }
+    if (span == NULL)
+        return NULL;
+    if (bmm__is_huge(whole))
+        bmm__huge_use(span);
+    span->align_shift = (uint8_t)__builtin_ctzll(align);
+    bmm__store_relaxed(&span->use, (uint8_t)use);
+    return (void *)span->start; /* NOLINT */
+}
+
+enum bmm__use bmm__run_use(const struct bmm__span *span, uintptr_t address)
+{
+    return span->kind == BMM__SPAN_RUNS ? (enum bmm__use)bmm__page_run_find(span, address).use : USE(span);
+}
+
+bool bmm__run_is_start(uintptr_t address, enum bmm__use use)
+{
+    const struct bmm__span *span = bmm__page_map_find(address);
+    return bmm__core_is_start(span, address) && span->kind != BMM__SPAN_SLOTS && bmm__run_use(span, address) == use;
+}
+
+/* ---- access rights ---- */
+
+void bmm__run_note_rights(struct bmm__span *span, uintptr_t start, uintptr_t end)
+{
+    if (span->kind == BMM__SPAN_RUNS)
+        bmm__page_run_note_rights(span, start, end);
+    else
+        bmm__or_acq_rel(&span->use, BMM__SPAN_HAS_RIGHTS);
+}
+
+/* Where all of a span is concerned it is as new; a part leaves it noted. */
+void bmm__run_restore_rights(struct bmm__span *span, uintptr_t start, size_t bytes)
+{
+    if (span->kind == BMM__SPAN_RUNS) {
+        bmm__page_run_restore_rights(span, start, bytes);
+        return;
+    }
+    if ((bmm__load_acquire(&span->use) & BMM__SPAN_HAS_RIGHTS) == 0)
+        return;
+    if (bytes == span->span_bytes)
+        bmm__and_acq_rel(&span->use, (uint8_t)~BMM__SPAN_HAS_RIGHTS);
+    bmm__os_commit((void *)start, bytes); /* NOLINT */
+}
+
+bool bmm__run_has_rights(const struct bmm__span *span, uintptr_t address)
+{
+    if (span->kind == BMM__SPAN_RUNS)
+        return bmm__page_run_has_rights(span, address);
+    return (bmm__load_acquire(&span->use) & BMM__SPAN_HAS_RIGHTS) != 0;
+}
+
+void bmm__core_restore_rights(const struct bmm__slot *slot)
+{
+    bmm__run_restore_rights(slot->span, slot->start, slot->bytes);
+}

@@ -1,0 +1,11 @@
+/* Which slots of a span are in use, from the span alone: what is not on a free list was handed out. */
+#ifndef BMM_VISIT_H
+#define BMM_VISIT_H
+
+#include "core/span.h"
+
+/* Whether the slot with the index, of a span of slots, is in use. Exact for what the calling thread allocated and freed, as
+ * bmm__core_visit_blocks (client.h). */
+bool bmm__visit_is_in_use(struct bmm__span *span, uint32_t index);
+
+#endif
