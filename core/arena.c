@@ -133,6 +133,15 @@ void *bmm__arena_beside(uintptr_t start, size_t *granule)
 }
 #endif
 
+size_t bmm__arena_mapped_bytes(void)
+{
+    size_t granules = 0;
+    uint32_t total = bmm__load_acquire(&arena_count);
+    for (uint32_t i = 0; i <= total; i++)
+        granules += bmm__load_acquire(&map_at(i)->unit_count);
+    return granules << BMM__GRANULE_SHIFT;
+}
+
 bool bmm__arena_may_keep(size_t bytes)
 {
     return bmm__load_relaxed(&bmm__dirty_bytes) + bytes <= bmm__load_relaxed(&bmm__arena_used_bytes) + KEPT_BYTES;

@@ -17,6 +17,9 @@
 
 extern size_t bmm__arena_used_bytes;
 
+/* Address space of all arenas that can be used. */
+size_t bmm__arena_mapped_bytes(void);
+
 /* Whether bytes that come back may keep their memory for a while (A2). */
 bool bmm__arena_may_keep(size_t bytes);
 

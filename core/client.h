@@ -60,8 +60,9 @@ struct bmm__client {
     void *(*reget)(void *p, size_t size, unsigned kind); /* the same without the content */
     /* Frees the block at p if it was obtained as that kind. False with EINVAL: it was not, or is none; nothing was done. */
     bool (*free_as)(void *p, unsigned kind);
-    /* What is known of the live block that the address lies in. *view is what bmm__core_view said of it. False: there is none. */
-    bool (*view)(uintptr_t address, struct bmm__view *view);
+    /* What is known of the live block that the address lies in; by_slot: whose slot it lies in. *view is what bmm__core_view said
+     * of it. False: there is none. */
+    bool (*view)(uintptr_t address, bool by_slot, struct bmm__view *view);
     /* 0 for what is not a live block. */
     size_t (*usable_size)(const void *p);
     /* The thread ends; state is what *bmm__core_thread_state() held. */

@@ -7,6 +7,7 @@
 #include "core/purge.h"
 #include "core/remote.h"
 #include "core/secure_span.h"
+#include "core/tally.h"
 
 #define EXTEND_BYTES 4096u
 #define SPLICE_BATCHES 8u /* that are put on the list at once: no call shall take long, and slots be used soon */
@@ -317,6 +318,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     span->heap = heap;
     uint64_t inverse = UINT64_MAX / slot_bytes + 1;
     bmm__secure_open(span, inverse);
+    bmm__tally_add(class_index % BMM__CLASS_COUNT, span->span_bytes);
     bmm__store_release(&span->inverse, inverse); /* now it can be walked */
     heap->align_sets |= (uint16_t)(1u << class_index / BMM__CLASS_COUNT);
     bmm__store_relaxed(&span->remote, empty_word(span, BMM__REMOTE_CURRENT));

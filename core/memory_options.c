@@ -10,7 +10,7 @@
 
 #include "brainmm/brainmm.h"
 
-#define SMALL_BYTES_MAX 128u
+#include <errno.h>
 
 static void view_slot(struct bmm__span *span, uintptr_t address, struct bmm__view *view)
 {
@@ -18,7 +18,7 @@ static void view_slot(struct bmm__span *span, uintptr_t address, struct bmm__vie
     struct bmm__heap *heap = bmm__load_relaxed(&span->heap);
     view->slot_bytes = span->list.slot_bytes;
     view->start = span->start + (uintptr_t)index * span->list.slot_bytes;
-    view->kind = view->slot_bytes <= SMALL_BYTES_MAX ? BMM_MEMORY_SMALL : BMM_MEMORY_MEDIUM;
+    view->kind = view->slot_bytes <= BMM__TINY_BYTES_MAX ? BMM_MEMORY_SMALL : BMM_MEMORY_MEDIUM;
     view->thread_id = heap == NULL ? 0 : bmm__load_relaxed(&heap->thread_id);
     view->is_live = index < span->slot_count && bmm__visit_is_in_use(span, index);
 #ifdef BMM_SECURE
@@ -30,14 +30,10 @@ static void view_slot(struct bmm__span *span, uintptr_t address, struct bmm__vie
 
 static void view_run(struct bmm__span *span, uintptr_t address, struct bmm__view *view)
 {
-    static const uint8_t kind_of_use[] = {
-        [BMM__USE_ANY] = BMM_MEMORY_BIG, [BMM__USE_PAGES] = BMM_MEMORY_PAGES, [BMM__USE_MEMORY_BLOCK] = BMM_MEMORY_BLOCK
-    };
-    enum bmm__use use = bmm__run_use(span, address);
     view->start = span->start;
     view->slot_bytes = span->span_bytes;
     view->is_live = view->is_exact = true;
-    view->kind = span->kind == BMM__SPAN_LARGE && use == BMM__USE_ANY ? BMM_MEMORY_LARGE : kind_of_use[use];
+    view->kind = bmm__run_kind(span, bmm__run_use(span, address));
     view->align = (size_t)1 << span->align_shift;
     if (span->kind == BMM__SPAN_RUNS) {
         struct bmm__page_run run = bmm__page_run_find(span, address);
@@ -63,14 +59,15 @@ bool bmm__core_view(uintptr_t address, struct bmm__view *view)
     return address - view->start < view->slot_bytes;
 }
 
-bool bmm_memory_options(const void *p, struct bmm_memory_options *options)
+/* False: no live block. */
+static bool find(uintptr_t address, bool by_slot, struct bmm_memory_options *options)
 {
     struct bmm__view view;
-    bmm__process_start();
     const struct bmm__client *client = bmm__process.client;
-    if (!bmm__core_view((uintptr_t)p, &view) || !(client != NULL ? client->view((uintptr_t)p, &view) : view.is_live))
+    if (!bmm__core_view(address, &view) || !(client != NULL ? client->view(address, by_slot, &view) : view.is_live))
         return false;
-    int rights = bmm_pages_rights(p);
+    int saved_errno = errno, rights = bmm_pages_rights((const void *)address); /* NOLINT */
+    errno = saved_errno;
     *options = (struct bmm_memory_options){ .start = (void *)view.start, /* NOLINT */
                                             .size = view.size,
                                             .block_size = view.slot_bytes,
@@ -80,4 +77,30 @@ bool bmm_memory_options(const void *p, struct bmm_memory_options *options)
                                             .thread_id = view.thread_id,
                                             .exact = view.is_exact };
     return true;
+}
+
+bool bmm_memory_options(const void *p, struct bmm_memory_options *options)
+{
+    bmm__process_start();
+    return find((uintptr_t)p, false, options);
+}
+
+struct walk {
+    bool (*visit)(const struct bmm_memory_options *block, void *context);
+    void *context;
+};
+
+static bool visit_slot(uintptr_t start, size_t bytes, void *context)
+{
+    const struct walk *walk = context;
+    struct bmm_memory_options options;
+    (void)bytes;
+    return !find(start, true, &options) || walk->visit(&options, walk->context);
+}
+
+void bmm_heap_walk(bool (*visit)(const struct bmm_memory_options *block, void *context), void *context)
+{
+    struct walk walk = { visit, context };
+    bmm__process_start();
+    bmm__core_visit_blocks(visit_slot, &walk);
 }

@@ -50,6 +50,7 @@ void bmm__os_prefer_small(void *start, size_t bytes);
 /* Gives the memory behind committed pages back; they stay usable and read as zero when touched again. False: the system
  * keeps it (locked pages, say); what is there may still be there. */
 bool bmm__os_purge(void *start, size_t bytes);
+uint64_t bmm__os_purged_bytes(void); /* that were given back so, and by bmm__os_purge_moved, until now */
 
 /* Gives the memory back and makes the pages inaccessible; commit makes them usable again. */
 void bmm__os_decommit(void *start, size_t bytes);
@@ -90,6 +91,7 @@ bool bmm__os_purge_moved(void *start, size_t bytes);
 bool bmm__os_can_read(const void *start, size_t bytes);
 
 uint64_t bmm__os_memory_bytes(void); /* of the machine; 0: unknown */
+size_t bmm__os_resident_bytes(void); /* of the process; 0: unknown */
 
 /* A committed OS page that reads as zero in a forked child. NULL where the system has no such thing. */
 void *bmm__os_page_wiped_on_fork(void);

@@ -132,6 +132,8 @@ void bmm__os_prefer_small(void *start, size_t bytes)
     errno = saved_errno;
 }
 
+static uint64_t purged_bytes; /* relaxed */
+
 bool bmm__os_purge(void *start, size_t bytes)
 {
 #ifndef MADV_DONTNEED_LOCKED
@@ -139,8 +141,15 @@ bool bmm__os_purge(void *start, size_t bytes)
 #endif
     int saved_errno = errno;
     bool is_done = madvise(start, bytes, MADV_DONTNEED) == 0 || madvise(start, bytes, MADV_DONTNEED_LOCKED) == 0;
+    if (is_done)
+        bmm__add_relaxed(&purged_bytes, (uint64_t)bytes);
     errno = saved_errno;
     return is_done;
+}
+
+uint64_t bmm__os_purged_bytes(void)
+{
+    return bmm__load_relaxed(&purged_bytes);
 }
 
 void bmm__os_decommit(void *start, size_t bytes)
@@ -228,8 +237,10 @@ bool bmm__os_purge_moved(void *start, size_t bytes)
     /* A moved mapping keeps its old file offset and so can never merge with its neighbours: a fresh one can. */
     int saved_errno = errno;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-    bool is_done =
-        mmap(start, bytes, PROT_READ | PROT_WRITE, flags, -1, 0) != MAP_FAILED || bmm__os_purge(start, bytes);
+    bool is_fresh = mmap(start, bytes, PROT_READ | PROT_WRITE, flags, -1, 0) != MAP_FAILED;
+    if (is_fresh)
+        bmm__add_relaxed(&purged_bytes, (uint64_t)bytes);
+    bool is_done = is_fresh || bmm__os_purge(start, bytes);
     errno = saved_errno;
     return is_done;
 }

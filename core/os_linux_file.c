@@ -100,6 +100,20 @@ uint64_t bmm__os_process_birth(void)
     return birth;
 }
 
+size_t bmm__os_resident_bytes(void)
+{
+    char text[128];
+    long bytes = read_whole("/proc/self/statm", text, sizeof text - 1);
+    size_t pages = 0;
+    if (bytes <= 0)
+        return 0;
+    text[bytes] = '\0';
+    const char *second = strchr(text, ' '); /* total, resident, … */
+    for (const char *digit = second == NULL ? "" : second + 1; *digit >= '0' && *digit <= '9'; digit++)
+        pages = pages * 10 + (size_t)(*digit - '0');
+    return pages * bmm__os_page_bytes();
+}
+
 void bmm__os_write_error(const char *text, size_t bytes)
 {
     int saved_errno = errno;

@@ -5,8 +5,10 @@
 #include "core/client.h"
 #include "core/os.h"
 #include "core/purge.h"
+#include "core/run.h"
 #include "core/run_map.h"
 #include "core/size_class.h"
+#include "core/tally.h"
 
 #include <string.h>
 
@@ -82,6 +84,17 @@ static void count_used(const struct bmm__page_area *area, uint32_t taken, uint32
                      ((size_t)taken << area->map.unit_shift) - ((size_t)given << area->map.unit_shift));
 }
 
+/* Of runs that have these attributes. */
+static void count_run(const struct bmm__page_area *area, uint8_t attributes, uint32_t taken, uint32_t given)
+{
+    unsigned line = BMM__TALLY_KIND(bmm__run_kind(area->span, (enum bmm__use)(attributes >> USE_SHIFT)));
+    count_used(area, taken, given);
+    if (taken != 0)
+        bmm__tally_add(line, (size_t)taken << area->map.unit_shift);
+    if (given != 0)
+        bmm__tally_sub(line, (size_t)given << area->map.unit_shift);
+}
+
 /* ---- areas ---- */
 
 /* A closed area's tables, or new ones; marked open and all in use. */
@@ -148,7 +161,7 @@ static void *take(struct bmm__page_area *area, uint32_t count, size_t align, enu
         return NULL;
     }
     enter_run(area, page, count, (uint8_t)((unsigned)__builtin_ctzll(align) | (unsigned)use << USE_SHIFT));
-    count_used(area, count, 0);
+    count_run(area, area->attributes[page], count, 0);
     *is_zero = dirty_count == 0;
     return address_of(area, page);
 }
@@ -221,13 +234,13 @@ static bool leave_run(struct bmm__page_area *area, uintptr_t start, uint32_t *pa
            (bmm__and_acq_rel(&area->starts[*page / 64], ~bit_of(*page)) & bit_of(*page)) != 0;
 }
 
-static void give(struct bmm__page_area *area, uint32_t page, uint32_t count)
+static void give(struct bmm__page_area *area, uint32_t page, uint32_t count, uint8_t attributes)
 {
     size_t bytes = (size_t)count << area->map.unit_shift;
     bmm__page_run_restore_rights(area->span, (uintptr_t)address_of(area, page), bytes);
     bool is_dirty = bmm__arena_may_keep(bytes) || bmm__purge_excess(address_of(area, page), bytes) < bytes;
     bmm__run_map_give(&area->map, page, count, is_dirty);
-    count_used(area, 0, count);
+    count_run(area, attributes, 0, count);
     note_room(area);
 }
 
@@ -237,7 +250,7 @@ bool bmm__page_run_free(struct bmm__span *span, void *start)
     uint32_t page;
     if (!leave_run(area, (uintptr_t)start, &page))
         return false;
-    give(area, page, area->length[page]);
+    give(area, page, area->length[page], area->attributes[page]);
     return true;
 }
 
@@ -251,9 +264,9 @@ bool bmm__page_run_resize(struct bmm__span *span, void *start, size_t size)
         return false;
     bmm__store_relaxed(&area->length[page], (uint16_t)wanted);
     if (wanted > count)
-        count_used(area, wanted - count, 0);
+        count_run(area, area->attributes[page], wanted - count, 0);
     if (wanted < count)
-        give(area, page + wanted, count - wanted);
+        give(area, page + wanted, count - wanted, area->attributes[page]);
     return true;
 }
 
@@ -282,7 +295,7 @@ void *bmm__page_run_slide(struct bmm__span *span, void *start, size_t size, bool
     if (keeps)
         memmove(moved, start, (size_t)count << area->map.unit_shift);
     enter_run(area, page - left, wanted, attributes);
-    count_used(area, wanted - count, 0);
+    count_run(area, attributes, wanted - count, 0);
     return moved;
 }
 

@@ -27,7 +27,7 @@ static bool extend_granules(struct bmm__span *span, size_t whole)
         bmm__arena_free((void *)old_end, whole - old_bytes, true, false); /* NOLINT */
         return false;
     }
-    span->span_bytes = whole;
+    bmm__run_set_bytes(span, whole);
     if (bmm__is_huge(whole))
         bmm__huge_use(span);
     else
@@ -47,7 +47,7 @@ static void shrink_granules(struct bmm__span *span, size_t whole, bool is_dirty)
         bmm__huge_leave(span->start, whole);
     bmm__page_map_enter(end, old_bytes - whole, NULL);
     bmm__arena_free((void *)end, old_bytes - whole, is_dirty, span->is_moved != 0); /* NOLINT */
-    span->span_bytes = whole;
+    bmm__run_set_bytes(span, whole);
 }
 
 static bool resize_granules(struct bmm__span *span, size_t size)
@@ -73,7 +73,7 @@ static bool resize_mapping(struct bmm__span *span, size_t size)
         return true;
     bmm__page_map_enter(span->start + whole, old_bytes - whole, NULL);
     if (bmm__os_resize((void *)span->start, old_bytes, whole) == BMM__OS_RESIZED) /* NOLINT */
-        span->span_bytes = whole;
+        bmm__run_set_bytes(span, whole);
     else
         bmm__page_map_enter(span->start + whole, old_bytes - whole, span); /* the leaf is there: M1 */
     return true;
@@ -143,7 +143,7 @@ static void *move_granules(struct bmm__span *span, size_t size, bool keeps)
     if (!is_moved && keeps)
         memcpy((void *)to->start, (void *)span->start, kept); /* NOLINT */
     to->align_shift = span->align_shift;
-    bmm__store_relaxed(&to->use, bmm__load_relaxed(&span->use));
+    bmm__run_set_use(to, bmm__run_use(span, span->start));
     to->is_moved = is_moved && to->kind == BMM__SPAN_BIG;
     void *moved = (void *)to->start; /* NOLINT */
     if (bmm__is_huge(to->span_bytes))
@@ -195,7 +195,7 @@ static void *move_mapping(struct bmm__span *span, size_t size)
     if (bmm__process.client != NULL && side != NULL)
         bmm__process.client->span_end(span, side);
     span->start = (uintptr_t)moved;
-    span->span_bytes = whole;
+    bmm__run_set_bytes(span, whole);
     return moved;
 }
 

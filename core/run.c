@@ -5,6 +5,7 @@
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/page_run.h"
+#include "core/tally.h"
 
 #define USE(span) ((enum bmm__use)(bmm__load_relaxed(&(span)->use) & ~BMM__SPAN_HAS_RIGHTS))
 
@@ -27,8 +28,35 @@ void *bmm__run_alloc(size_t size, size_t align, enum bmm__use use, bool *is_zero
     if (bmm__is_huge(whole))
         bmm__huge_use(span);
     span->align_shift = (uint8_t)__builtin_ctzll(align);
-    bmm__store_relaxed(&span->use, (uint8_t)use);
+    bmm__run_set_use(span, use);
     return (void *)span->start; /* NOLINT */
+}
+
+unsigned bmm__run_kind(const struct bmm__span *span, enum bmm__use use)
+{
+    static const uint8_t kind_of_use[] = {
+        [BMM__USE_ANY] = BMM_MEMORY_BIG, [BMM__USE_PAGES] = BMM_MEMORY_PAGES, [BMM__USE_MEMORY_BLOCK] = BMM_MEMORY_BLOCK
+    };
+    return span->kind == BMM__SPAN_LARGE && use == BMM__USE_ANY ? BMM_MEMORY_LARGE : kind_of_use[use];
+}
+
+void bmm__run_set_use(struct bmm__span *span, enum bmm__use use)
+{
+    if (use == USE(span))
+        return;
+    bmm__tally_sub(BMM__TALLY_KIND(bmm__run_kind(span, USE(span))), span->span_bytes);
+    bmm__store_relaxed(&span->use, (uint8_t)((span->use & BMM__SPAN_HAS_RIGHTS) | use));
+    bmm__tally_add(BMM__TALLY_KIND(bmm__run_kind(span, use)), span->span_bytes);
+}
+
+void bmm__run_set_bytes(struct bmm__span *span, size_t bytes)
+{
+    unsigned line = BMM__TALLY_KIND(bmm__run_kind(span, USE(span)));
+    if (bytes > span->span_bytes)
+        bmm__tally_add(line, bytes - span->span_bytes);
+    else
+        bmm__tally_sub(line, span->span_bytes - bytes);
+    span->span_bytes = bytes;
 }
 
 enum bmm__use bmm__run_use(const struct bmm__span *span, uintptr_t address)

@@ -13,6 +13,15 @@ void *bmm__run_alloc(size_t size, size_t align, enum bmm__use use, bool *is_zero
 /* What the run that address lies in is for. span is that of the address, and not of slots. */
 enum bmm__use bmm__run_use(const struct bmm__span *span, uintptr_t address);
 
+/* enum bmm_memory_kind of it. */
+unsigned bmm__run_kind(const struct bmm__span *span, enum bmm__use use);
+
+/* The span of one run is for that use from now on. */
+void bmm__run_set_use(struct bmm__span *span, enum bmm__use use);
+
+/* The span of one run has so many bytes from now on. */
+void bmm__run_set_bytes(struct bmm__span *span, size_t bytes);
+
 /* Whether a run for that use starts at the address, which may be any. */
 bool bmm__run_is_start(uintptr_t address, enum bmm__use use);
 

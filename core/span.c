@@ -10,6 +10,7 @@
 #include "core/purge.h"
 #include "core/run.h"
 #include "core/secure_span.h"
+#include "core/tally.h"
 
 /* Unused descriptors: a stack whose head carries a tag in its upper 16 bits against the ABA problem (P4 makes reading
  * next of a descriptor that was popped meanwhile harmless). */
@@ -121,6 +122,8 @@ struct bmm__span *bmm__span_open(size_t bytes, size_t align, enum bmm__span_is k
     }
     if (kind != BMM__SPAN_BIG || !bmm__is_huge(bytes))
         bmm__huge_leave(span->start, bytes);
+    if (kind == BMM__SPAN_BIG)
+        bmm__tally_add(BMM__TALLY_KIND(BMM_MEMORY_BIG), bytes);
     return span;
 }
 
@@ -144,7 +147,16 @@ struct bmm__span *bmm__span_open_large(size_t bytes, size_t align)
         bmm__span_free(span);
         return NULL;
     }
+    bmm__tally_add(BMM__TALLY_KIND(BMM_MEMORY_LARGE), whole);
     return span;
+}
+
+static void count_closed(const struct bmm__span *span)
+{
+    if (span->kind == BMM__SPAN_SLOTS)
+        bmm__tally_sub(span->class_index % BMM__CLASS_COUNT, span->span_bytes);
+    else if (span->kind != BMM__SPAN_RUNS)
+        bmm__tally_sub(BMM__TALLY_KIND(bmm__run_kind(span, bmm__run_use(span, span->start))), span->span_bytes);
 }
 
 void bmm__span_close(struct bmm__span *span, bool is_dirty)
@@ -152,6 +164,7 @@ void bmm__span_close(struct bmm__span *span, bool is_dirty)
     const struct bmm__client *client = bmm__process.client;
     bmm__page_map_enter(span->start, span->span_bytes, NULL);
     bmm__secure_close(span);
+    count_closed(span);
     void *side = bmm__exchange_acq_rel(&span->side, NULL);
     if (client != NULL && side != NULL)
         client->span_end(span, side);

@@ -91,6 +91,49 @@ bool bmm__visit_is_in_use(struct bmm__span *span, uint32_t index)
     return (is_free[index / 64] >> index % 64 & 1) == 0;
 }
 
+#ifndef BMM_SECURE
+static uint32_t waiting_in_outboxes(const struct bmm__span *span)
+{
+    uint32_t count = 0;
+    for (struct bmm__heap *heap = bmm__heap_pool_all(); heap != NULL; heap = heap->all_next) {
+        const struct bmm__outbox *box = bmm__remote_box(heap, span);
+        if (bmm__load_relaxed(&box->span) == span)
+            count += bmm__load_relaxed(&box->count);
+    }
+    return count;
+}
+#endif
+
+static uint32_t count_in_use(struct bmm__span *span, uint64_t word)
+{
+    uint64_t is_free[SLOTS_MAX / 64] = { 0 };
+    uint32_t extended = bmm__load_relaxed(&span->extended), free_count = 0;
+    mark_free(span, word, is_free);
+    for (uint32_t i = 0; i < (extended + 63) / 64; i++) {
+        uint64_t beyond = (i + 1) * 64 <= extended ? 0 : ~0ull << extended % 64;
+        free_count += (uint32_t)__builtin_popcountll(is_free[i] & ~beyond);
+    }
+    return extended - free_count;
+}
+
+uint32_t bmm__visit_live_count(struct bmm__span *span)
+{
+    uint64_t word = bmm__load_acquire(&span->remote);
+    unsigned state = BMM__REMOTE_STATE(word);
+    if (state == BMM__REMOTE_CLAIMED)
+        return 0;
+#ifndef BMM_SECURE
+    if (state != BMM__REMOTE_CURRENT) { /* P2 */
+        uint32_t extended = bmm__load_relaxed(&span->extended);
+        uint32_t live = bmm__load_relaxed(&span->list.countdown) + bmm__load_relaxed(&span->bias);
+        uint32_t freed = BMM__REMOTE_COUNT(word) + waiting_in_outboxes(span);
+        live = live < freed ? 0 : live - freed; /* it may change meanwhile */
+        return live < extended ? live : extended;
+    }
+#endif
+    return count_in_use(span, word);
+}
+
 static bool visit_slots(struct bmm__span *span, const struct visit *to)
 {
     uint64_t is_free[SLOTS_MAX / 64] = { 0 }, word = bmm__load_acquire(&span->remote);

@@ -8,4 +8,7 @@
  * bmm__core_visit_blocks (client.h). */
 bool bmm__visit_is_in_use(struct bmm__span *span, uint32_t index);
 
+/* How many slots of the span are in use, likewise; of a span that is not allocated from without looking at them. */
+uint32_t bmm__visit_live_count(struct bmm__span *span);
+
 #endif

@@ -181,7 +181,7 @@ bool bmm__call_free_as(void *p, unsigned kind)
     return is_right;
 }
 
-bool bmm__call_view(uintptr_t address, struct bmm__view *view)
+bool bmm__call_view(uintptr_t address, bool by_slot, struct bmm__view *view)
 {
     struct bmm__block block;
     enum bmm__block_is what = bmm__block_find(address, &block);
@@ -190,7 +190,7 @@ bool bmm__call_view(uintptr_t address, struct bmm__view *view)
     if (what != BMM__BLOCK_LIVE && what != BMM__BLOCK_INTERIOR)
         return false;
     size_t size = bmm__block_size(&block), offset = address - block.start;
-    if (bmm__record_settled_state(block.record) != BMM_SLOT_LIVE || (offset != 0 && offset >= size))
+    if (bmm__record_settled_state(block.record) != BMM_SLOT_LIVE || (!by_slot && offset != 0 && offset >= size))
         return false;
     view->start = block.start;
     view->size = size;

@@ -17,7 +17,7 @@ void *bmm__call_realloc(void *p, size_t size, unsigned kind);
 void *bmm__call_reget(void *p, size_t size, unsigned kind);
 /* What is not a live block of that kind is reported. */
 bool bmm__call_free_as(void *p, unsigned kind);
-bool bmm__call_view(uintptr_t address, struct bmm__view *view);
+bool bmm__call_view(uintptr_t address, bool by_slot, struct bmm__view *view);
 size_t bmm__call_usable_size(const void *p); /* the requested size; of a block without a record its slot's */
 
 /* ---- what free and realloc share ---- */

@@ -92,7 +92,8 @@ enum bmm_memory_kind {
     BMM_MEMORY_BIG,       /* runs of pages, up to 32 MiB */
     BMM_MEMORY_LARGE,     /* mappings of their own */
     BMM_MEMORY_PAGES,     /* bmm_pages_get */
-    BMM_MEMORY_BLOCK      /* bmm_memory_block_get */
+    BMM_MEMORY_BLOCK,     /* bmm_memory_block_get */
+    BMM_MEMORY_KIND_LAST = BMM_MEMORY_BLOCK
 };
 
 struct bmm_memory_options {
@@ -111,6 +112,41 @@ struct bmm_memory_options {
  * the end. The memory at p is not touched. Any thread may ask while others allocate; in libbrainmm whether a block of another
  * thread's heap, of up to 32 KiB, is live is then known as it was a moment ago, and exact is false. */
 BMM_API bool bmm_memory_options(const void *p, struct bmm_memory_options *options);
+
+/* Calls visit for every live block of the process, until it says false; the C library's own are among them. visit may allocate and
+ * free. Exact for the calling thread's blocks, and for all while other threads stand still outside of the allocator; else a
+ * block that comes or goes meanwhile may be missed, or visited although it is gone. */
+BMM_API void bmm_heap_walk(bool (*visit)(const struct bmm_memory_options *block, void *context), void *context);
+
+/* ---- statistics ---- */
+
+#define BMM_STATS_CLASSES 72 /* sizes of slots */
+
+struct bmm_stats_line {
+    size_t block_bytes;    /* of each slot; 0: of several sizes */
+    size_t live_count;     /* blocks */
+    size_t live_bytes;     /* that they take, as in block_size of bmm_memory_options */
+    size_t free_bytes;     /* in the same spans */
+    size_t peak_bytes;     /* of spans, or of blocks larger than a slot: most at any time */
+    uint64_t purged_bytes; /* of them: given back until now, to the system or for another use */
+};
+
+struct bmm_stats {
+    size_t mapped_bytes;   /* address space that holds blocks or can hold them at once */
+    size_t resident_bytes; /* of the process, as the system says; 0: it does not */
+    size_t kept_bytes;     /* free, with memory still behind it */
+    uint64_t purged_bytes; /* given back to the system until now */
+    struct bmm_stats_line kinds[BMM_MEMORY_KIND_LAST + 1]; /* by enum bmm_memory_kind */
+    struct bmm_stats_line classes[BMM_STATS_CLASSES];      /* of slots: the kinds small and medium in full */
+};
+
+/* What the heap holds, counted now: as bmm_heap_walk, exact while nobody else allocates. Nothing is counted where blocks are
+ * allocated, so this takes time: about a quarter of a millisecond for each GiB of small blocks. */
+BMM_API void bmm_stats(struct bmm_stats *stats);
+
+/* The same as JSON, {"version":1, "mapped_bytes":…, "kinds":[…], "classes":[…]} with the names above, and a NUL, as far as capacity
+ * goes. Returns the bytes that all of it has without the NUL. It allocates nothing. */
+BMM_API size_t bmm_stats_json(char *buffer, size_t capacity);
 
 /* Whether a report of blocks not freed is written to stderr when the program ends. libbrainmm_debug in mode leak or check
  * says who allocated them; libbrainmm writes a census of their sizes and addresses. */
