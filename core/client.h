@@ -81,8 +81,12 @@ struct bmm__client {
  * Called once, at the first allocation of the process, possibly before libc has started: raw system calls only. */
 const struct bmm__client *bmm__client_open(void);
 
-/* Provided by the library's entry too: the library's constructor calls it when libc is usable (atexit, sigaction). */
-void bmm__client_start(void);
+/* Likewise: whether this copy of the library is one that debugs, and was asked to; at any time, also before client_open. */
+bool bmm__client_is_to_debug(void);
+
+/* Provided by the library's entry too: the library's constructor calls it when libc is usable (atexit, sigaction).
+ * is_guest: another copy serves this process (share.h), and bmm__client_open was not called. */
+void bmm__client_start(bool is_guest);
 
 /* What a program asked for with bmm_report_leaks_on_shutdown(). */
 void bmm__client_report_leaks(bool on);

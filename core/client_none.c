@@ -15,8 +15,14 @@ const struct bmm__client *bmm__client_open(void)
     return NULL;
 }
 
-void bmm__client_start(void)
+bool bmm__client_is_to_debug(void)
 {
+    return false;
+}
+
+void bmm__client_start(bool is_guest)
+{
+    (void)is_guest;
 }
 
 static void at_exit(void *unused)

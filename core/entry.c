@@ -5,6 +5,7 @@
 #include "core/os.h"
 #include "core/process.h"
 #include "core/run.h"
+#include "core/share.h"
 #include "core/text.h"
 
 #include "brainmm/brainmm.h"
@@ -176,5 +177,8 @@ void *bmm_malloc_aligned(size_t align, size_t size)
 void bmm_report_leaks_on_shutdown(bool on)
 {
     bmm__process_start();
-    bmm__client_report_leaks(on);
+    if (bmm__share_owner() != NULL)
+        bmm__share_owner()->report_leaks(on);
+    else
+        bmm__client_report_leaks(on);
 }

@@ -6,6 +6,7 @@
 #include "core/page_run.h"
 #include "core/process.h"
 #include "core/run.h"
+#include "core/share.h"
 #include "core/visit.h"
 
 #include "brainmm/brainmm.h"
@@ -82,6 +83,8 @@ static bool find(uintptr_t address, bool by_slot, struct bmm_memory_options *opt
 bool bmm_memory_options(const void *p, struct bmm_memory_options *options)
 {
     bmm__process_start();
+    if (bmm__share_owner() != NULL)
+        return bmm__share_owner()->memory_options(p, options);
     return find((uintptr_t)p, false, options);
 }
 
@@ -102,5 +105,9 @@ void bmm_heap_walk(bool (*visit)(const struct bmm_memory_options *block, void *c
 {
     struct walk walk = { visit, context };
     bmm__process_start();
+    if (bmm__share_owner() != NULL) {
+        bmm__share_owner()->heap_walk(visit, context);
+        return;
+    }
     bmm__core_visit_blocks(visit_slot, &walk);
 }

@@ -6,11 +6,15 @@
 #include "core/heap.h"
 #include "core/process.h"
 #include "core/purge.h"
+#include "core/share.h"
 
 #include "brainmm/brainmm.h"
 
 bool bmm_thread_heap_minimize(void)
 {
+    const struct bmm__share_table *owner = bmm__share_owner();
+    if (owner != NULL)
+        return owner->thread_heap_minimize();
     struct bmm__heap *heap = bmm__thread_heap_if_any();
     bool has_released = heap != NULL && bmm__heap_minimize(heap);
     return bmm__purge_all() || has_released;
@@ -18,6 +22,9 @@ bool bmm_thread_heap_minimize(void)
 
 bool bmm_heap_minimize(void)
 {
+    const struct bmm__share_table *owner = bmm__share_owner();
+    if (owner != NULL)
+        return owner->heap_minimize();
     bmm__add_relaxed(&bmm__heap_minimize_wish, 1u);
     return bmm_thread_heap_minimize();
 }

@@ -120,6 +120,11 @@ void bmm__os_nap(void); /* about a millisecond; by the same system call as wait,
 const void *bmm__os_program_headers(uint32_t *count);
 bool bmm__os_has_loader(void); /* false: nobody else loads and starts the program: it is static, most likely */
 
+/* Calls visit with the contents of every ELF note of that name in every module that is loaded, until it says false. */
+void bmm__os_notes(const char *name, bool (*visit)(const void *contents, size_t bytes, void *context), void *context);
+/* The module that address lies in is not to be unloaded any more. Where libc is usable. */
+void bmm__os_keep_loaded(const void *address);
+
 /* Value of an environment variable, NULL if absent; right also before libc has started. Not copied. */
 const char *bmm__os_environment(const char *name);
 /* Makes entry ("NAME=value", not copied) part of libc's environment, in the place of one of that name or at the end of a

@@ -3,7 +3,9 @@
 #include "core/atomic.h"
 #include "core/os.h"
 #include "core/page_map.h"
+#include "core/process.h"
 #include "core/run.h"
+#include "core/share.h"
 
 #include "brainmm/brainmm.h"
 
@@ -38,6 +40,9 @@ bool bmm_pages_protect(void *pages, size_t count, unsigned rights)
         errno = ENOMEM; /* as the system says of what is not there */
         return false;
     }
+    bmm__process_start();
+    if (bmm__share_owner() != NULL)
+        return bmm__share_owner()->pages_protect(pages, count, rights);
     if (rights != RIGHTS_USUAL) /* first: if it is given back at once, they are restored */
         note(start, start + bytes);
     return bmm__os_protect(pages, bytes, rights);

@@ -7,8 +7,10 @@
 #include "core/client.h"
 #include "core/os.h"
 #include "core/page_run.h"
+#include "core/process.h"
 #include "core/run.h"
 #include "core/run_map.h"
+#include "core/share.h"
 #include "core/tally.h"
 #include "core/visit.h"
 
@@ -67,6 +69,11 @@ static void add_tally(struct bmm_stats_line *line, unsigned index)
 
 void bmm_stats(struct bmm_stats *stats)
 {
+    bmm__process_start();
+    if (bmm__share_owner() != NULL) {
+        bmm__share_owner()->stats(stats);
+        return;
+    }
     memset(stats, 0, sizeof *stats);
     for (struct bmm__span *span = bmm__span_first(); span != NULL; span = span->all_next)
         count_span(stats, span);

@@ -12,6 +12,7 @@
 #include "core/process.h"
 #include "core/purge.h"
 #include "core/secure_span.h"
+#include "core/share.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -38,9 +39,12 @@ void bmm__process_start(void)
         return;
     if (bmm__cas_acq_rel(&bmm__process.state, &fresh, 1)) {
         int saved_errno = errno;
-        has_key = pthread_key_create(&key, thread_end) == 0; /* now: constructors before ours may start threads */
-        bmm__secure_start();
-        bmm__process.client = bmm__client_open();
+        bmm__process.client = bmm__share_join();
+        if (bmm__process.client == NULL) {
+            has_key = pthread_key_create(&key, thread_end) == 0; /* now: constructors before ours may start threads */
+            bmm__secure_start();
+            bmm__process.client = bmm__client_open();
+        }
         bmm__heap_init(&late_heap, bmm__process.client != NULL);
         errno = saved_errno;
         bmm__store_release(&bmm__process.state, 2);
@@ -145,6 +149,9 @@ static void fork_child(void)
 __attribute__((constructor(101))) static void library_start(void)
 {
     bmm__process_start();
-    pthread_atfork(fork_prepare, fork_parent, fork_child);
-    bmm__client_start();
+    bool is_guest = bmm__share_owner() != NULL; /* then there is nothing here to be kept in order */
+    if (!is_guest)
+        pthread_atfork(fork_prepare, fork_parent, fork_child);
+    bmm__share_start();
+    bmm__client_start(is_guest);
 }

@@ -64,9 +64,19 @@ const struct bmm__client *bmm__client_open(void)
     return &client;
 }
 
-void bmm__client_start(void)
+bool bmm__client_is_to_debug(void)
+{
+    bmm__options_open();
+    return bmm__options.mode != BMM_MODE_OFF;
+}
+
+void bmm__client_start(bool is_guest)
 {
     bmm__dl_start();
+    if (is_guest) { /* of one that debugs, or in mode off: there is nothing to be seen here */
+        bmm__options_open();
+        bmm__options.mode = BMM_MODE_OFF;
+    }
     if (bmm__options.mode != BMM_MODE_OFF)
         bmm__front_start(); /* may change the mode, so before whoever asks for it */
     bmm__viewer_start();    /* before exec_start, which asks for the library's name */

@@ -1,0 +1,66 @@
+/* Modules, as the loader knows them. */
+#define _GNU_SOURCE
+#include "core/os.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <string.h>
+
+struct search {
+    const char *name;
+    bool (*visit)(const void *contents, size_t bytes, void *context);
+    void *context;
+    bool is_over;
+};
+
+static size_t padded(size_t bytes, size_t align)
+{
+    return (bytes + align - 1) & ~(align - 1);
+}
+
+static void look_at_notes(struct search *search, const char *at, size_t bytes, size_t align)
+{
+    ElfW(Nhdr) header;
+    while (bytes >= sizeof header && !search->is_over) {
+        memcpy(&header, at, sizeof header);
+        size_t contents = padded(sizeof header + header.n_namesz, align);
+        size_t whole = padded(contents + header.n_descsz, align);
+        if (contents + header.n_descsz > bytes)
+            return;
+        if (header.n_namesz == strlen(search->name) + 1 &&
+            memcmp(at + sizeof header, search->name, header.n_namesz) == 0)
+            search->is_over = !search->visit(at + contents, header.n_descsz, search->context);
+        at += whole;
+        bytes = whole < bytes ? bytes - whole : 0;
+    }
+}
+
+static int look_at_module(struct dl_phdr_info *module, size_t bytes, void *context)
+{
+    struct search *search = context;
+    (void)bytes;
+    for (unsigned i = 0; i < module->dlpi_phnum && !search->is_over; i++) {
+        const ElfW(Phdr) *segment = &module->dlpi_phdr[i];
+        if (segment->p_type == PT_NOTE)
+            look_at_notes(search, (const char *)(module->dlpi_addr + segment->p_vaddr), /* NOLINT */
+                          segment->p_memsz, segment->p_align == 8 ? 8 : 4);
+    }
+    return search->is_over;
+}
+
+void bmm__os_notes(const char *name, bool (*visit)(const void *contents, size_t bytes, void *context), void *context)
+{
+    struct search search = { name, visit, context, false };
+    dl_iterate_phdr(look_at_module, &search);
+}
+
+void bmm__os_keep_loaded(const void *address)
+{
+#ifdef RTLD_NODELETE /* not of the program, which has no name; a libc without it never unloads anything */
+    Dl_info module;
+    if (dladdr(address, &module) != 0 && module.dli_fname != NULL && module.dli_fname[0] != '\0')
+        dlopen(module.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+#else
+    (void)address;
+#endif
+}
