@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "core/atomic.h"
 #include "core/heap_pool.h"
+#include "core/jit_region.h"
 #include "core/lock.h"
 #include "core/os.h"
 #include "core/process.h"
@@ -119,6 +120,7 @@ void **bmm__core_thread_state(void)
 static void fork_prepare(void)
 {
     bmm__lock_take_all();
+    bmm__jit_region_fork_prepare();
     if (bmm__process.client != NULL)
         bmm__process.client->fork_prepare();
 }
@@ -127,6 +129,7 @@ static void fork_parent(void)
 {
     if (bmm__process.client != NULL)
         bmm__process.client->fork_parent();
+    bmm__jit_region_fork_parent();
     bmm__lock_release_all();
 }
 
@@ -135,6 +138,7 @@ static void fork_child(void)
     bmm__lock_reset_all();
     bmm__secure_start(); /* else all children would draw the same numbers */
     bmm__heap_pool_adopt(bmm__heap);
+    bmm__jit_region_fork_child();
     if (bmm__process.client != NULL)
         bmm__process.client->fork_child();
 }
