@@ -1,7 +1,7 @@
 /* BrainMM: the allocator's own calls. Every name of libc (malloc, free, …) and every C++ operator new and delete is
  * provided as well, by the same heap: blocks may be obtained by one and given back by another.
  *
- * Sizes and alignments in bytes. Every address is a multiple of 16. All functions are thread-safe; none is
+ * Sizes and alignments in bytes. Every address is a multiple of 16. All functions are thread-safe (but see JIT heaps); none is
  * async-signal-safe. Errors: NULL with errno (ENOMEM, EINVAL); a block given to a call that fails stays as it was.
  */
 #ifndef BRAINMM_BRAINMM_H

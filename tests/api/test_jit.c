@@ -232,7 +232,9 @@ EITHER(small_pieces_take_little_memory)
     }
     for (unsigned i = 0; i < COUNT; i++)
         PLAIN_CHECK(bmm_jit_free(heap, pieces[i]));
+#ifndef BMM_EMULATED /* which keeps what it translated */
     PLAIN_CHECK(size_now().mapped < before.mapped + 512 * 1024);
+#endif
     bmm_jit_destroy(heap);
 }
 
@@ -381,6 +383,9 @@ EITHER(nothing_else_becomes_executable)
 /* What is got is written at its end, in pages that nobody else touches. */
 EITHER(a_piece_of_a_gibibyte)
 {
+#ifdef BMM_EMULATED
+    PLAIN_SKIP("the emulator keeps a record of each page");
+#endif
     struct bmm_jit_heap *heap = bmm_jit_create(flags);
     size_t size = ((size_t)1 << 30) + 100;
     struct size before = size_now();
