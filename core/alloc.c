@@ -176,13 +176,13 @@ bool bmm__core_is_start(const struct bmm__span *span, uintptr_t address)
         struct bmm__page_run run = bmm__page_run_find(span, address);
         return !run.is_free && run.start == address;
     }
-    return address == span->start;
+    return span->kind != BMM__SPAN_JIT && address == span->start;
 }
 
 static __attribute__((noinline)) bool find_slowly(uintptr_t address, struct bmm__slot *slot)
 {
     struct bmm__span *span = bmm__page_map_find(address);
-    if (span == NULL)
+    if (span == NULL || span->kind == BMM__SPAN_JIT)
         return false;
     if (span->kind == BMM__SPAN_SLOTS) {
         describe(slot, span, address);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 enum bmm__lock_rank {
+    BMM__RANK_JIT = 5,      /* a JIT heap: what is purged under it tells the client of its spans */
     BMM__RANK_CLIENT = 10,  /* debug: above everything of core */
     BMM__RANK_MODULES = 19, /* debug: modules and the stack depot, which call the recorder */
     BMM__RANK_RECORDER = 20,
@@ -22,6 +23,7 @@ enum bmm__lock_rank {
     BMM__RANK_PURGE = 40,
     BMM__RANK_HEAP_POOL = 50,
     BMM__RANK_ARENA = 60,
+    BMM__RANK_JIT_POOL = 65, /* which regions and JIT heaps there are */
     BMM__RANK_META = 70
 };
 

@@ -1,6 +1,7 @@
 /* What a pointer is: answered from descriptors alone, for any 64-bit value, without touching the memory there. */
 #include "core/atomic.h"
 #include "core/client.h"
+#include "core/jit.h"
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/page_run.h"
@@ -60,11 +61,28 @@ bool bmm__core_view(uintptr_t address, struct bmm__view *view)
     return address - view->start < view->slot_bytes;
 }
 
+static bool find_piece(uintptr_t address, struct bmm_memory_options *options)
+{
+    struct bmm__jit_view piece;
+    if (!bmm__jit_find(address, &piece))
+        return false;
+    *options = (struct bmm_memory_options){ .start = (void *)piece.start, /* NOLINT */
+                                            .size = piece.bytes,
+                                            .block_size = (piece.bytes + 15) & ~(size_t)15,
+                                            .align = 16,
+                                            .kind = BMM_MEMORY_JIT,
+                                            .rights = piece.rights,
+                                            .exact = true };
+    return true;
+}
+
 /* False: no live block. */
 static bool find(uintptr_t address, bool by_slot, struct bmm_memory_options *options)
 {
     struct bmm__view view;
     const struct bmm__client *client = bmm__process.client;
+    if (find_piece(address, options))
+        return true;
     if (!bmm__core_view(address, &view) || !(client != NULL ? client->view(address, by_slot, &view) : view.is_live))
         return false;
     int saved_errno = errno, rights = bmm_pages_rights((const void *)address); /* NOLINT */

@@ -96,6 +96,24 @@ size_t bmm__os_resident_bytes(void); /* of the process; 0: unknown */
 /* A committed OS page that reads as zero in a forked child. NULL where the system has no such thing. */
 void *bmm__os_page_wiped_on_fork(void);
 
+/* ---- code that is written at run time: os_linux_code.c ---- */
+
+/* A file of so many zero bytes (whole granules) that has no name and lives as long as a view of it, for two views of the same
+ * memory. -1 with errno of the system. Closed by bmm__os_file_close. */
+int bmm__os_code_file(size_t bytes);
+
+/* Writes what is at from to the file, within its bytes; no view of it is needed. False with errno of the system. */
+bool bmm__os_code_file_write(int file, uint64_t offset, const void *from, size_t bytes);
+
+/* Puts the file's views into two whole reservations of that many bytes, or over two views of another file: one to be read and
+ * written, one to be read and executed. No page of either was ever both. False with errno of the system, nothing or one view
+ * in place: the reservations are only to be released. */
+bool bmm__os_code_views(int file, size_t bytes, void *writable, void *executable);
+
+/* No processor that runs a thread of this process goes on with instructions that it fetched before: what another machine than
+ * x86 needs when code was written where other code may have been. Costs an interrupt on each. */
+void bmm__os_code_refetch(void);
+
 /* ---- time, identity, waiting ---- */
 
 uint64_t bmm__os_clock_mono_ns(void);

@@ -54,13 +54,32 @@ void bmm__os_notes(const char *name, bool (*visit)(const void *contents, size_t 
     dl_iterate_phdr(look_at_module, &search);
 }
 
+/* Other libcs never unload anything. */
+#ifdef __GLIBC__
+
+static bool is_kept_anyway(const struct link_map *module)
+{
+    for (const ElfW(Dyn) *entry = module->l_ld; entry->d_tag != DT_NULL; entry++)
+        if (entry->d_tag == DT_FLAGS_1)
+            return (entry->d_un.d_val & DF_1_NODELETE) != 0;
+    return false;
+}
+
 void bmm__os_keep_loaded(const void *address)
 {
-#ifdef RTLD_NODELETE /* not of the program, which has no name; a libc without it never unloads anything */
-    Dl_info module;
-    if (dladdr(address, &module) != 0 && module.dli_fname != NULL && module.dli_fname[0] != '\0')
-        dlopen(module.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
-#else
-    (void)address;
-#endif
+    Dl_info info;
+    struct link_map *module;
+    if (dladdr1(address, &info, (void **)&module, RTLD_DL_LINKMAP) == 0 || module->l_name[0] == '\0' ||
+        is_kept_anyway(module)) /* the program has no name */
+        return;
+    dlopen(module->l_name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
+
+#else
+
+void bmm__os_keep_loaded(const void *address)
+{
+    (void)address;
+}
+
+#endif

@@ -76,7 +76,7 @@ void bmm__run_note_rights(struct bmm__span *span, uintptr_t start, uintptr_t end
 {
     if (span->kind == BMM__SPAN_RUNS)
         bmm__page_run_note_rights(span, start, end);
-    else
+    else if (span->kind != BMM__SPAN_JIT) /* whose memory is nobody else's ever */
         bmm__or_acq_rel(&span->use, BMM__SPAN_HAS_RIGHTS);
 }
 
@@ -96,6 +96,8 @@ void bmm__run_restore_rights(struct bmm__span *span, uintptr_t start, size_t byt
 
 bool bmm__run_has_rights(const struct bmm__span *span, uintptr_t address)
 {
+    if (span->kind == BMM__SPAN_JIT)
+        return true;
     if (span->kind == BMM__SPAN_RUNS)
         return bmm__page_run_has_rights(span, address);
     return (bmm__load_acquire(&span->use) & BMM__SPAN_HAS_RIGHTS) != 0;

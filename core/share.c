@@ -3,6 +3,7 @@
 #include "core/assert.h"
 #include "core/atomic.h"
 #include "core/entry.h"
+#include "core/jit.h"
 #include "core/os.h"
 #include "core/process.h"
 #include "core/text.h"
@@ -46,6 +47,17 @@ static const struct bmm__share_table table = {
     .thread_heap_minimize = bmm_thread_heap_minimize,
     .heap_minimize = bmm_heap_minimize,
     .report_leaks = bmm_report_leaks_on_shutdown,
+    .jit_create = bmm__jit_create,
+    .jit_has_dual_views = bmm__jit_has_dual_views,
+    .jit_get = bmm__jit_get,
+    .jit_sync_get = bmm__jit_sync_get,
+    .jit_code = bmm__jit_code,
+    .jit_data = bmm__jit_data,
+    .jit_publish = bmm__jit_publish,
+    .jit_free = bmm__jit_free,
+    .jit_sync_free = bmm__jit_sync_free,
+    .jit_clear = bmm__jit_clear,
+    .jit_destroy = bmm__jit_destroy,
 };
 
 BMM__HIDDEN struct bmm__share_root bmm__share_root = {
@@ -70,6 +82,12 @@ static const struct bmm__share_table *owner; /* relaxed: written before the proc
 const struct bmm__share_table *bmm__share_owner(void)
 {
     return bmm__load_relaxed(&owner);
+}
+
+const struct bmm__share_table *bmm__share_table(void)
+{
+    const struct bmm__share_table *others = bmm__share_owner();
+    return others != NULL ? others : &table;
 }
 
 /* ---- a guest's client: tail calls, so that an owner who debugs finds that the program called ---- */

@@ -48,6 +48,17 @@ struct bmm__share_table {
     bool (*thread_heap_minimize)(void);
     bool (*heap_minimize)(void);
     void (*report_leaks)(bool on);
+    struct bmm_jit_heap *(*jit_create)(unsigned flags);
+    bool (*jit_has_dual_views)(const struct bmm_jit_heap *heap);
+    void *(*jit_get)(struct bmm_jit_heap *heap, size_t size);
+    void *(*jit_sync_get)(struct bmm_jit_heap *heap, size_t size);
+    void *(*jit_code)(const struct bmm_jit_heap *heap, const void *writable);
+    void *(*jit_data)(const struct bmm_jit_heap *heap, const void *code);
+    bool (*jit_publish)(const struct bmm_jit_heap *heap, const void *writable, size_t size);
+    bool (*jit_free)(struct bmm_jit_heap *heap, void *p);
+    bool (*jit_sync_free)(struct bmm_jit_heap *heap, void *p);
+    void (*jit_clear)(struct bmm_jit_heap *heap);
+    void (*jit_destroy)(struct bmm_jit_heap *heap);
 };
 
 enum bmm__share_state { BMM__SHARE_FRESH = 0, BMM__SHARE_OWNER, BMM__SHARE_GUEST, BMM__SHARE_APART };
@@ -72,5 +83,8 @@ void bmm__share_start(void);
 
 /* The owner's table if this copy is a guest; else NULL. */
 const struct bmm__share_table *bmm__share_owner(void);
+
+/* The owner's table, or this copy's if it has a heap of its own. When the process has started. */
+const struct bmm__share_table *bmm__share_table(void);
 
 #endif

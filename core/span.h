@@ -45,6 +45,8 @@ struct bmm__heap;
 
 struct bmm__page_area;
 
+struct bmm__jit_region;
+
 struct bmm__span {
     /* The owner's line. */
     struct bmm__list list; /* owner: constant while the span is open; 0: nobody. slot_bytes 0: no slots */
@@ -71,8 +73,9 @@ struct bmm__span {
     void *side;                 /* the client's */
     struct bmm__span *all_next; /* every descriptor ever made, for the walk */
     union {
-        struct bmm__page_area *area; /* of a span of page runs */
-        uintptr_t *entries;          /* of a span of slots: the window's, of its granules; NULL: it lies outside */
+        struct bmm__page_area *area;    /* of a span of page runs */
+        uintptr_t *entries;             /* of a span of slots: the window's, of its granules; NULL: it lies outside */
+        struct bmm__jit_region *region; /* of a JIT span: constant, and so is its kind */
     };
     struct bmm__heap *heap; /* of the owner */
 };
@@ -83,7 +86,15 @@ _Static_assert(sizeof(struct bmm__span) == 128, "two lines: one for the owner, o
 
 #define BMM__SPAN_HAS_RIGHTS 0x80 /* of any span: pages may have other rights than to be read and written */
 
-enum bmm__span_is { BMM__SPAN_UNUSED = 0, BMM__SPAN_SLOTS, BMM__SPAN_RUNS, BMM__SPAN_BIG, BMM__SPAN_LARGE };
+/* JIT: no block of the heap lies there, and of the descriptor nothing counts but kind and region: jit_region.h. */
+enum bmm__span_is {
+    BMM__SPAN_UNUSED = 0,
+    BMM__SPAN_SLOTS,
+    BMM__SPAN_RUNS,
+    BMM__SPAN_BIG,
+    BMM__SPAN_LARGE,
+    BMM__SPAN_JIT
+};
 
 enum { BMM__REMOTE_OWNED = 0, BMM__REMOTE_FULL = 1, BMM__REMOTE_CLAIMED = 2, BMM__REMOTE_CURRENT = 3 };
 #define BMM__REMOTE_DONE ((uint64_t)1 << 2) /* of CLAIMED: the claimer is through */

@@ -5,6 +5,7 @@
 #include "core/arena.h"
 #include "core/atomic.h"
 #include "core/client.h"
+#include "core/jit_region.h"
 #include "core/os.h"
 #include "core/page_run.h"
 #include "core/process.h"
@@ -58,6 +59,10 @@ static void count_span(struct bmm_stats *stats, struct bmm__span *span)
         count(&stats->kinds[bmm__run_kind(span, bmm__run_use(span, span->start))], 1, bytes, bytes);
         if (kind == BMM__SPAN_LARGE)
             stats->mapped_bytes += bytes;
+    } else if (kind == BMM__SPAN_JIT) {
+        struct bmm__jit_count jit = bmm__jit_region_count(span);
+        count(&stats->kinds[BMM_MEMORY_JIT], jit.piece_count, jit.live_bytes, jit.bytes);
+        stats->mapped_bytes += jit.bytes;
     }
 }
 
@@ -93,7 +98,8 @@ const char *bmm__stats_kind_name(unsigned kind)
 {
     static const char *const names[] = {
         [BMM_MEMORY_SMALL] = "small", [BMM_MEMORY_MEDIUM] = "medium", [BMM_MEMORY_BIG] = "big",
-        [BMM_MEMORY_LARGE] = "large", [BMM_MEMORY_PAGES] = "pages",   [BMM_MEMORY_BLOCK] = "block"
+        [BMM_MEMORY_LARGE] = "large", [BMM_MEMORY_PAGES] = "pages",   [BMM_MEMORY_BLOCK] = "block",
+        [BMM_MEMORY_JIT] = "jit"
     };
     return names[kind];
 }

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "core/atomic.h"
 #include "core/heap_pool.h"
+#include "core/jit_region.h"
 #include "core/lock.h"
 #include "core/os.h"
 #include "core/process.h"
@@ -124,6 +125,7 @@ void **bmm__core_thread_state(void)
 static void fork_prepare(void)
 {
     bmm__lock_take_all();
+    bmm__jit_region_fork_prepare();
     if (bmm__process.client != NULL)
         bmm__process.client->fork_prepare();
 }
@@ -132,6 +134,7 @@ static void fork_parent(void)
 {
     if (bmm__process.client != NULL)
         bmm__process.client->fork_parent();
+    bmm__jit_region_fork_parent();
     bmm__lock_release_all();
 }
 
@@ -142,6 +145,7 @@ static void fork_child(void)
     bmm__heap_pool_adopt(bmm__heap);
     if (bmm__thread_heap_if_any() != NULL)
         bmm__store_relaxed(&bmm__heap->thread_id, bmm__os_thread_id());
+    bmm__jit_region_fork_child();
     if (bmm__process.client != NULL)
         bmm__process.client->fork_child();
 }

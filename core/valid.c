@@ -1,6 +1,7 @@
 #include "core/valid.h"
 
 #include "core/atomic.h"
+#include "core/jit_region.h"
 #include "core/page_map.h"
 #include "core/remote.h"
 
@@ -110,4 +111,62 @@ const char *bmm__run_map_invalid(const struct bmm__run_map *map)
             return "R2: a unit in use is marked dirty";
     }
     return NULL;
+}
+
+static bool is_bit(const uint64_t *bits, uint32_t index)
+{
+    return (bits[index / 64] >> index % 64 & 1) != 0;
+}
+
+/* J2, J4: units are walked as a finder would. */
+static const char *shared_region_invalid(const struct bmm__jit_region *region)
+{
+    const uint64_t *used = region->table, *first = used + region->unit_count / 64,
+                   *last = first + region->unit_count / 64;
+    uint32_t count = 0;
+    bool is_inside = false;
+    for (uint32_t unit = 0; unit < region->unit_count; unit++) {
+        if (is_bit(first, unit) && is_inside)
+            return "J2: a piece begins in another";
+        count += is_bit(first, unit);
+        is_inside = is_inside || is_bit(first, unit);
+        if (is_bit(used, unit) != is_inside)
+            return "J4: used";
+        if (is_bit(last, unit) && !is_inside)
+            return "J2: a piece ends that did not begin";
+        is_inside = is_inside && !is_bit(last, unit);
+    }
+    return is_inside ? "J2: a piece does not end" : count != region->piece_count ? "J2: number of pieces" : NULL;
+}
+
+static const char *region_invalid(const struct bmm_jit_heap *heap, const struct bmm__jit_region *region)
+{
+    if (region->heap != heap || region->version % 2 != 0)
+        return "J3: at rest";
+    if (region->has_two_views != (region->views[0] != region->views[1]))
+        return "J: number of views";
+    for (size_t at = 0; at < region->bytes; at += BMM__GRANULE)
+        for (unsigned view = 0; view < (region->has_two_views ? 2 : 1); view++) {
+            const struct bmm__span *span = bmm__page_map_find(region->views[view] + at);
+            if (span == NULL || span != region->spans[view] || span->kind != BMM__SPAN_JIT || span->region != region)
+                return "J1, M2: entries of a view";
+        }
+    return region->unit_count == 0 ? (region->own_bytes - 1 < region->bytes ? NULL : "J: size of a piece")
+                                   : shared_region_invalid(region);
+}
+
+const char *bmm__jit_invalid(const struct bmm_jit_heap *heap)
+{
+    const char *wrong = heap->is_open ? NULL : "K1: destroyed";
+    size_t shared_bytes = 0;
+    for (const struct bmm__jit_region *region = heap->own.first; region != NULL && wrong == NULL; region = region->next)
+        wrong = region->unit_count != 0 ? "K2: a shared region" : region_invalid(heap, region);
+    for (const struct bmm__jit_region *region = heap->shared.first; region != NULL && wrong == NULL;
+         region = region->next) {
+        wrong = region->unit_count == 0 ? "K2: a region of one piece" : region_invalid(heap, region);
+        if (region->piece_count == 0 && region != heap->spare)
+            wrong = "K3: an empty region";
+        shared_bytes += region->bytes;
+    }
+    return wrong == NULL && shared_bytes != heap->shared_bytes ? "K2: bytes of shared regions" : wrong;
 }

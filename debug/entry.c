@@ -15,6 +15,7 @@
 #include "stack.h"
 #include "thread.h"
 
+#include "core/atomic.h"
 #include "core/client.h"
 
 static void thread_end(void *state)
@@ -51,9 +52,22 @@ static const struct bmm__client client = {
     .fork_child = fork_child,
 };
 
+/* Once, whoever asks first: what is wrong with them is said then. */
+static void open_options(void)
+{
+    static uint32_t state; /* 0 fresh · 1 a thread reads them · 2 known */
+    uint32_t fresh = 0;
+    if (bmm__cas_acq_rel(&state, &fresh, 1u)) {
+        bmm__options_open();
+        bmm__store_release(&state, 2u);
+    }
+    while (bmm__load_acquire(&state) != 2)
+        bmm__pause();
+}
+
 const struct bmm__client *bmm__client_open(void)
 {
-    bmm__options_open();
+    open_options();
     if (bmm__options.mode == BMM_MODE_OFF)
         return NULL;
     bmm__path_start();
@@ -66,7 +80,7 @@ const struct bmm__client *bmm__client_open(void)
 
 bool bmm__client_is_to_debug(void)
 {
-    bmm__options_open();
+    open_options();
     return bmm__options.mode != BMM_MODE_OFF;
 }
 
@@ -74,7 +88,7 @@ void bmm__client_start(bool is_guest)
 {
     bmm__dl_start();
     if (is_guest) { /* of one that debugs, or in mode off: there is nothing to be seen here */
-        bmm__options_open();
+        open_options();
         bmm__options.mode = BMM_MODE_OFF;
     }
     if (bmm__options.mode != BMM_MODE_OFF)

@@ -118,6 +118,34 @@ PLAIN_TEST(pages_and_memory_blocks)
     }
 }
 
+PLAIN_TEST(pieces_of_code)
+{
+    for (unsigned flags = 0; flags <= BMM_JIT_DUAL_VIEWS; flags++) {
+        struct bmm_jit_heap *heap = bmm_jit_create(flags);
+        static const size_t sizes[] = { 1, 16, 100, 5000, 100000 };
+        for (size_t i = 0; heap != NULL && i < 5; i++) {
+            char *piece = bmm_jit_get(heap, sizes[i]);
+            if (piece == NULL) /* refused */
+                continue;
+            const char *code = bmm_jit_code(heap, piece), *views[] = { piece, code };
+            for (unsigned view = 0; view < 2; view++) {
+                struct bmm_memory_options options;
+                PLAIN_CHECK(bmm_memory_options(views[view] + sizes[i] / 2, &options) && options.exact);
+                PLAIN_CHECK(options.start == views[view] && options.kind == BMM_MEMORY_JIT);
+                PLAIN_CHECK_EQUAL(options.size, sizes[i]);
+                unsigned right = view == 0 ? BMM_RIGHT_WRITE : BMM_RIGHT_EXECUTE;
+                PLAIN_CHECK((options.rights & right) != 0 && (int)options.rights == bmm_pages_rights(views[view]));
+                PLAIN_CHECK(piece == code || (options.rights & (BMM_RIGHT_WRITE | BMM_RIGHT_EXECUTE)) == right);
+                PLAIN_CHECK(is_nothing(views[view] + sizes[i]) ||
+                            (bmm_memory_options(views[view] + sizes[i], &options) && options.start != views[view]));
+            }
+            PLAIN_CHECK(bmm_jit_free(heap, piece));
+            PLAIN_CHECK(is_nothing(piece) && is_nothing(code));
+        }
+        bmm_jit_destroy(heap);
+    }
+}
+
 static int global;
 
 PLAIN_TEST(what_is_no_block_of_ours)

@@ -296,6 +296,23 @@ PLAIN_TEST(kinds_are_counted)
     PLAIN_CHECK(end.kinds[BMM_MEMORY_LARGE].purged_bytes >= before.kinds[BMM_MEMORY_LARGE].purged_bytes + (200 << 20));
 }
 
+PLAIN_TEST(pieces_of_code_are_counted)
+{
+    struct bmm_jit_heap *heap = bmm_jit_create(0);
+    bmm_stats(&before);
+    char *small = bmm_jit_get(heap, 100), *large = bmm_jit_get(heap, 100000);
+    if (small == NULL || large == NULL)
+        PLAIN_SKIP("the system lets no code be made");
+    bmm_stats(&after);
+    PLAIN_CHECK_EQUAL(after.kinds[BMM_MEMORY_JIT].live_count - before.kinds[BMM_MEMORY_JIT].live_count, 2);
+    PLAIN_CHECK_EQUAL(after.kinds[BMM_MEMORY_JIT].live_bytes - before.kinds[BMM_MEMORY_JIT].live_bytes, 112 + 131072);
+    PLAIN_CHECK(after.kinds[BMM_MEMORY_JIT].peak_bytes >= 131072 + 65536);
+    bmm_jit_destroy(heap);
+    bmm_stats(&after);
+    PLAIN_CHECK_EQUAL(after.kinds[BMM_MEMORY_JIT].live_count, before.kinds[BMM_MEMORY_JIT].live_count);
+    PLAIN_CHECK_EQUAL(after.kinds[BMM_MEMORY_JIT].free_bytes, before.kinds[BMM_MEMORY_JIT].free_bytes);
+}
+
 PLAIN_TEST(what_is_given_back_is_counted)
 {
     static void *blocks[4000];
