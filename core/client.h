@@ -30,6 +30,15 @@ struct bmm__span;
 /* What a block is for that is a run, of whatever size: see run.h. */
 enum bmm__use { BMM__USE_ANY = 0, BMM__USE_PAGES, BMM__USE_MEMORY_BLOCK };
 
+/* A leak that the program expects (brainmm.h, bmm_expect_leak and the others), or no longer. */
+struct bmm__expectation {
+    enum { BMM__EXPECT_BLOCK, BMM__EXPECT_SIZE, BMM__EXPECT_STACK, BMM__EXPECT_SCOPE } what;
+    bool is_on;
+    const void *block;   /* the start of a live one */
+    size_t size, count;  /* so many of just that size */
+    const char *pattern; /* shorter than BMM_EXPECT_PATTERN_BYTES */
+};
+
 /* What bmm_memory_options says of a block (brainmm.h). */
 struct bmm__view {
     uintptr_t start;
@@ -65,6 +74,8 @@ struct bmm__client {
     bool (*view)(uintptr_t address, bool by_slot, struct bmm__view *view);
     /* 0 for what is not a live block. */
     size_t (*usable_size)(const void *p);
+    /* 0, or an errno: ENOMEM, EINVAL if what is taken back was not expected. */
+    int (*expect)(const struct bmm__expectation *expected);
     /* The thread ends; state is what *bmm__core_thread_state() held. */
     void (*thread_end)(void *state);
     /* The span's memory is about to go back; side is what it had, never NULL. */
@@ -87,6 +98,9 @@ bool bmm__client_is_to_debug(void);
 /* Provided by the library's entry too: the library's constructor calls it when libc is usable (atexit, sigaction).
  * is_guest: another copy serves this process (share.h), and bmm__client_open was not called. */
 void bmm__client_start(bool is_guest);
+
+/* To whoever keeps expectations: the client, or core/expect.c. 0 or an errno. */
+int bmm__expect(const struct bmm__expectation *expected);
 
 /* What a program asked for with bmm_report_leaks_on_shutdown(). */
 void bmm__client_report_leaks(bool on);

@@ -2,6 +2,7 @@
 #include "core/atomic.h"
 #include "core/census.h"
 #include "core/client.h"
+#include "core/expect.h"
 
 #include <stdlib.h>
 
@@ -25,13 +26,18 @@ void bmm__client_start(bool is_guest)
     (void)is_guest;
 }
 
+static bool count_unexpected(uintptr_t start, size_t bytes, void *census)
+{
+    return bmm__expect_takes(start, bytes) || bmm__census_count(start, bytes, census);
+}
+
 static void at_exit(void *unused)
 {
     (void)unused;
     static struct bmm__census census;
     if (!bmm__load_relaxed(&wants_census))
         return;
-    bmm__core_visit_blocks(bmm__census_count, &census);
+    bmm__core_visit_blocks(count_unexpected, &census);
     bmm__census_write(&census);
 }
 

@@ -15,8 +15,9 @@
 #include <stdint.h>
 
 enum bmm__lock_rank {
-    BMM__RANK_JIT = 5,      /* a JIT heap: what is purged under it tells the client of its spans */
-    BMM__RANK_CLIENT = 10,  /* debug: above everything of core */
+    BMM__RANK_JIT = 5,     /* a JIT heap: what is purged under it tells the client of its spans */
+    BMM__RANK_CLIENT = 10, /* debug: above everything of core */
+    BMM__RANK_EXPECT = 15,
     BMM__RANK_MODULES = 19, /* debug: modules and the stack depot, which call the recorder */
     BMM__RANK_RECORDER = 20,
     BMM__RANK_LATE_HEAP = 30, /* the shared heap of threads that have none */

@@ -47,6 +47,7 @@ static const struct bmm__share_table table = {
     .thread_heap_minimize = bmm_thread_heap_minimize,
     .heap_minimize = bmm_heap_minimize,
     .report_leaks = bmm_report_leaks_on_shutdown,
+    .expect = bmm__expect,
     .jit_create = bmm__jit_create,
     .jit_has_dual_views = bmm__jit_has_dual_views,
     .jit_get = bmm__jit_get,
@@ -133,6 +134,11 @@ static bool guest_view(uintptr_t address, bool by_slot, struct bmm__view *view)
     return false;
 }
 
+static int guest_expect(const struct bmm__expectation *expected)
+{
+    return owner->expect(expected);
+}
+
 static void guest_thread_end(void *state)
 {
     (void)state;
@@ -156,6 +162,7 @@ static const struct bmm__client guest = {
     .free_as = guest_free_as,
     .view = guest_view,
     .usable_size = guest_usable_size,
+    .expect = guest_expect,
     .thread_end = guest_thread_end,
     .span_end = guest_span_end,
     .library_loaded = guest_nothing,

@@ -48,6 +48,7 @@ struct bmm__share_table {
     bool (*thread_heap_minimize)(void);
     bool (*heap_minimize)(void);
     void (*report_leaks)(bool on);
+    int (*expect)(const struct bmm__expectation *expected);
     struct bmm_jit_heap *(*jit_create)(unsigned flags);
     bool (*jit_has_dual_views)(const struct bmm_jit_heap *heap);
     void *(*jit_get)(struct bmm_jit_heap *heap, size_t size);

@@ -4,6 +4,7 @@
 #include "dl.h"
 #include "exec.h"
 #include "exit.h"
+#include "expect.h"
 #include "front.h"
 #include "guard.h"
 #include "options.h"
@@ -44,6 +45,7 @@ static const struct bmm__client client = {
     .free_as = bmm__call_free_as,
     .view = bmm__call_view,
     .usable_size = bmm__call_usable_size,
+    .expect = bmm__expect_note,
     .thread_end = thread_end,
     .span_end = bmm__side_end,
     .library_loaded = bmm__stack_modules_changed,

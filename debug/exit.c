@@ -7,6 +7,7 @@
 #include "check.h"
 #include "claim.h"
 #include "error.h"
+#include "expect.h"
 #include "options.h"
 #include "process.h"
 #include "sandbox.h"
@@ -108,6 +109,7 @@ static void run(int status)
     if (bmm__options.mode == BMM_MODE_OFF || bmm__exchange_acq_rel(&has_run, 1u) != 0)
         return;
     bmm__check_all(BMM_MOMENT_EXIT);
+    bmm__thread_each(bmm__expect_end_scope);
     if (bmm__load_acquire(&bmm__recorder_process->state) == BMM__RECORDER_UNSETTLED)
         return; /* a forked child that recorded nothing: what is mapped is its parent's */
     struct bmm_snapshot_header *header = bmm__recorder_header();

@@ -51,14 +51,15 @@ struct bmm__record {
             uint32_t size_low;   /* requested bytes */
             uint16_t size_high;
             uint16_t free_thread;
-            uint32_t count;     /* the allocating thread's allocation count */
-            uint32_t time_ms;   /* of the allocation, coarse, since the recorder's start */
-            uint16_t thread;    /* index */
-            uint8_t kind;       /* enum bmm_alloc_kind */
-            uint8_t align_log2; /* as asked, at least 4 */
-            uint8_t mode;       /* enum bmm_mode it was born under: says where in the slot the block begins */
-            uint8_t state;      /* enum bmm_slot_state, or BUSY (B1) */
-            uint16_t reserved;
+            uint32_t count;      /* the allocating thread's allocation count */
+            uint32_t time_ms;    /* of the allocation, coarse, since the recorder's start */
+            uint16_t thread;     /* index */
+            uint8_t kind;        /* enum bmm_alloc_kind */
+            uint8_t align_log2;  /* as asked, at least 4 */
+            uint8_t mode;        /* enum bmm_mode it was born under: says where in the slot the block begins */
+            uint8_t state;       /* enum bmm_slot_state, or BUSY (B1) */
+            uint8_t is_expected; /* the program does not call it a leak: expect.h */
+            uint8_t reserved;
         };
         uint64_t words[4]; /* the same, as a birth writes it */
     };

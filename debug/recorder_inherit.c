@@ -19,6 +19,7 @@ static enum inheritance inheritance_of(const struct bmm_snapshot_chunk *chunk)
     case BMM_CHUNK_MODULES:
     case BMM_CHUNK_THREADS:
     case BMM_CHUNK_CODE:
+    case BMM_CHUNK_EXPECTED:
         return COPY;
     case BMM_CHUNK_MIRROR:
         return HOLE;

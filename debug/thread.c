@@ -1,6 +1,7 @@
 /* See thread.h. */
 #include "thread.h"
 
+#include "expect.h"
 #include "options.h"
 #include "process.h"
 #include "stack.h"
@@ -87,6 +88,7 @@ struct bmm__thread *bmm__thread_find(void)
 
 void bmm__thread_end(struct bmm__thread *thread)
 {
+    bmm__expect_end_scope(thread);
     bmm__quarantine_drain(&thread->quarantine);
     struct bmm__stack_memo *memo = thread->memo;
     thread->memo = NULL; /* first: a signal handler may allocate while it is freed */
@@ -128,6 +130,12 @@ void bmm__thread_counts(uint64_t *alloc_count, uint64_t *free_count)
     }
     *alloc_count = allocs - alloc_count_inherited;
     *free_count = frees - free_count_inherited;
+}
+
+void bmm__thread_each(void (*visit)(struct bmm__thread *thread))
+{
+    for (struct bmm__thread *t = bmm__load_acquire(&all); t != NULL; t = t->next)
+        visit(t);
 }
 
 uint32_t bmm__thread_live_count(void)

@@ -30,6 +30,7 @@ struct bmm__thread {
     uint32_t clock_ms; /* coarse, since the recorder's start */
     uint16_t index;
     struct bmm__quarantine quarantine;
+    uint32_t expect_depth, expect_from; /* scopes that are open, and alloc_count when the first was opened: expect.h */
 
     struct bmm__thread *next;      /* in the list of all */
     struct bmm__thread *next_idle; /* in the list of those without a thread */
@@ -50,6 +51,9 @@ static inline struct bmm__thread *bmm__thread_current(void)
 void bmm__thread_end(struct bmm__thread *thread);
 void bmm__thread_forget_others(void); /* at once, in a forked child: the others are not among the living */
 void bmm__thread_fork_child(void);    /* when the child settles */
+
+/* Every struct ever made (D2). */
+void bmm__thread_each(void (*visit)(struct bmm__thread *thread));
 
 /* Sums over all threads, approximate while they run. */
 void bmm__thread_counts(uint64_t *alloc_count, uint64_t *free_count);

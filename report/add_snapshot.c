@@ -1,5 +1,6 @@
 #include "report/add_snapshot.h"
 
+#include "report/expected.h"
 #include "report/fingerprint.h"
 #include "report/ownership.h"
 #include "report/sentence.h"
@@ -22,20 +23,34 @@ struct reading {
     struct bmm__snapshot snapshot;
     struct bmm__stack_build stacks;
     uint32_t process;
+    struct bmm__expected expected;
     uint64_t torn_count; /* mirror records that are not believed */
 };
 
 struct group {
     uint32_t stack, kind;
+    bool is_expected;
     uint64_t bytes, blocks;
 };
 
 struct groups {
-    struct bmm__map map; /* (stack id, kind) → list */
+    struct bmm__map map; /* (stack id, kind, expected) → list */
     struct group *list;
     uint32_t count, capacity;
     struct bmm__map leaks; /* hashes of the stack as it reads → place in the report's leaks, or in its runtime */
 };
+
+/* Expected by itself, or as one of its size; those of libc are not the program's. */
+static bool is_block_expected(struct reading *r, const struct bmm_snapshot_mirror *record, uint64_t size)
+{
+    if (BMM_MIRROR_STATE(record->detail) == BMM_SLOT_EXPECTED)
+        return true;
+    if (!bmm__expected_has_size(&r->expected, size) ||
+        bmm__stack_is_runtime(bmm__stack_build_get(&r->stacks, record->stack)))
+        return false;
+    bmm__expected_take_size(&r->expected, size);
+    return true;
+}
 
 static void count_block(struct reading *r, struct groups *groups, struct bmm_snapshot_mirror record)
 {
@@ -44,14 +59,15 @@ static void count_block(struct reading *r, struct groups *groups, struct bmm_sna
         return;
     }
     uint32_t kind = BMM_MIRROR_KIND(record.detail);
-    bool is_new;
-    uint32_t index = bmm__map_put(&groups->map, record.stack, kind, groups->count, &is_new);
+    uint64_t size = (uint64_t)BMM_MIRROR_SIZE_HIGH(record.detail) << 32 | record.size;
+    bool is_expected = is_block_expected(r, &record, size), is_new;
+    uint32_t index = bmm__map_put(&groups->map, record.stack, 2 * kind + is_expected, groups->count, &is_new);
     if (is_new) {
         groups->list = bmm__grow(groups->list, &groups->capacity, (size_t)groups->count + 1, sizeof *groups->list);
-        groups->list[groups->count++] = (struct group){ .stack = record.stack, .kind = kind };
+        groups->list[groups->count++] =
+            (struct group){ .stack = record.stack, .kind = kind, .is_expected = is_expected };
     }
     struct group *group = &groups->list[index];
-    uint64_t size = (uint64_t)BMM_MIRROR_SIZE_HIGH(record.detail) << 32 | record.size;
     group->bytes = bmm__saturating_add(group->bytes, size);
     group->blocks++;
 }
@@ -61,22 +77,25 @@ static void add_group(struct reading *r, struct groups *groups, const struct gro
 {
     struct bmm__report *report = r->report;
     const struct bmm__stack *stack = bmm__stack_build_get(&r->stacks, group->stack);
-    bool is_runtime = bmm__stack_is_runtime(stack), is_new;
-    uint64_t seed = BMM__HASH_SEED + 2 * group->kind + is_runtime;
+    bool is_expected = group->is_expected || bmm__expected_has_stack(&r->expected, stack), is_new;
+    enum bmm__leak_list list = is_expected ? BMM__EXPECTED : bmm__stack_is_runtime(stack) ? BMM__RUNTIME : BMM__LEAKS;
+    const uint32_t counts[] = { report->leak_count, report->runtime_count, report->expected_count };
+    uint64_t seed = BMM__HASH_SEED + 4 * group->kind + list;
     uint32_t index = bmm__map_put(&groups->leaks, bmm__stack_hash(stack, seed), bmm__stack_hash(stack, ~seed),
-                                  is_runtime ? report->runtime_count : report->leak_count, &is_new);
+                                  counts[list], &is_new);
     if (is_new) {
         const char *kind = bmm__word_alloc_kind(group->kind);
         char fingerprint[BMM__FINGERPRINT_BYTES];
         bmm__fingerprint(fingerprint, kind, stack);
-        *bmm__report_add_leak(report, is_runtime) =
+        *bmm__report_add_leak(report, list) =
             (struct bmm__leak){ .process = r->process,
-                                .class = bmm__intern(&report->strings, "unfreed"),
+                                .class = bmm__intern(&report->strings, is_expected ? "expected" : "unfreed"),
                                 .kind = bmm__intern(&report->strings, kind),
                                 .fingerprint = bmm__intern(&report->strings, fingerprint),
                                 .stack = stack };
     }
-    struct bmm__leak *leak = is_runtime ? &report->runtime[index] : &report->leaks[index];
+    struct bmm__leak *const lists[] = { report->leaks, report->runtime, report->expected };
+    struct bmm__leak *leak = &lists[list][index];
     leak->bytes = bmm__saturating_add(leak->bytes, group->bytes);
     leak->blocks = bmm__saturating_add(leak->blocks, group->blocks);
 }
@@ -84,13 +103,15 @@ static void add_group(struct reading *r, struct groups *groups, const struct gro
 static void add_leaks(struct reading *r)
 {
     struct groups groups = { 0 };
+    bmm__expected_read(&r->expected, &r->snapshot);
     struct bmm__cursor cursor = { 0 };
     struct bmm_snapshot_span span;
     while (bmm__snapshot_next_span(&r->snapshot, &cursor, &span)) {
         const struct bmm_snapshot_mirror *records = bmm__snapshot_mirror(&r->snapshot, &span);
         for (uint32_t i = 0; i < span.slot_count; i++) {
             struct bmm_snapshot_mirror record = records[i];
-            if (BMM_MIRROR_STATE(record.detail) == BMM_SLOT_LIVE)
+            uint32_t state = BMM_MIRROR_STATE(record.detail);
+            if (state == BMM_SLOT_LIVE || state == BMM_SLOT_EXPECTED)
                 count_block(r, &groups, record);
         }
     }
@@ -98,6 +119,7 @@ static void add_leaks(struct reading *r)
         add_group(r, &groups, &groups.list[i]);
     bmm__map_free(&groups.map);
     bmm__map_free(&groups.leaks);
+    bmm__expected_free(&r->expected);
     free(groups.list);
 }
 

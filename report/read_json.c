@@ -128,9 +128,9 @@ static void read_process(struct reading *r, const cJSON *object)
     }
 }
 
-static void read_leak(struct reading *r, const cJSON *object, bool is_runtime)
+static void read_leak(struct reading *r, const cJSON *object, enum bmm__leak_list list)
 {
-    *bmm__report_add_leak(r->report, is_runtime) =
+    *bmm__report_add_leak(r->report, list) =
         (struct bmm__leak){ process_of(r, object),
                             text_of(r, object, "class"),
                             text_of(r, object, "kind"),
@@ -198,8 +198,9 @@ static void read_all(struct reading *r, const cJSON *root)
     }
     if (r->process_count == 0)
         return;
-    cJSON_ArrayForEach(object, cJSON_GetObjectItemCaseSensitive(root, "leaks")) read_leak(r, object, false);
-    cJSON_ArrayForEach(object, cJSON_GetObjectItemCaseSensitive(root, "runtime")) read_leak(r, object, true);
+    cJSON_ArrayForEach(object, cJSON_GetObjectItemCaseSensitive(root, "leaks")) read_leak(r, object, BMM__LEAKS);
+    cJSON_ArrayForEach(object, cJSON_GetObjectItemCaseSensitive(root, "runtime")) read_leak(r, object, BMM__RUNTIME);
+    cJSON_ArrayForEach(object, cJSON_GetObjectItemCaseSensitive(root, "expected")) read_leak(r, object, BMM__EXPECTED);
     cJSON_ArrayForEach(object, cJSON_GetObjectItemCaseSensitive(root, "errors")) read_error(r, object);
     cJSON_ArrayForEach(object, cJSON_GetObjectItemCaseSensitive(root, "unchecked")) *
         bmm__report_add_unchecked(r->report) =

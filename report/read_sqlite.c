@@ -195,8 +195,7 @@ static void read_stack_frame(struct reading *r, sqlite3_stmt *s)
 
 static void read_leak(struct reading *r, sqlite3_stmt *s)
 {
-    bool is_runtime = number_of(s, 7) != 0;
-    *bmm__report_add_leak(r->report, is_runtime) =
+    *bmm__report_add_leak(r->report, (enum bmm__leak_list)number_of(s, 7)) =
         (struct bmm__leak){ process_of(r, s, 0), text_of(r, s, 1), text_of(r, s, 2), number_of(s, 3),
                             number_of(s, 4),     text_of(r, s, 5), stack_of(r, s, 6) };
 }
@@ -275,6 +274,8 @@ static void read_all(struct reading *r)
         each_row(r, "SELECT process, class, kind, bytes, blocks, fingerprint, stack, 0 FROM leaks ORDER BY id",
                  read_leak);
         each_row(r, "SELECT process, class, kind, bytes, blocks, fingerprint, stack, 1 FROM runtime ORDER BY id",
+                 read_leak);
+        each_row(r, "SELECT process, class, kind, bytes, blocks, fingerprint, stack, 2 FROM expected ORDER BY id",
                  read_leak);
         each_row(r, "SELECT * FROM errors ORDER BY id", read_error);
         char changes[160];

@@ -20,6 +20,7 @@ void bmm__report_free(struct bmm__report *report)
     free(report->processes);
     free(report->leaks);
     free(report->runtime);
+    free(report->expected);
     free(report->errors);
     free(report->unchecked);
     free(report->notes);
@@ -54,9 +55,16 @@ static struct bmm__leak *add_runtime(struct bmm__report *report)
     ADD(report->runtime, report->runtime_count, report->runtime_capacity);
 }
 
-struct bmm__leak *bmm__report_add_leak(struct bmm__report *report, bool is_runtime)
+static struct bmm__leak *add_expected(struct bmm__report *report)
 {
-    return empty(is_runtime ? add_runtime(report) : add_leak(report));
+    ADD(report->expected, report->expected_count, report->expected_capacity);
+}
+
+struct bmm__leak *bmm__report_add_leak(struct bmm__report *report, enum bmm__leak_list list)
+{
+    return empty(list == BMM__RUNTIME    ? add_runtime(report)
+                 : list == BMM__EXPECTED ? add_expected(report)
+                                         : add_leak(report));
 }
 
 static struct bmm__error *add_error(struct bmm__report *report)
@@ -174,6 +182,7 @@ void bmm__report_reorder(struct bmm__report *report, const uint32_t *place)
     report->process_capacity = report->process_count;
     MOVE(report->leaks, report->leak_count);
     MOVE(report->runtime, report->runtime_count);
+    MOVE(report->expected, report->expected_count);
     MOVE(report->errors, report->error_count);
     MOVE(report->unchecked, report->unchecked_count);
     MOVE(report->notes, report->note_count);
@@ -210,6 +219,7 @@ void bmm__report_finish(struct bmm__report *report)
 {
     sum(report->leaks, report->leak_count, &report->leaked_bytes, &report->leaked_blocks);
     sum(report->runtime, report->runtime_count, &report->runtime_bytes, &report->runtime_blocks);
+    sum(report->expected, report->expected_count, &report->expected_bytes, &report->expected_blocks);
     take_check(report);
     find_incomplete(report);
 }

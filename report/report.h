@@ -106,13 +106,21 @@ struct bmm__report {
     struct bmm__strings strings;
     struct bmm__check check; /* of the main program; but incomplete where any process's is */
     struct bmm__process *processes;
-    struct bmm__leak *leaks, *runtime;
+    struct bmm__leak *leaks, *runtime, *expected;
     struct bmm__error *errors;
     struct bmm__unchecked *unchecked;
     struct bmm__note *notes;
-    uint32_t process_count, leak_count, runtime_count, error_count, unchecked_count, note_count;
-    uint32_t process_capacity, leak_capacity, runtime_capacity, error_capacity, unchecked_capacity, note_capacity;
-    uint64_t leaked_bytes, leaked_blocks, runtime_bytes, runtime_blocks;
+    uint32_t process_count, leak_count, runtime_count, expected_count, error_count, unchecked_count, note_count;
+    uint32_t process_capacity, leak_capacity, runtime_capacity, expected_capacity, error_capacity, unchecked_capacity,
+        note_capacity;
+    uint64_t leaked_bytes, leaked_blocks, runtime_bytes, runtime_blocks, expected_bytes, expected_blocks;
+};
+
+/* What is never counted as a leak stands apart. */
+enum bmm__leak_list {
+    BMM__LEAKS = 0,
+    BMM__RUNTIME, /* libc's and the loader's */
+    BMM__EXPECTED /* the program's, which it has said it would leave: expected.h */
 };
 
 struct bmm__report *bmm__report_make(void);
@@ -120,7 +128,7 @@ void bmm__report_free(struct bmm__report *report);
 
 /* Room for one more, zeroed; valid until the next of its sort is added. */
 struct bmm__process *bmm__report_add_process(struct bmm__report *report);
-struct bmm__leak *bmm__report_add_leak(struct bmm__report *report, bool is_runtime);
+struct bmm__leak *bmm__report_add_leak(struct bmm__report *report, enum bmm__leak_list list);
 struct bmm__error *bmm__report_add_error(struct bmm__report *report);
 struct bmm__unchecked *bmm__report_add_unchecked(struct bmm__report *report);
 /* What is to say of many processes is kept once, with their number. Notes about a process come one behind the other. */

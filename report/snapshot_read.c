@@ -85,6 +85,15 @@ bool bmm__snapshot_next_thread(const struct bmm__snapshot *s, struct bmm__cursor
     return false;
 }
 
+bool bmm__snapshot_next_expected(const struct bmm__snapshot *s, struct bmm__cursor *c,
+                                 struct bmm_snapshot_expected *expected)
+{
+    while (next_fixed(s, c, BMM_CHUNK_EXPECTED, expected, sizeof *expected))
+        if (expected->is_on == 1 && memchr(expected->pattern, 0, sizeof expected->pattern) != NULL)
+            return true;
+    return false;
+}
+
 const struct bmm_snapshot_mirror *bmm__snapshot_mirror(const struct bmm__snapshot *s,
                                                        const struct bmm_snapshot_span *span)
 {

@@ -53,6 +53,8 @@ bool bmm__snapshot_next_span(const struct bmm__snapshot *s, struct bmm__cursor *
 bool bmm__snapshot_next_error(const struct bmm__snapshot *s, struct bmm__cursor *c, struct bmm_snapshot_error *error);
 bool bmm__snapshot_next_thread(const struct bmm__snapshot *s, struct bmm__cursor *c,
                                struct bmm_snapshot_thread *thread);
+bool bmm__snapshot_next_expected(const struct bmm__snapshot *snapshot, struct bmm__cursor *cursor,
+                                 struct bmm_snapshot_expected *expected);
 
 struct bmm__module_record {
     uint64_t start, end, bias;

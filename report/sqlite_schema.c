@@ -16,6 +16,8 @@ const char bmm__sqlite_tables[] =
     " bytes INTEGER, blocks INTEGER, fingerprint TEXT, stack INTEGER REFERENCES stacks);"
     "CREATE TABLE runtime(id INTEGER PRIMARY KEY, process INTEGER REFERENCES processes, class TEXT, kind TEXT,"
     " bytes INTEGER, blocks INTEGER, fingerprint TEXT, stack INTEGER REFERENCES stacks);"
+    "CREATE TABLE expected(id INTEGER PRIMARY KEY, process INTEGER REFERENCES processes, class TEXT, kind TEXT,"
+    " bytes INTEGER, blocks INTEGER, fingerprint TEXT, stack INTEGER REFERENCES stacks);"
     "CREATE TABLE errors(id INTEGER PRIMARY KEY, process INTEGER REFERENCES processes, kind TEXT, moment TEXT,"
     " message TEXT, repeats INTEGER, address TEXT, block TEXT, size INTEGER, given_size INTEGER, given_align INTEGER,"
     " align INTEGER, alloc_kind TEXT, free_kind TEXT, thread TEXT, alloc_thread TEXT, time_ns INTEGER,"

@@ -323,6 +323,8 @@ static cJSON *summary_object(const struct bmm__report *report)
     add_number(object, "leaks", report->leak_count);
     add_number(object, "runtime_bytes", report->runtime_bytes);
     add_number(object, "runtime_blocks", report->runtime_blocks);
+    add_number(object, "expected_bytes", report->expected_bytes);
+    add_number(object, "expected_blocks", report->expected_blocks);
     return object;
 }
 
@@ -339,6 +341,7 @@ void bmm__write_json(const struct bmm__report *report, FILE *out)
     put_leaks(&w, "leaks", report->leak_count, report->leaks);
     put_array(&w, "errors", false, report->error_count, make_error);
     put_leaks(&w, "runtime", report->runtime_count, report->runtime);
+    put_leaks(&w, "expected", report->expected_count, report->expected);
     put_array(&w, "unchecked", false, report->unchecked_count, make_unchecked);
     put_array(&w, "notes", true, report->note_count, make_note);
     fputs("}\n", out);

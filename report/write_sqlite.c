@@ -106,6 +106,8 @@ static void put_meta(struct writing *w)
     insert(w, row, "ti", "errors", (int64_t)report->error_count);
     insert(w, row, "ti", "runtime_bytes", number(report->runtime_bytes));
     insert(w, row, "ti", "runtime_blocks", number(report->runtime_blocks));
+    insert(w, row, "ti", "expected_bytes", number(report->expected_bytes));
+    insert(w, row, "ti", "expected_blocks", number(report->expected_blocks));
     sqlite3_finalize(row);
 }
 
@@ -217,6 +219,7 @@ bool bmm__write_sqlite(const struct bmm__report *report, const char *path, struc
     put_processes(&w);
     put_leaks(&w, "INSERT INTO leaks VALUES(?,?,?,?,?,?,?,?)", report->leaks, report->leak_count);
     put_leaks(&w, "INSERT INTO runtime VALUES(?,?,?,?,?,?,?,?)", report->runtime, report->runtime_count);
+    put_leaks(&w, "INSERT INTO expected VALUES(?,?,?,?,?,?,?,?)", report->expected, report->expected_count);
     put_errors(&w);
     put_rest(&w);
     sqlite3_finalize(w.frame);

@@ -245,6 +245,13 @@ static void put_rest(const struct writing *w)
         put_count(w, report->runtime_blocks, "block");
         fputs(" that libc and the loader keep for themselves\n", w->out);
     }
+    if (report->expected_blocks > 0) {
+        fputs("expected: ", w->out);
+        put_count(w, report->expected_bytes, "byte");
+        fputs(" in ", w->out);
+        put_count(w, report->expected_blocks, "block");
+        fputs(" that the program said it would leave\n", w->out);
+    }
     for (uint32_t i = 0; i < report->unchecked_count; i++)
         put_unchecked(w, i);
     for (uint32_t i = 0; i < report->note_count; i++)

@@ -153,6 +153,30 @@ BMM_API size_t bmm_stats_json(char *buffer, size_t capacity);
  * says who allocated them; libbrainmm writes a census of their sizes and addresses. */
 BMM_API void bmm_report_leaks_on_shutdown(bool on);
 
+/* ---- expected leaks: blocks that a report at the end is not to call leaks ----
+ *
+ * libbrainmm_debug (leak, check) lists them apart. libbrainmm leaves them out of its census, where it knows a size by the slot that
+ * it takes, and takes a block's mark for as good when another block has come to its place. False with errno: ENOMEM, EINVAL, or
+ * ENOTSUP of what libbrainmm cannot do; nothing changes then. */
+
+/* The live block that starts at p, until it is freed or resized; else EINVAL. */
+BMM_API bool bmm_expect_leak(const void *p);
+BMM_API bool bmm_unexpect_leak(const void *p);
+
+/* count more blocks of just that size, whichever. Taking back more than were expected: EINVAL. */
+BMM_API bool bmm_expect_leaks(size_t size, size_t count);
+BMM_API bool bmm_unexpect_leaks(size_t size, size_t count);
+
+/* All blocks that were allocated with a function on the stack whose name the pattern matches, as fnmatch does (*, ?, [abc]). Taken back
+ * by the same pattern. libbrainmm: ENOTSUP. */
+BMM_API bool bmm_expect_leaks_of(const char *pattern);
+BMM_API bool bmm_unexpect_leaks_of(const char *pattern);
+
+/* What the calling thread allocates from push until the pop that belongs to it, and still has then; scopes that are open when the thread or the
+ * process ends, end with it. Pop looks at all blocks. EINVAL: no scope is open. libbrainmm: nothing is done. */
+BMM_API void bmm_expect_push(void);
+BMM_API bool bmm_expect_pop(void);
+
 /* ---- JIT heaps: memory for code that a program writes while it runs ----
  *
  * What is got is a *piece*. It is written at one address and executed at another, or at the same: that depends on what the

@@ -93,6 +93,7 @@ enum bmm_chunk_type {
     BMM_CHUNK_THREADS = 8,   /* struct bmm_snapshot_thread[]; index is the thread index of records */
     BMM_CHUNK_UNCHECKED = 9, /* struct bmm_snapshot_unchecked, packed, `used` bytes: children that cannot be checked */
     BMM_CHUNK_NOTES = 10,    /* NUL-terminated sentences for the reader of the report, `used` bytes */
+    BMM_CHUNK_EXPECTED = 12, /* struct bmm_snapshot_expected[] */
     BMM_CHUNK_CODE = 11      /* uint64_t[BMM_SITE_NUMBERS]: what the numbers of sites stand for; 0: nothing */
 };
 
@@ -168,7 +169,8 @@ enum bmm_slot_state {
     BMM_SLOT_NEVER = 0, /* no block was recorded here */
     BMM_SLOT_LIVE = 1,
     BMM_SLOT_QUARANTINED = 2, /* freed by the program, kept back, poison is verified */
-    BMM_SLOT_FREE = 3
+    BMM_SLOT_FREE = 3,
+    BMM_SLOT_EXPECTED = 4 /* live, and the program does not call it a leak */
 };
 
 /* Mirror of a slot's record: written to, never read, by the program. 16 bytes.
@@ -254,6 +256,16 @@ struct bmm_snapshot_thread {
     uint32_t tid;      /* of the system; 0: entry unused */
     uint64_t start_ns; /* since header.start_mono_ns */
     char name[16];     /* at the first allocation, NUL-padded */
+};
+
+/* Blocks that the program does not call leaks: those of a size, as many as count says, or all that have a frame whose function
+ * the pattern matches, if there is a pattern. */
+#define BMM_EXPECT_PATTERN_BYTES 232 /* with the NUL */
+struct bmm_snapshot_expected {
+    uint32_t is_on; /* [live] 1: it counts; stored after the rest */
+    uint32_t reserved;
+    uint64_t size, count;
+    char pattern[BMM_EXPECT_PATTERN_BYTES];
 };
 
 /* A child process that this process is about to start and that cannot be checked. */
