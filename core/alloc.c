@@ -6,6 +6,7 @@
 #include "core/arena.h"
 #include "core/atomic.h"
 #include "core/client.h"
+#include "core/heap_object.h"
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/page_run.h"
@@ -140,6 +141,8 @@ static bool free_other(struct bmm__span *span, void *start)
         if (!bmm__page_run_free(span, start))
             return false;
     } else {
+        if (bmm__object_of(span) != NULL)
+            bmm__object_forget(span);
         bmm__span_close(span, true);
         bmm__span_free(span);
     }

@@ -26,9 +26,11 @@
 #include <stdint.h>
 
 struct bmm__span;
+struct bmm_heap;
 
 /* What a block is for that is a run, of whatever size: see run.h. */
-enum bmm__use { BMM__USE_ANY = 0, BMM__USE_PAGES, BMM__USE_MEMORY_BLOCK };
+/* HEAP: also of a span of slots, see heap_object.h. */
+enum bmm__use { BMM__USE_ANY = 0, BMM__USE_PAGES, BMM__USE_MEMORY_BLOCK, BMM__USE_HEAP };
 
 /* A leak that the program expects (brainmm.h, bmm_expect_leak and the others), or no longer. */
 struct bmm__expectation {
@@ -61,6 +63,9 @@ struct bmm__client {
     /* p is not NULL, but may be anything else. given_size (SIZE_MAX: not given) and given_align (0: not given) come
      * from sized and aligned deletes. */
     void (*free)(void *p, size_t given_size, size_t given_align, unsigned kind);
+    /* A block of a heap that the program has made, likewise; and the end of all those that it still has. */
+    void *(*object_alloc)(struct bmm_heap *object, size_t size, size_t align, bool is_zeroed, unsigned kind);
+    void (*object_clear)(struct bmm_heap *object);
     /* A run for that use, likewise. */
     void *(*alloc_run)(size_t size, size_t align, enum bmm__use use, unsigned kind);
     /* p not NULL, size not 0. NULL with errno: p is untouched. keeps: as much of the content as fits. EINVAL: of a block that was
@@ -120,6 +125,11 @@ struct bmm__slot {
 void *bmm__core_alloc(size_t size, size_t align, bool is_zeroed);
 bool bmm__core_alloc_slot(size_t size, size_t align, bool is_zeroed, struct bmm__slot *slot);
 bool bmm__core_alloc_run(size_t size, size_t align, enum bmm__use use, struct bmm__slot *slot);
+bool bmm__core_object_alloc(struct bmm_heap *object, size_t size, size_t align, bool is_zeroed, struct bmm__slot *slot);
+/* The heap that the program made and that the slot is of; NULL: none. */
+struct bmm_heap *bmm__core_object_of(const struct bmm__slot *slot);
+/* Calls visit for the slots of the object that are in use. It may free them. */
+void bmm__core_object_visit(struct bmm_heap *object, void (*visit)(uintptr_t slot_start, void *context), void *context);
 /* False: no slot starts there. */
 bool bmm__core_free(void *slot_start);
 /* The same, of a slot that is known: what bmm__core_alloc_slot or bmm__core_find said of a slot that is in use. */

@@ -2,6 +2,7 @@
 
 #include "core/assert.h"
 #include "core/atomic.h"
+#include "core/heap_object.h"
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/purge.h"
@@ -316,9 +317,14 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     span->class_index = (uint16_t)class_index;
     span->align_shift = (uint8_t)(BMM__ALIGN_SHIFT_MIN + class_index / BMM__CLASS_COUNT);
     span->heap = heap;
+    if (heap->is_object && !bmm__object_add_span(heap, span)) {
+        bmm__span_close(span, false);
+        bmm__span_free(span);
+        return NULL;
+    }
     uint64_t inverse = UINT64_MAX / slot_bytes + 1;
     bmm__secure_open(span, inverse);
-    bmm__tally_add(class_index % BMM__CLASS_COUNT, span->span_bytes);
+    bmm__tally_add_class(class_index % BMM__CLASS_COUNT, span->span_bytes);
     bmm__store_release(&span->inverse, inverse); /* now it can be walked */
     heap->align_sets |= (uint16_t)(1u << class_index / BMM__CLASS_COUNT);
     bmm__store_relaxed(&span->remote, empty_word(span, BMM__REMOTE_CURRENT));
@@ -374,9 +380,22 @@ static void list_ready(struct bmm__heap *heap)
     }
 }
 
+/* Between begin and end. */
+static void fulfil_wish(struct bmm__heap *heap)
+{
+    uint32_t wish = bmm__load_relaxed(&bmm__heap_minimize_wish);
+    if (BMM__LIKELY(heap->minimized == wish))
+        return;
+    heap->minimized = wish;
+    bmm__heap_minimize(heap);
+    bmm__heap_begin(heap);
+}
+
 /* The first available span, or a new one; as current. */
 static struct bmm__span *next_span(struct bmm__heap *heap, struct bmm__bin *bin)
 {
+    bin->current = NULL; /* it is full */
+    fulfil_wish(heap);
     list_ready(heap);
     for (struct bmm__span *span; (span = bin->first) != NULL;) {
         list_remove(heap, span);
@@ -390,19 +409,8 @@ static struct bmm__span *next_span(struct bmm__heap *heap, struct bmm__bin *bin)
     return open_span(heap, (unsigned)(bin - heap->bins));
 }
 
-/* Outside begin and end. */
-static inline void fulfil_wish(struct bmm__heap *heap)
-{
-    uint32_t wish = bmm__load_relaxed(&bmm__heap_minimize_wish);
-    if (BMM__LIKELY(heap->minimized == wish))
-        return;
-    heap->minimized = wish;
-    bmm__heap_minimize(heap);
-}
-
 void *bmm__heap_alloc(struct bmm__heap *heap, struct bmm__bin *bin)
 {
-    fulfil_wish(heap);
     struct bmm__span *span = bin->current;
     struct bmm__list *list = &bin->list;
     if (span != NULL && !span->is_shown)
@@ -448,8 +456,8 @@ void bmm__heap_countdown_over(struct bmm__list *list)
         if (!bmm__purge_is_pending())
             bmm__remote_send_all(heap);
         bmm__heap_look(heap);
-        bmm__heap_end(heap);
         fulfil_wish(heap);
+        bmm__heap_end(heap);
         return;
     }
     bmm__heap_begin(heap);

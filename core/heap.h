@@ -59,6 +59,7 @@ struct bmm__heap {
     uint8_t idle_looks;      /* looks that found nothing to be given back */
     uint8_t pooled;          /* enum bmm__heap_pooled; under the pool's lock (heap_pool.h) */
     uint8_t has_posted;      /* something may be in the outbox */
+    uint8_t is_object;       /* the program's, and no thread's: heap_object.h */
     uint16_t align_sets;     /* bit i: classes of alignment 16 << i were used */
     uint32_t thread_id;      /* of the system; 0: in the pool */
     uint32_t minimized;      /* the wish that it has fulfilled (bmm__heap_minimize_wish) */

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 enum bmm__lock_rank {
+    BMM__RANK_OBJECT = 4,  /* a heap that the program made: allocations under it purge, and tell the client of spans */
     BMM__RANK_JIT = 5,     /* a JIT heap: what is purged under it tells the client of its spans */
     BMM__RANK_CLIENT = 10, /* debug: above everything of core */
     BMM__RANK_EXPECT = 15,
@@ -24,7 +25,8 @@ enum bmm__lock_rank {
     BMM__RANK_PURGE = 40,
     BMM__RANK_HEAP_POOL = 50,
     BMM__RANK_ARENA = 60,
-    BMM__RANK_JIT_POOL = 65, /* which regions and JIT heaps there are */
+    BMM__RANK_OBJECT_POOL = 64, /* which heaps of the program's there are */
+    BMM__RANK_JIT_POOL = 65,    /* which regions and JIT heaps there are */
     BMM__RANK_META = 70
 };
 

@@ -9,6 +9,7 @@
 #include "core/entry.h"
 
 #include "core/client.h"
+#include "core/heap_object.h"
 #include "core/os.h"
 #include "core/page_run.h"
 #include "core/process.h"
@@ -35,7 +36,10 @@ static void *realloc_slot(const struct bmm__span *span, void *p, size_t size, un
     size_t old_bytes = span->list.slot_bytes, align = (size_t)1 << span->align_shift;
     if (size <= old_bytes && (size >= old_bytes / 2 || bmm__slot_class(size, align) == span->class_index))
         return p;
-    void *moved = bmm__alloc_slow(keeps ? with_room_to_grow(size, old_bytes) : size, align, false, kind);
+    size_t wanted = keeps ? with_room_to_grow(size, old_bytes) : size;
+    struct bmm_heap *object = bmm__object_of(span);
+    void *moved =
+        object != NULL ? bmm__object_alloc(object, wanted, align, false) : bmm__alloc_slow(wanted, align, false, kind);
     if (moved == NULL)
         return size <= old_bytes ? p : NULL;
     if (keeps)
@@ -45,14 +49,16 @@ static void *realloc_slot(const struct bmm__span *span, void *p, size_t size, un
 }
 
 /* NULL, and errno as the caller had it. */
-static void *alloc_run(size_t size, const struct bmm__page_run *old, bool *is_zero)
+static void *alloc_run(size_t size, const struct bmm__page_run *old, struct bmm_heap *object, bool *is_zero)
 {
     int saved_errno = errno;
     struct bmm__slot slot;
     size_t align = (size_t)1 << old->align_shift;
     *is_zero = false;
     void *start = NULL;
-    if (old->use == BMM__USE_ANY && size <= BMM__SLOT_BYTES_MAX && bmm__core_alloc_slot(size, align, false, &slot))
+    if (object != NULL)
+        start = bmm__object_alloc(object, size, align, false);
+    else if (old->use == BMM__USE_ANY && size <= BMM__SLOT_BYTES_MAX && bmm__core_alloc_slot(size, align, false, &slot))
         start = (void *)slot.start; /* NOLINT */
     else if (old->use != BMM__USE_ANY || size > BMM__SLOT_BYTES_MAX)
         start = bmm__run_alloc(size, align, (enum bmm__use)old->use, is_zero);
@@ -61,11 +67,11 @@ static void *alloc_run(size_t size, const struct bmm__page_run *old, bool *is_ze
 }
 
 /* Another block of the same alignment, for the same use. */
-static void *exchange_run(const struct bmm__page_run *old, size_t size, bool keeps)
+static void *exchange_run(const struct bmm__page_run *old, struct bmm_heap *object, size_t size, bool keeps)
 {
     void *p = (void *)old->start; /* NOLINT */
     bool is_zero;
-    void *taken = alloc_run(size, old, &is_zero);
+    void *taken = alloc_run(size, old, object, &is_zero);
     if (taken == NULL) {
         if (size > old->bytes)
             errno = ENOMEM;
@@ -101,12 +107,13 @@ static void *realloc_run(struct bmm__span *span, void *p, size_t size, bool keep
     if (stays_run && bmm__core_resize(p, size))
         return p;
     bmm__run_restore_rights(span, run.start, run.bytes); /* it will be read, or be another's */
+    struct bmm_heap *object = bmm__object_of(span);
     void *moved = NULL;
     if (size > run.bytes && span->kind == BMM__SPAN_RUNS)
         moved = bmm__page_run_slide(span, p, size, keeps);
-    else if (stays_run)
+    else if (stays_run && object == NULL)
         moved = bmm__core_remap(p, size, keeps);
-    return moved != NULL ? moved : exchange_run(&run, size, keeps);
+    return moved != NULL ? moved : exchange_run(&run, object, size, keeps);
 }
 
 static void *change(void *p, size_t size, unsigned kind, bool keeps)

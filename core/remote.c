@@ -1,6 +1,7 @@
 #include "core/remote.h"
 
 #include "core/atomic.h"
+#include "core/heap_object.h"
 #include "core/purge.h"
 #include "core/secure_span.h"
 
@@ -190,7 +191,7 @@ static __attribute__((noinline)) void free_slowly(struct bmm__heap *heap, struct
     }
     bmm__heap_begin(heap);
     bmm__heap_pass_by(heap);
-    if (span->list.slot_bytes > SLOT_BYTES_MAX)
+    if (span->list.slot_bytes > SLOT_BYTES_MAX || bmm__object_of(span) != NULL)
         push(heap, span, index, 0);
     else
         post(heap, span, index);

@@ -7,11 +7,11 @@
 #include "core/page_run.h"
 #include "core/tally.h"
 
-#define USE(span) ((enum bmm__use)(bmm__load_relaxed(&(span)->use) & ~BMM__SPAN_HAS_RIGHTS))
+#define USE(span) ((enum bmm__use)(bmm__load_relaxed(&(span)->use) & BMM__SPAN_USE))
 
 void *bmm__run_alloc(size_t size, size_t align, enum bmm__use use, bool *is_zero)
 {
-    if (size <= BMM__PAGE_RUN_BYTES_MAX && align <= BMM__PAGE_RUN_ALIGN_MAX) {
+    if (use != BMM__USE_HEAP && size <= BMM__PAGE_RUN_BYTES_MAX && align <= BMM__PAGE_RUN_ALIGN_MAX) {
         void *start = bmm__page_run_alloc(size, align, use, is_zero);
         if (start != NULL)
             return start;
@@ -34,10 +34,12 @@ void *bmm__run_alloc(size_t size, size_t align, enum bmm__use use, bool *is_zero
 
 unsigned bmm__run_kind(const struct bmm__span *span, enum bmm__use use)
 {
-    static const uint8_t kind_of_use[] = {
-        [BMM__USE_ANY] = BMM_MEMORY_BIG, [BMM__USE_PAGES] = BMM_MEMORY_PAGES, [BMM__USE_MEMORY_BLOCK] = BMM_MEMORY_BLOCK
-    };
-    return span->kind == BMM__SPAN_LARGE && use == BMM__USE_ANY ? BMM_MEMORY_LARGE : kind_of_use[use];
+    static const uint8_t kind_of_use[] = { [BMM__USE_ANY] = BMM_MEMORY_BIG,
+                                           [BMM__USE_PAGES] = BMM_MEMORY_PAGES,
+                                           [BMM__USE_MEMORY_BLOCK] = BMM_MEMORY_BLOCK,
+                                           [BMM__USE_HEAP] = BMM_MEMORY_BIG };
+    return span->kind == BMM__SPAN_LARGE && (use == BMM__USE_ANY || use == BMM__USE_HEAP) ? BMM_MEMORY_LARGE
+                                                                                          : kind_of_use[use];
 }
 
 void bmm__run_set_use(struct bmm__span *span, enum bmm__use use)

@@ -3,6 +3,7 @@
 #include "core/assert.h"
 #include "core/atomic.h"
 #include "core/entry.h"
+#include "core/heap_object.h"
 #include "core/jit.h"
 #include "core/os.h"
 #include "core/process.h"
@@ -29,6 +30,14 @@ static void serve_free(void *p, size_t given_size, size_t given_align, unsigned 
     bmm__free(p, given_size, given_align, kind);
 }
 
+static void *serve_object_alloc(struct bmm_heap *object, size_t size, size_t align, bool is_zeroed, unsigned kind)
+{
+    const struct bmm__client *client = bmm__process.client;
+    if (client != NULL && size <= PTRDIFF_MAX)
+        return client->object_alloc(object, size, align, is_zeroed, kind);
+    return bmm__object_alloc(object, size, align, is_zeroed);
+}
+
 static const struct bmm__share_table table = {
     .bytes = sizeof table,
     .alloc = serve_alloc,
@@ -48,6 +57,11 @@ static const struct bmm__share_table table = {
     .heap_minimize = bmm_heap_minimize,
     .report_leaks = bmm_report_leaks_on_shutdown,
     .expect = bmm__expect,
+    .object_create = bmm__object_create,
+    .object_alloc = serve_object_alloc,
+    .object_owns = bmm__object_owns,
+    .object_clear = bmm__object_clear,
+    .object_destroy = bmm__object_destroy,
     .jit_create = bmm__jit_create,
     .jit_has_dual_views = bmm__jit_has_dual_views,
     .jit_get = bmm__jit_get,

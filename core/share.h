@@ -49,6 +49,11 @@ struct bmm__share_table {
     bool (*heap_minimize)(void);
     void (*report_leaks)(bool on);
     int (*expect)(const struct bmm__expectation *expected);
+    struct bmm_heap *(*object_create)(void);
+    void *(*object_alloc)(struct bmm_heap *object, size_t size, size_t align, bool is_zeroed, unsigned kind);
+    bool (*object_owns)(const struct bmm_heap *object, const void *p);
+    void (*object_clear)(struct bmm_heap *object);
+    void (*object_destroy)(struct bmm_heap *object);
     struct bmm_jit_heap *(*jit_create)(unsigned flags);
     bool (*jit_has_dual_views)(const struct bmm_jit_heap *heap);
     void *(*jit_get)(struct bmm_jit_heap *heap, size_t size);

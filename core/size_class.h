@@ -8,6 +8,7 @@
 #define BMM__SLOT_BYTES_MAX ((size_t)32768)
 #define BMM__CLASS_COUNT 72
 #define BMM__TINY_BYTES_MAX ((size_t)128) /* in steps of 16 bytes */
+#define BMM__TINY_CLASS_COUNT 8
 /* Tables lead from a size to its bin (heap.h): up to here by the size itself, above by steps, of which every class above
  * is a multiple. */
 #define BMM__SMALL_BYTES_MAX ((size_t)1024)

@@ -154,7 +154,7 @@ struct bmm__span *bmm__span_open_large(size_t bytes, size_t align)
 static void count_closed(const struct bmm__span *span)
 {
     if (span->kind == BMM__SPAN_SLOTS)
-        bmm__tally_sub(span->class_index % BMM__CLASS_COUNT, span->span_bytes);
+        bmm__tally_sub_class(span->class_index % BMM__CLASS_COUNT, span->span_bytes);
     else if (span->kind != BMM__SPAN_RUNS)
         bmm__tally_sub(BMM__TALLY_KIND(bmm__run_kind(span, bmm__run_use(span, span->start))), span->span_bytes);
 }

@@ -61,7 +61,7 @@ struct bmm__span {
     uint8_t is_listed;      /* in the owner's available list */
     uint8_t is_shown;       /* the list in the heap stands for list, whose free and countdown mean nothing then */
     uint8_t is_moved;       /* something was moved there by bmm__os_move */
-    uint8_t use;            /* of one run: enum bmm__use (run.h), and BMM__SPAN_HAS_RIGHTS */
+    uint8_t use;            /* enum bmm__use (client.h), and marks */
     uint32_t epoch;         /* of remote; the owner's copy (P5) */
     uint16_t bias;          /* of countdown (P2); release when it becomes 0, acquire by who claims */
     uint16_t waiting_count; /* slots of the batches that wait */
@@ -84,7 +84,10 @@ struct bmm__span {
 _Static_assert(sizeof(struct bmm__span) == 128, "two lines: one for the owner, one for the others");
 #endif
 
-#define BMM__SPAN_HAS_RIGHTS 0x80 /* of any span: pages may have other rights than to be read and written */
+/* Of use. */
+#define BMM__SPAN_USE 0x0f
+#define BMM__SPAN_IS_SEEN 0x40    /* heap_object.c, while it looks for duplicates */
+#define BMM__SPAN_HAS_RIGHTS 0x80 /* pages may have other rights than to be read and written */
 
 /* JIT: no block of the heap lies there, and of the descriptor nothing counts but kind and region: jit_region.h. */
 enum bmm__span_is {

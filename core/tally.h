@@ -16,8 +16,8 @@
 #define BMM__TALLY_COUNT (BMM__TALLY_KIND(BMM_MEMORY_KIND_LAST) + 1)
 
 struct bmm__tally {
-    size_t bytes, peak_bytes;
-    uint64_t returned_bytes; /* that were given back so far */
+    size_t taken_bytes, returned_bytes; /* so far */
+    size_t peak_bytes;                  /* of their difference */
 };
 
 extern struct bmm__tally bmm__tallies[BMM__TALLY_COUNT]; /* relaxed */
@@ -25,9 +25,13 @@ extern struct bmm__tally bmm__tallies[BMM__TALLY_COUNT]; /* relaxed */
 void bmm__tally_add(unsigned line, size_t bytes);
 void bmm__tally_sub(unsigned line, size_t bytes);
 
+/* Of a class, and with it of its kind. */
+void bmm__tally_add_class(unsigned class_index, size_t bytes);
+void bmm__tally_sub_class(unsigned class_index, size_t bytes);
+
 static inline unsigned bmm__tally_kind_of_class(unsigned class_index)
 {
-    return bmm__class_bytes(class_index) <= BMM__TINY_BYTES_MAX ? BMM_MEMORY_SMALL : BMM_MEMORY_MEDIUM;
+    return class_index < BMM__TINY_CLASS_COUNT ? BMM_MEMORY_SMALL : BMM_MEMORY_MEDIUM;
 }
 
 #endif

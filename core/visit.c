@@ -9,11 +9,6 @@
 
 #define SLOTS_MAX 4096u
 
-struct visit {
-    bool (*visit)(uintptr_t start, size_t bytes, void *context);
-    void *context;
-};
-
 _Static_assert(BMM__GRANULE / 16 <= SLOTS_MAX, "the smallest slots of a span have a bit each");
 
 static void mark(const struct bmm__span *span, uintptr_t slot, uint64_t *is_free)
@@ -134,27 +129,29 @@ uint32_t bmm__visit_live_count(struct bmm__span *span)
     return count_in_use(span, word);
 }
 
-static bool visit_slots(struct bmm__span *span, const struct visit *to)
+bool bmm__visit_span(struct bmm__span *span, bool (*visit)(uintptr_t start, size_t bytes, void *context), void *context)
 {
     uint64_t is_free[SLOTS_MAX / 64] = { 0 }, word = bmm__load_acquire(&span->remote);
     if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED)
         return true;
     mark_free(span, word, is_free);
+    uintptr_t start = span->start;
+    uint32_t slot_bytes = span->list.slot_bytes;
     uint32_t count = span->extended < span->slot_count ? span->extended : span->slot_count;
     for (uint32_t i = 0; i < count; i++)
-        if ((is_free[i / 64] >> i % 64 & 1) == 0 &&
-            !to->visit(span->start + (uintptr_t)i * span->list.slot_bytes, span->list.slot_bytes, to->context))
+        if ((is_free[i / 64] >> i % 64 & 1) == 0 && !visit(start + (uintptr_t)i * slot_bytes, slot_bytes, context))
             return false;
     return true;
 }
 
-static bool visit_runs(const struct bmm__span *span, const struct visit *to)
+static bool visit_runs(const struct bmm__span *span, bool (*visit)(uintptr_t start, size_t bytes, void *context),
+                       void *context)
 {
     if (bmm__load_acquire(&span->area) == NULL)
         return true;
     for (uintptr_t at = span->start; at < span->start + span->span_bytes;) {
         struct bmm__page_run run = bmm__page_run_find(span, at);
-        if (!run.is_free && !to->visit(run.start, run.bytes, to->context))
+        if (!run.is_free && !visit(run.start, run.bytes, context))
             return false;
         at = run.start + run.bytes;
     }
@@ -163,14 +160,13 @@ static bool visit_runs(const struct bmm__span *span, const struct visit *to)
 
 void bmm__core_visit_blocks(bool (*visit)(uintptr_t start, size_t bytes, void *context), void *context)
 {
-    struct visit to = { visit, context };
     bool goes_on = true;
     for (struct bmm__span *span = bmm__span_first(); span != NULL && goes_on; span = span->all_next) {
         uint8_t kind = bmm__load_acquire(&span->kind);
         if (kind == BMM__SPAN_SLOTS && bmm__load_acquire(&span->inverse) != 0)
-            goes_on = visit_slots(span, &to);
+            goes_on = bmm__visit_span(span, visit, context);
         else if (kind == BMM__SPAN_RUNS)
-            goes_on = visit_runs(span, &to);
+            goes_on = visit_runs(span, visit, context);
         else if (kind == BMM__SPAN_BIG || kind == BMM__SPAN_LARGE)
             goes_on = visit(span->start, span->span_bytes, context);
     }

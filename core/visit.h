@@ -8,6 +8,10 @@
  * bmm__core_visit_blocks (client.h). */
 bool bmm__visit_is_in_use(struct bmm__span *span, uint32_t index);
 
+/* Calls visit for each of the span's slots that was in use when it began, until it says false, and says false then. */
+bool bmm__visit_span(struct bmm__span *span, bool (*visit)(uintptr_t start, size_t bytes, void *context),
+                     void *context);
+
 /* How many slots of the span are in use, likewise; of a span that is not allocated from without looking at them. */
 uint32_t bmm__visit_live_count(struct bmm__span *span);
 

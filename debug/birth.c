@@ -41,13 +41,30 @@ void *bmm__birth_make(size_t size, size_t align, bool is_zeroed, unsigned kind, 
     return bytes < size ? NULL : bmm__birth_make_as(bmm__options.mode, bytes, size, align, is_zeroed, kind, caller);
 }
 
+/* In a slot of the core that has just been had. */
+static void *begin(struct bmm__block *block, size_t size, size_t align, size_t fill_from, unsigned kind,
+                   const struct bmm__caller *caller)
+{
+    if (!bmm__birth_find_record(block, caller->is_settled))
+        return bmm__birth_unrecorded(block, caller->is_settled);
+    return bmm__birth_in(block, size, align, kind, fill_from, caller);
+}
+
+void *bmm__birth_make_in(struct bmm_heap *object, size_t size, size_t align, bool is_zeroed, unsigned kind,
+                         const struct bmm__caller *caller)
+{
+    size_t bytes = bmm__birth_slot_bytes(size, align);
+    struct bmm__block block;
+    if (bytes < size || !bmm__core_object_alloc(object, bytes, align, is_zeroed, &block.slot))
+        return NULL;
+    return begin(&block, size, align, is_zeroed ? size : 0, kind, caller);
+}
+
 void *bmm__birth_make_run(size_t size, size_t align, enum bmm__use use, unsigned kind, const struct bmm__caller *caller)
 {
     size_t bytes = bmm__birth_slot_bytes(size, align);
     struct bmm__block block;
     if (bytes < size || !bmm__core_alloc_run(bytes, align, use, &block.slot))
         return NULL;
-    if (!bmm__birth_find_record(&block, caller->is_settled))
-        return bmm__birth_unrecorded(&block, caller->is_settled);
-    return bmm__birth_in(&block, size, align, kind, 0, caller);
+    return begin(&block, size, align, 0, kind, caller);
 }

@@ -42,6 +42,10 @@ void *bmm__birth_make(size_t size, size_t align, bool is_zeroed, unsigned kind, 
 void *bmm__birth_make_run(size_t size, size_t align, enum bmm__use use, unsigned kind,
                           const struct bmm__caller *caller);
 
+/* The same of a heap that the program made. */
+void *bmm__birth_make_in(struct bmm_heap *object, size_t size, size_t align, bool is_zeroed, unsigned kind,
+                         const struct bmm__caller *caller);
+
 /* The allocation's number among those of threads without a state, all together. */
 uint32_t bmm__birth_late_count(void);
 

@@ -29,6 +29,40 @@ void *bmm__call_alloc(size_t size, size_t align, bool is_zeroed, unsigned kind)
     return p;
 }
 
+void *bmm__call_object_alloc(struct bmm_heap *object, size_t size, size_t align, bool is_zeroed, unsigned kind)
+{
+    struct bmm__caller caller = bmm__caller_of_alloc();
+    int saved_errno = errno;
+    void *p = bmm__birth_make_in(object, size, align, is_zeroed, kind, &caller);
+    errno = p != NULL ? saved_errno : ENOMEM;
+    return p;
+}
+
+/* The block in a slot of an object that is cleared. */
+static void end_slot(uintptr_t slot_start, void *context)
+{
+    struct bmm__caller *caller = context;
+    struct bmm__block block;
+    if (!bmm__core_find(slot_start, &block.slot))
+        return;
+    if (block.slot.side == NULL) { /* unrecorded */
+        bmm__core_free_slot(&block.slot);
+        return;
+    }
+    const struct bmm__record *record = &((struct bmm__side *)block.slot.side)->records[block.slot.index];
+    uintptr_t start = slot_start + bmm__block_front(record);
+    if (bmm__record_settled_state(record) != BMM_SLOT_LIVE || bmm__block_claim(start, &block) != BMM__BLOCK_LIVE)
+        return;
+    bmm__call_judge(&block, BMM_MOMENT_FREE, record->kind, SIZE_MAX, 0, caller);
+    bmm__call_end(&block, caller);
+}
+
+void bmm__call_object_clear(struct bmm_heap *object)
+{
+    struct bmm__caller caller = bmm__caller_of_free();
+    bmm__core_object_visit(object, end_slot, &caller);
+}
+
 void *bmm__call_alloc_run(size_t size, size_t align, enum bmm__use use, unsigned kind)
 {
     struct bmm__caller caller = bmm__caller_of_alloc();

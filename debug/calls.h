@@ -11,6 +11,8 @@
 
 void *bmm__call_alloc(size_t size, size_t align, bool is_zeroed, unsigned kind);
 void bmm__call_free(void *p, size_t given_size, size_t given_align, unsigned kind);
+void *bmm__call_object_alloc(struct bmm_heap *object, size_t size, size_t align, bool is_zeroed, unsigned kind);
+void bmm__call_object_clear(struct bmm_heap *object);
 void *bmm__call_alloc_run(size_t size, size_t align, enum bmm__use use, unsigned kind);
 /* Of what is not a live block: reported, NULL. */
 void *bmm__call_realloc(void *p, size_t size, unsigned kind);

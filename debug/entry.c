@@ -39,6 +39,8 @@ static void fork_child(void)
 static const struct bmm__client client = {
     .alloc = bmm__call_alloc,
     .free = bmm__call_free,
+    .object_alloc = bmm__call_object_alloc,
+    .object_clear = bmm__call_object_clear,
     .alloc_run = bmm__call_alloc_run,
     .realloc = bmm__call_realloc,
     .reget = bmm__call_reget,

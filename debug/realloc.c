@@ -36,7 +36,8 @@ static void *resize(struct bmm__block *block, size_t size, unsigned kind, const 
  * taken for a freed block. */
 static void *remap(struct bmm__block *block, size_t size, unsigned kind, bool keeps, const struct bmm__caller *caller)
 {
-    if (block->side->slot_count != 1 || bmm__core_span_view(block->slot.span).kind != BMM_SPAN_LARGE)
+    if (block->side->slot_count != 1 || bmm__core_span_view(block->slot.span).kind != BMM_SPAN_LARGE ||
+        bmm__core_object_of(&block->slot) != NULL)
         return NULL;
     size_t align = bmm__record_align(block->record);
     size_t old_size = bmm__block_size(block);
@@ -58,7 +59,9 @@ static void *remap(struct bmm__block *block, size_t size, unsigned kind, bool ke
 static void *move(struct bmm__block *block, size_t size, unsigned kind, bool keeps, const struct bmm__caller *caller)
 {
     size_t old_size = bmm__block_size(block), align = bmm__record_align(block->record);
+    struct bmm_heap *object = bmm__core_object_of(&block->slot);
     void *moved = kind == BMM_KIND_PAGES ? bmm__birth_make_run(size, align, BMM__USE_PAGES, kind, caller)
+                  : object != NULL       ? bmm__birth_make_in(object, size, align, false, kind, caller)
                                          : bmm__birth_make(size, align, false, kind, caller);
     if (moved == NULL) {
         bmm__block_unclaim(block);

@@ -153,6 +153,24 @@ BMM_API size_t bmm_stats_json(char *buffer, size_t capacity);
  * says who allocated them; libbrainmm writes a census of their sizes and addresses. */
 BMM_API void bmm_report_leaks_on_shutdown(bool on);
 
+/* ---- heaps of the program's own: what one has can be freed all at once ----
+ *
+ * Blocks of such a heap are as any others: free and bmm_free take them, from any thread, and realloc and bmm_reget keep them in it. Any
+ * thread may allocate from it; nobody may use its blocks, or it, while it is cleared or when it is destroyed. NULL for heap: only
+ * where it says so. */
+struct bmm_heap;
+
+BMM_API struct bmm_heap *bmm_heap_create(void); /* NULL: ENOMEM */
+BMM_API void *bmm_heap_malloc(struct bmm_heap *heap, size_t size);
+BMM_API void *bmm_heap_calloc(struct bmm_heap *heap, size_t count, size_t size);
+BMM_API void *bmm_heap_malloc_aligned(struct bmm_heap *heap, size_t align, size_t size);
+/* Whether the live block that p lies in is the heap's. p may be anything, as for bmm_memory_options. */
+BMM_API bool bmm_heap_owns(const struct bmm_heap *heap, const void *p);
+/* Frees all blocks of it. In libbrainmm in a time that depends on how much memory they take, and not on how many they are. */
+BMM_API void bmm_heap_clear(struct bmm_heap *heap);
+/* The same, and the heap is no more. NULL: nothing. */
+BMM_API void bmm_heap_destroy(struct bmm_heap *heap);
+
 /* ---- expected leaks: blocks that a report at the end is not to call leaks ----
  *
  * libbrainmm_debug (leak, check) lists them apart. libbrainmm leaves them out of its census, where it knows a size by the slot that

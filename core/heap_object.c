@@ -1,0 +1,305 @@
+#include "core/heap_object.h"
+
+#include "core/atomic.h"
+#include "core/client.h"
+#include "core/meta.h"
+#include "core/page_map.h"
+#include "core/process.h"
+#include "core/purge.h"
+#include "core/run.h"
+#include "core/visit.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct bmm__lock pool_lock = BMM__LOCK_INIT(BMM__RANK_OBJECT_POOL);
+static struct bmm_heap *unused; /* under it */
+
+/* ---- which spans there are ---- */
+
+/* O2 */
+static bool is_own(const struct bmm_heap *object, const struct bmm__span *span)
+{
+    return bmm__load_relaxed(&span->heap) == &object->heap && bmm__load_acquire(&span->kind) == BMM__SPAN_SLOTS &&
+           (bmm__load_relaxed(&span->use) & BMM__SPAN_USE) == BMM__USE_HEAP;
+}
+
+/* Drops what is stale, or there already. */
+static void tidy(struct bmm_heap *object)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < object->span_count; i++) {
+        struct bmm__span *span = object->spans[i];
+        if (is_own(object, span) && (bmm__or_acq_rel(&span->use, BMM__SPAN_IS_SEEN) & BMM__SPAN_IS_SEEN) == 0)
+            object->spans[kept++] = span;
+    }
+    object->span_count = kept;
+    for (uint32_t i = 0; i < kept; i++)
+        bmm__and_acq_rel(&object->spans[i]->use, (uint8_t)~BMM__SPAN_IS_SEEN);
+}
+
+/* Twice as many, in memory of its own, of which the old goes back. */
+static bool grow(struct bmm_heap *object)
+{
+    size_t old_bytes = object->span_capacity * sizeof(struct bmm__span *);
+    size_t bytes = old_bytes == 0 ? BMM__GRANULE : 2 * old_bytes;
+    struct bmm__span **spans = bmm__meta_map(bytes);
+    if (spans == NULL)
+        return false;
+    if (old_bytes != 0) {
+        memcpy(spans, object->spans, object->span_count * sizeof *spans);
+        bmm__meta_unmap(object->spans, old_bytes);
+    }
+    object->spans = spans;
+    object->span_capacity = (uint32_t)(bytes / sizeof *spans);
+    return true;
+}
+
+bool bmm__object_add_span(struct bmm__heap *heap, struct bmm__span *span)
+{
+    struct bmm_heap *object = (struct bmm_heap *)(void *)heap;
+    if (object->span_count == object->span_capacity) {
+        tidy(object);
+        if (object->span_count >= object->span_capacity / 2 && !grow(object) &&
+            object->span_count == object->span_capacity)
+            return false;
+    }
+    bmm__store_relaxed(&span->use, (uint8_t)BMM__USE_HEAP);
+    object->spans[object->span_count++] = span;
+    return true;
+}
+
+static void add_large(struct bmm_heap *object, struct bmm__span *span)
+{
+    span->heap = &object->heap;
+    span->prev = NULL;
+    span->next = object->large;
+    if (object->large != NULL)
+        object->large->prev = span;
+    object->large = span;
+}
+
+static void take_out(struct bmm_heap *object, struct bmm__span *span)
+{
+    *(span->prev != NULL ? &span->prev->next : &object->large) = span->next;
+    if (span->next != NULL)
+        span->next->prev = span->prev;
+}
+
+void bmm__object_forget(struct bmm__span *span)
+{
+    struct bmm_heap *object = (struct bmm_heap *)(void *)span->heap;
+    bmm__lock_take(&object->lock);
+    take_out(object, span);
+    bmm__lock_release(&object->lock);
+}
+
+/* ---- allocating ---- */
+
+static void *alloc_slot(struct bmm_heap *object, unsigned class_index)
+{
+    bmm__lock_take(&object->lock);
+    void *slot = bmm__heap_alloc(&object->heap, &object->heap.bins[class_index]);
+    bmm__lock_release(&object->lock);
+    return slot;
+}
+
+static void *alloc_large(struct bmm_heap *object, size_t size, size_t align, bool *is_zero)
+{
+    void *start = bmm__run_alloc(size, align, BMM__USE_HEAP, is_zero);
+    if (start == NULL)
+        return NULL;
+    bmm__lock_take(&object->lock);
+    add_large(object, bmm__page_map_find((uintptr_t)start));
+    bmm__lock_release(&object->lock);
+    bmm__purge_tick();
+    return start;
+}
+
+static void *alloc(struct bmm_heap *object, size_t size, size_t align, bool is_zeroed)
+{
+    size = size == 0 ? 1 : size;
+    if (size > PTRDIFF_MAX)
+        return NULL;
+    unsigned class_index = bmm__slot_class(size, align);
+    bool is_zero = false;
+    void *start = class_index < BMM__HEAP_CLASS_COUNT ? alloc_slot(object, class_index)
+                                                      : alloc_large(object, size, align, &is_zero);
+    if (start != NULL && is_zeroed && !is_zero)
+        memset(start, 0, size);
+    return start;
+}
+
+void *bmm__object_alloc(struct bmm_heap *object, size_t size, size_t align, bool is_zeroed)
+{
+    int saved_errno = errno;
+    if (align == 0 || (align & (align - 1)) != 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    void *start = alloc(object, size, align < 16 ? 16 : align, is_zeroed);
+    errno = start == NULL ? ENOMEM : saved_errno;
+    return start;
+}
+
+bool bmm__core_object_alloc(struct bmm_heap *object, size_t size, size_t align, bool is_zeroed, struct bmm__slot *slot)
+{
+    void *start = alloc(object, size, align, is_zeroed);
+    return start != NULL && bmm__core_find((uintptr_t)start, slot);
+}
+
+struct bmm_heap *bmm__core_object_of(const struct bmm__slot *slot)
+{
+    return bmm__object_of(slot->span);
+}
+
+/* ---- the end of all ---- */
+
+/* Others may claim the span until its word says that it is allocated from (span.h). */
+static void close_span(struct bmm__span *span)
+{
+    span->epoch++;
+    uint64_t word = bmm__exchange_acq_rel(&span->remote, (uint64_t)span->epoch << 32 | BMM__REMOTE_CURRENT);
+    if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED) {
+        if ((word & BMM__REMOTE_DONE) != 0)
+            bmm__span_free(span);
+        return;
+    }
+    bmm__span_close(span, true);
+    bmm__span_free(span);
+}
+
+static void forget_lists(struct bmm__heap *heap)
+{
+    for (unsigned i = 0; i < BMM__HEAP_CLASS_COUNT; i++) {
+        struct bmm__bin *bin = &heap->bins[i];
+        bin->current = bin->first = bin->last = NULL;
+        bmm__list_clear(&bin->list);
+    }
+    (void)bmm__exchange_acq_rel(&heap->ready, NULL);
+}
+
+#ifdef BMM_SECURE /* each by itself: its state is to be looked at */
+
+static void free_slot(uintptr_t slot_start, void *unused_context)
+{
+    (void)unused_context;
+    bmm__core_free((void *)slot_start); /* NOLINT */
+}
+
+static void clear_slots(struct bmm_heap *object)
+{
+    (void)close_span, (void)forget_lists;
+    bmm__core_object_visit(object, free_slot, NULL);
+}
+
+#else
+
+static void clear_slots(struct bmm_heap *object)
+{
+    bmm__lock_take(&object->lock);
+    bmm__heap_begin(&object->heap);
+    tidy(object);
+    forget_lists(&object->heap);
+    for (uint32_t i = 0; i < object->span_count; i++)
+        close_span(object->spans[i]);
+    object->span_count = 0;
+    bmm__heap_end(&object->heap);
+    bmm__lock_release(&object->lock);
+    bmm__thread_gave_back();
+}
+
+#endif
+
+static struct bmm__span *take_large(struct bmm_heap *object)
+{
+    bmm__lock_take(&object->lock);
+    struct bmm__span *span = object->large;
+    bmm__lock_release(&object->lock);
+    return span;
+}
+
+static void clear(struct bmm_heap *object)
+{
+    for (struct bmm__span *span; (span = take_large(object)) != NULL;)
+        bmm__core_free((void *)span->start); /* NOLINT */
+    clear_slots(object);
+}
+
+void bmm__object_clear(struct bmm_heap *object)
+{
+    int saved_errno = errno;
+    if (bmm__process.client != NULL)
+        bmm__process.client->object_clear(object);
+    else
+        clear(object);
+    errno = saved_errno;
+}
+
+struct visit {
+    void (*visit)(uintptr_t slot_start, void *context);
+    void *context;
+};
+
+static bool visit_slot(uintptr_t start, size_t bytes, void *context)
+{
+    const struct visit *to = context;
+    (void)bytes;
+    to->visit(start, to->context);
+    return true;
+}
+
+void bmm__core_object_visit(struct bmm_heap *object, void (*visit)(uintptr_t slot_start, void *context), void *context)
+{
+    bmm__lock_take(&object->lock);
+    tidy(object);
+    uint32_t span_count = object->span_count;
+    bmm__lock_release(&object->lock);
+    struct visit to = { visit, context };
+    for (uint32_t i = 0; i < span_count; i++)
+        if (is_own(object, object->spans[i]))
+            bmm__visit_span(object->spans[i], visit_slot, &to);
+    for (struct bmm__span *span = take_large(object), *next; span != NULL; span = next) {
+        next = span->next;
+        visit(span->start, context);
+    }
+}
+
+/* ---- beginning and end of objects ---- */
+
+struct bmm_heap *bmm__object_create(void)
+{
+    int saved_errno = errno;
+    bmm__lock_take(&pool_lock);
+    struct bmm_heap *object = unused;
+    if (object != NULL) {
+        unused = object->next;
+    } else if ((object = bmm__core_meta_alloc(sizeof *object)) != NULL) {
+        bmm__heap_init(&object->heap, true); /* so that nothing shows its spans to a fast path */
+        object->heap.is_object = 1;
+        object->lock = (struct bmm__lock)BMM__LOCK_INIT(BMM__RANK_OBJECT);
+    }
+    bmm__lock_release(&pool_lock);
+    if (object != NULL)
+        object->is_open = true;
+    errno = object == NULL ? ENOMEM : saved_errno;
+    return object;
+}
+
+void bmm__object_destroy(struct bmm_heap *object)
+{
+    if (object == NULL)
+        return;
+    bmm__object_clear(object);
+    object->is_open = false;
+    bmm__lock_take(&pool_lock);
+    object->next = unused;
+    unused = object;
+    bmm__lock_release(&pool_lock);
+}
+
+bool bmm__object_owns(const struct bmm_heap *object, const void *p)
+{
+    const struct bmm__span *span = bmm__page_map_find((uintptr_t)p);
+    return span != NULL && bmm__load_acquire(&span->kind) != BMM__SPAN_JIT && bmm__object_of(span) == object;
+}

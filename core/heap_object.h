@@ -1,0 +1,52 @@
+/* Heaps that the program makes: whatever is allocated from one can be freed alone, as any block, or all at once.
+ *
+ *   object ─┬─ heap ─► spans of slots, as a thread's       (span->use BMM__USE_HEAP, span->heap the object's)
+ *           ├─ spans: every one of them, for the end       an array: entries may be stale, and double
+ *           └─ large ─► span ─► span ─► …                   of one larger block each
+ *
+ * No thread's heap is such a heap, so every free is that of another thread: a push to the remote word, at once and not by
+ * an outbox, so that nobody holds a slot of a span that is gone when the object is cleared. Allocations take the lock.
+ *
+ * Invariants
+ *  O1  A descriptor is never used for anything else: its lock is in the registry for ever.
+ *  O2  Every open span of the heap is in spans; an entry is believed if the span says that it is this heap's.
+ *  O3  large, and the links of its spans, are changed under lock.
+ */
+#ifndef BMM_HEAP_OBJECT_H
+#define BMM_HEAP_OBJECT_H
+
+#include "core/client.h"
+#include "core/heap.h"
+#include "core/lock.h"
+
+struct bmm_heap {
+    struct bmm__heap heap; /* first: a span leads to it */
+    struct bmm__lock lock;
+    struct bmm__span **spans;
+    uint32_t span_count, span_capacity;
+    struct bmm__span *large;
+    bool is_open;
+    struct bmm_heap *next; /* among those that were destroyed; under the pool's lock */
+};
+
+/* The calls of brainmm.h (heap_object_calls.c), of this copy's objects. */
+struct bmm_heap *bmm__object_create(void);
+/* NULL with ENOMEM, or with EINVAL for an align that is no power of two. */
+void *bmm__object_alloc(struct bmm_heap *object, size_t size, size_t align, bool is_zeroed);
+void bmm__object_clear(struct bmm_heap *object);
+void bmm__object_destroy(struct bmm_heap *object);
+bool bmm__object_owns(const struct bmm_heap *object, const void *p);
+
+/* The object that the block's span is of; NULL: it is a thread's, or nobody's. */
+static inline struct bmm_heap *bmm__object_of(const struct bmm__span *span)
+{
+    bool is_of_object = (bmm__load_relaxed(&span->use) & BMM__SPAN_USE) == BMM__USE_HEAP;
+    return is_of_object ? (struct bmm_heap *)(void *)span->heap : NULL;
+}
+
+/* A span of slots is open: O2. False: no memory to remember it. Under lock. */
+bool bmm__object_add_span(struct bmm__heap *heap, struct bmm__span *span);
+/* A span of one block is about to be closed. */
+void bmm__object_forget(struct bmm__span *span);
+
+#endif
