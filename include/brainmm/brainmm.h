@@ -1,8 +1,8 @@
 /* BrainMM: the allocator's own calls. Every name of libc (malloc, free, …) and every C++ operator new and delete is
  * provided as well, by the same heap: blocks may be obtained by one and given back by another.
  *
- * Sizes and alignments in bytes. Every address is a multiple of 16. All functions are thread-safe (but see JIT heaps); none is
- * async-signal-safe. Errors: NULL with errno (ENOMEM, EINVAL); a block given to a call that fails stays as it was.
+ * Sizes and alignments in bytes. Every address is a multiple of 16. All functions are thread-safe (but see JIT heaps); none
+ * but bmm_move16 is async-signal-safe. Errors: NULL with errno (ENOMEM, EINVAL); a block given to a call that fails stays as it was.
  */
 #ifndef BRAINMM_BRAINMM_H
 #define BRAINMM_BRAINMM_H
@@ -39,6 +39,10 @@ BMM_API void *bmm_malloc_aligned(size_t align, size_t size);
  * which is obtained before p is given back, so that NULL (ENOMEM) means that p and its content are as they were. Of the two
  * no more is in memory at any time than the longer one needs. */
 BMM_API void *bmm_reget(void *p, size_t size);
+
+/* Moves count16 times 16 bytes as memmove does: they may overlap in any way. dest and source are multiples of 16 and need be
+ * no blocks. Made to take no longer than memmove from 64 bytes to 1 MiB. */
+BMM_API void bmm_move16(void *dest, const void *source, size_t count16);
 
 /* Collects what other threads freed of the calling thread's blocks, and gives empty spans and free pages back to the
  * system. True if something was given back. */
