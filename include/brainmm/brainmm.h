@@ -13,6 +13,10 @@
 
 #ifdef __cplusplus
 extern "C" {
+#ifdef __GNUC__
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* some functions are called as the structs that they fill */
+#endif
 #endif
 
 #if defined(__GNUC__)
@@ -259,6 +263,9 @@ BMM_API void bmm_jit_clear(struct bmm_jit_heap *heap);
 BMM_API void bmm_jit_destroy(struct bmm_jit_heap *heap);
 
 #ifdef __cplusplus
+#ifdef __GNUC__
+#pragma GCC diagnostic pop
+#endif
 }
 #endif
 
