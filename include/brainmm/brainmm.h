@@ -161,6 +161,23 @@ BMM_API size_t bmm_stats_json(char *buffer, size_t capacity);
  * says who allocated them; libbrainmm writes a census of their sizes and addresses. */
 BMM_API void bmm_report_leaks_on_shutdown(bool on);
 
+/* ---- as COM's IMalloc ----
+ *
+ * Code that was written against that ports by search and replace: the same calls, of the same meaning, by these names. The blocks
+ * are as any others: bmm_free takes them, and free here takes those of malloc. */
+struct bmm_imalloc {
+    void *(*alloc)(size_t size);            /* of 0 bytes a block as well. NULL: ENOMEM */
+    void *(*realloc)(void *p, size_t size); /* as bmm_realloc: p NULL: alloc; else size 0: frees p, NULL */
+    void (*free)(void *p);
+    size_t (*get_size)(const void *p); /* as bmm_usable_size, but NULL: (size_t)-1 */
+    int (*did_alloc)(const void *p);   /* 1: a live block starts at p. 0: none does. NULL: -1 */
+    void (*heap_minimize)(void);       /* as bmm_heap_minimize */
+};
+
+/* The table, the same at every call. did_alloc takes any pointer and does not touch the memory there; it is as exact as
+ * bmm_memory_options. */
+BMM_API const struct bmm_imalloc *bmm_imalloc(void);
+
 /* ---- heaps of the program's own: what one has can be freed all at once ----
  *
  * Blocks of such a heap are as any others: free and bmm_free take them, from any thread, and realloc and bmm_reget keep them in it. Any
