@@ -1,8 +1,8 @@
 /* BrainMM: the allocator's own calls. Every name of libc (malloc, free, …) and every C++ operator new and delete is
  * provided as well, by the same heap: blocks may be obtained by one and given back by another.
  *
- * Sizes and alignments in bytes. Every address is a multiple of 16. All functions are thread-safe (but see JIT heaps); none is
- * async-signal-safe. Errors: NULL with errno (ENOMEM, EINVAL); a block given to a call that fails stays as it was.
+ * Sizes and alignments in bytes. Every address is a multiple of 16. All functions are thread-safe (but see JIT heaps); none
+ * but bmm_move16 is async-signal-safe. Errors: NULL with errno (ENOMEM, EINVAL); a block given to a call that fails stays as it was.
  */
 #ifndef BRAINMM_BRAINMM_H
 #define BRAINMM_BRAINMM_H
@@ -13,6 +13,10 @@
 
 #ifdef __cplusplus
 extern "C" {
+#ifdef __GNUC__
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* some functions are called as the structs that they fill */
+#endif
 #endif
 
 #if defined(__GNUC__)
@@ -39,6 +43,10 @@ BMM_API void *bmm_malloc_aligned(size_t align, size_t size);
  * which is obtained before p is given back, so that NULL (ENOMEM) means that p and its content are as they were. Of the two
  * no more is in memory at any time than the longer one needs. */
 BMM_API void *bmm_reget(void *p, size_t size);
+
+/* Moves count16 times 16 bytes as memmove does: they may overlap in any way. dest and source are multiples of 16 and need be
+ * no blocks. Made to take no longer than memmove from 64 bytes to 1 MiB. */
+BMM_API void bmm_move16(void *dest, const void *source, size_t count16);
 
 /* Collects what other threads freed of the calling thread's blocks, and gives empty spans and free pages back to the
  * system. True if something was given back. */
@@ -153,6 +161,23 @@ BMM_API size_t bmm_stats_json(char *buffer, size_t capacity);
  * says who allocated them; libbrainmm writes a census of their sizes and addresses. */
 BMM_API void bmm_report_leaks_on_shutdown(bool on);
 
+/* ---- as COM's IMalloc ----
+ *
+ * Code that was written against that ports by search and replace: the same calls, of the same meaning, by these names. The blocks
+ * are as any others: bmm_free takes them, and free here takes those of malloc. */
+struct bmm_imalloc {
+    void *(*alloc)(size_t size);            /* of 0 bytes a block as well. NULL: ENOMEM */
+    void *(*realloc)(void *p, size_t size); /* as bmm_realloc: p NULL: alloc; else size 0: frees p, NULL */
+    void (*free)(void *p);
+    size_t (*get_size)(const void *p); /* as bmm_usable_size, but NULL: (size_t)-1 */
+    int (*did_alloc)(const void *p);   /* 1: a live block starts at p. 0: none does. NULL: -1 */
+    void (*heap_minimize)(void);       /* as bmm_heap_minimize */
+};
+
+/* The table, the same at every call. did_alloc takes any pointer and does not touch the memory there; it is as exact as
+ * bmm_memory_options. */
+BMM_API const struct bmm_imalloc *bmm_imalloc(void);
+
 /* ---- heaps of the program's own: what one has can be freed all at once ----
  *
  * Blocks of such a heap are as any others: free and bmm_free take them, from any thread, and realloc and bmm_reget keep them in it. Any
@@ -255,6 +280,9 @@ BMM_API void bmm_jit_clear(struct bmm_jit_heap *heap);
 BMM_API void bmm_jit_destroy(struct bmm_jit_heap *heap);
 
 #ifdef __cplusplus
+#ifdef __GNUC__
+#pragma GCC diagnostic pop
+#endif
 }
 #endif
 
