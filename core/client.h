@@ -49,8 +49,7 @@ struct bmm__view {
     size_t align; /* likewise */
     uint32_t thread_id;
     uint32_t kind; /* enum bmm_memory_kind */
-    bool is_exact; /* of is_live */
-    bool is_live;  /* as far as the core knows */
+    bool is_exact; /* that it is in use */
 };
 
 /* Kinds are those of enum bmm_alloc_kind in brainmm/snapshot.h; core passes them through and knows no meaning. */
@@ -148,8 +147,9 @@ void bmm__core_restore_rights(const struct bmm__slot *slot);
  * the unused tail of one. Says nothing about whether the slot is in use: the client knows that itself. */
 bool bmm__core_find(uintptr_t address, struct bmm__slot *slot);
 
-/* What the core knows of the slot that the address lies in, in use or not. False: there is none. */
-bool bmm__core_view(uintptr_t address, struct bmm__view *view);
+/* What the core knows of the slot that the address lies in. False: there is none, or it is not in use, as far as the core knows.
+ * in_use: that is not asked; the caller knows, or will ask the client. */
+bool bmm__core_view(uintptr_t address, bool in_use, struct bmm__view *view);
 
 /* True if a slot of the span (which may be NULL) starts at address; of page runs, if a run does. */
 bool bmm__core_is_start(const struct bmm__span *span, uintptr_t address);

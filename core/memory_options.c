@@ -14,7 +14,7 @@
 
 #include <errno.h>
 
-static void view_slot(struct bmm__span *span, uintptr_t address, struct bmm__view *view)
+static bool view_slot(struct bmm__span *span, uintptr_t address, bool in_use, struct bmm__view *view)
 {
     uint32_t index = bmm__span_index(span, address - span->start);
     struct bmm__heap *heap = bmm__load_relaxed(&span->heap);
@@ -22,43 +22,44 @@ static void view_slot(struct bmm__span *span, uintptr_t address, struct bmm__vie
     view->start = span->start + (uintptr_t)index * span->list.slot_bytes;
     view->kind = view->slot_bytes <= BMM__TINY_BYTES_MAX ? BMM_MEMORY_SMALL : BMM_MEMORY_MEDIUM;
     view->thread_id = heap == NULL ? 0 : bmm__load_relaxed(&heap->thread_id);
-    view->is_live = index < span->slot_count && bmm__visit_is_in_use(span, index);
 #ifdef BMM_SECURE
     view->is_exact = true;
 #else
     view->is_exact = heap == bmm__heap;
 #endif
+    return index < span->slot_count && (in_use || bmm__visit_is_in_use(span, index));
 }
 
-static void view_run(struct bmm__span *span, uintptr_t address, struct bmm__view *view)
+static bool view_run(struct bmm__span *span, uintptr_t address, struct bmm__view *view)
 {
     view->start = span->start;
     view->slot_bytes = span->span_bytes;
-    view->is_live = view->is_exact = true;
+    view->is_exact = true;
     view->kind = bmm__run_kind(span, bmm__run_use(span, address));
     view->align = (size_t)1 << span->align_shift;
-    if (span->kind == BMM__SPAN_RUNS) {
-        struct bmm__page_run run = bmm__page_run_find(span, address);
-        view->start = run.start;
-        view->slot_bytes = run.bytes;
-        view->is_live = !run.is_free;
-        view->align = (size_t)1 << run.align_shift;
-    }
+    if (span->kind != BMM__SPAN_RUNS)
+        return true;
+    struct bmm__page_run run = bmm__page_run_find(span, address);
+    view->start = run.start;
+    view->slot_bytes = run.bytes;
+    view->align = (size_t)1 << run.align_shift;
+    return !run.is_free;
 }
 
-bool bmm__core_view(uintptr_t address, struct bmm__view *view)
+bool bmm__core_view(uintptr_t address, bool in_use, struct bmm__view *view)
 {
     struct bmm__span *span = bmm__page_map_find(address);
+    bool is_found = false;
     if (span == NULL)
         return false;
     uint8_t kind = bmm__load_acquire(&span->kind);
     *view = (struct bmm__view){ .align = (size_t)1 << span->align_shift };
     if (kind == BMM__SPAN_SLOTS && bmm__load_acquire(&span->inverse) != 0)
-        view_slot(span, address, view);
+        is_found = view_slot(span, address, in_use, view);
     else if (kind == BMM__SPAN_RUNS || kind == BMM__SPAN_BIG || kind == BMM__SPAN_LARGE)
-        view_run(span, address, view);
+        is_found = view_run(span, address, view);
     view->size = view->slot_bytes;
-    return address - view->start < view->slot_bytes;
+    return is_found && address - view->start < view->slot_bytes;
 }
 
 static bool find_piece(uintptr_t address, struct bmm_memory_options *options)
@@ -83,7 +84,8 @@ static bool find(uintptr_t address, bool by_slot, struct bmm_memory_options *opt
     const struct bmm__client *client = bmm__process.client;
     if (find_piece(address, options))
         return true;
-    if (!bmm__core_view(address, &view) || !(client != NULL ? client->view(address, by_slot, &view) : view.is_live))
+    if (!bmm__core_view(address, client != NULL || by_slot, &view) ||
+        (client != NULL && !client->view(address, by_slot, &view)))
         return false;
     int saved_errno = errno, rights = bmm_pages_rights((const void *)address); /* NOLINT */
     errno = saved_errno;

@@ -79,11 +79,16 @@ static void mark_free(struct bmm__span *span, uint64_t word, uint64_t *is_free)
 
 bool bmm__visit_is_in_use(struct bmm__span *span, uint32_t index)
 {
-    uint64_t is_free[SLOTS_MAX / 64] = { 0 }, word = bmm__load_acquire(&span->remote);
+    uint64_t word = bmm__load_acquire(&span->remote);
     if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED || index >= bmm__load_relaxed(&span->extended))
         return false;
+#ifdef BMM_SECURE
+    return bmm__load_relaxed(&span->list.states[index]) == BMM__STATE_USED;
+#else
+    uint64_t is_free[SLOTS_MAX / 64] = { 0 };
     mark_free(span, word, is_free);
     return (is_free[index / 64] >> index % 64 & 1) == 0;
+#endif
 }
 
 #ifndef BMM_SECURE
