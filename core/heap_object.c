@@ -7,6 +7,7 @@
 #include "core/process.h"
 #include "core/purge.h"
 #include "core/run.h"
+#include "core/secure_span.h"
 #include "core/visit.h"
 
 #include <errno.h>
@@ -155,7 +156,8 @@ struct bmm_heap *bmm__core_object_of(const struct bmm__slot *slot)
 
 /* ---- the end of all ---- */
 
-/* Others may claim the span until its word says that it is allocated from (span.h). */
+/* Others may claim the span until its word says that it is allocated from, and have done so already; then the descriptor is ours
+ * still, until we say that we have seen it (span.h). */
 static void close_span(struct bmm__span *span)
 {
     span->epoch++;
@@ -165,6 +167,7 @@ static void close_span(struct bmm__span *span)
             bmm__span_free(span);
         return;
     }
+    bmm__secure_forget(span);
     bmm__span_close(span, true);
     bmm__span_free(span);
 }
@@ -179,22 +182,6 @@ static void forget_lists(struct bmm__heap *heap)
     (void)bmm__exchange_acq_rel(&heap->ready, NULL);
 }
 
-#ifdef BMM_SECURE /* each by itself: its state is to be looked at */
-
-static void free_slot(uintptr_t slot_start, void *unused_context)
-{
-    (void)unused_context;
-    bmm__core_free((void *)slot_start); /* NOLINT */
-}
-
-static void clear_slots(struct bmm_heap *object)
-{
-    (void)close_span, (void)forget_lists;
-    bmm__core_object_visit(object, free_slot, NULL);
-}
-
-#else
-
 static void clear_slots(struct bmm_heap *object)
 {
     bmm__lock_take(&object->lock);
@@ -208,8 +195,6 @@ static void clear_slots(struct bmm_heap *object)
     bmm__lock_release(&object->lock);
     bmm__thread_gave_back();
 }
-
-#endif
 
 static struct bmm__span *take_large(struct bmm_heap *object)
 {

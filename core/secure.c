@@ -193,6 +193,11 @@ void bmm__secure_receive_all(const struct bmm__span *span, uint64_t word)
     }
 }
 
+void bmm__secure_forget(const struct bmm__span *span)
+{
+    memset(span->list.states, BMM__STATE_FREE, span->extended);
+}
+
 void bmm__secure_close(const struct bmm__span *span)
 {
     if (span->kind != BMM__SPAN_SLOTS)

@@ -21,6 +21,9 @@ void bmm__secure_purged(uintptr_t start, size_t bytes);
 /* Takes over what the remote word of a span says that was sent, as its owner would: somebody else has claimed it. */
 void bmm__secure_receive_all(const struct bmm__span *span, uint64_t word);
 
+/* All slots of a span of slots, which is the caller's alone, are free from now on, whatever they were. */
+void bmm__secure_forget(const struct bmm__span *span);
+
 /* Stops the program if a slot of the span, which has no live one, is in use or sent. */
 void bmm__secure_close(const struct bmm__span *span);
 
@@ -58,6 +61,11 @@ static inline void bmm__secure_open(struct bmm__span *span, uint64_t inverse)
 static inline void bmm__secure_purged(uintptr_t start, size_t bytes)
 {
     (void)start, (void)bytes;
+}
+
+static inline void bmm__secure_forget(const struct bmm__span *span)
+{
+    (void)span;
 }
 
 static inline void bmm__secure_close(const struct bmm__span *span)

@@ -38,29 +38,40 @@ void *bmm__call_object_alloc(struct bmm_heap *object, size_t size, size_t align,
     return p;
 }
 
-/* The block in a slot of an object that is cleared. */
+struct clearing {
+    struct bmm_heap *object;
+    struct bmm__caller caller;
+};
+
+/* The block in a slot of an object that is cleared. Slots that were in quarantine may be another heap's meanwhile: that is asked
+ * of a block that is claimed, and so cannot become another. */
 static void end_slot(uintptr_t slot_start, void *context)
 {
-    struct bmm__caller *caller = context;
+    struct clearing *clearing = context;
     struct bmm__block block;
     if (!bmm__core_find(slot_start, &block.slot))
         return;
-    if (block.slot.side == NULL) { /* unrecorded */
-        bmm__core_free_slot(&block.slot);
+    if (block.slot.side == NULL) { /* unrecorded, and so in no quarantine */
+        if (bmm__core_object_of(&block.slot) == clearing->object)
+            bmm__core_free_slot(&block.slot);
         return;
     }
     const struct bmm__record *record = &((struct bmm__side *)block.slot.side)->records[block.slot.index];
     uintptr_t start = slot_start + bmm__block_front(record);
     if (bmm__record_settled_state(record) != BMM_SLOT_LIVE || bmm__block_claim(start, &block) != BMM__BLOCK_LIVE)
         return;
-    bmm__call_judge(&block, BMM_MOMENT_FREE, record->kind, SIZE_MAX, 0, caller);
-    bmm__call_end(&block, caller);
+    if (bmm__core_object_of(&block.slot) != clearing->object) {
+        bmm__block_unclaim(&block);
+        return;
+    }
+    bmm__call_judge(&block, BMM_MOMENT_FREE, block.record->kind, SIZE_MAX, 0, &clearing->caller);
+    bmm__call_end(&block, &clearing->caller);
 }
 
 void bmm__call_object_clear(struct bmm_heap *object)
 {
-    struct bmm__caller caller = bmm__caller_of_free();
-    bmm__core_object_visit(object, end_slot, &caller);
+    struct clearing clearing = { object, bmm__caller_of_free() };
+    bmm__core_object_visit(object, end_slot, &clearing);
 }
 
 void *bmm__call_alloc_run(size_t size, size_t align, enum bmm__use use, unsigned kind)

@@ -293,7 +293,7 @@ static bool can_write(volatile char *p)
     struct sigaction action = { .sa_handler = on_fault }, old_segv, old_bus;
     sigaction(SIGSEGV, &action, &old_segv);
     sigaction(SIGBUS, &action, &old_bus);
-    bool is_done = false;
+    volatile bool is_done = false;
     if (sigsetjmp(fault, 1) == 0) {
         *p = *p;
         is_done = true;
