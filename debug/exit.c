@@ -12,6 +12,7 @@
 #include "process.h"
 #include "sandbox.h"
 #include "thread.h"
+#include "type.h"
 
 #include "core/os.h"
 #include "core/text.h"
@@ -112,6 +113,7 @@ static void run(int status)
     bmm__thread_each(bmm__expect_end_scope);
     if (bmm__load_acquire(&bmm__recorder_process->state) == BMM__RECORDER_UNSETTLED)
         return; /* a forked child that recorded nothing: what is mapped is its parent's */
+    bmm__type_count_all();
     struct bmm_snapshot_header *header = bmm__recorder_header();
     uint64_t alloc_count, free_count;
     bmm__thread_counts(&alloc_count, &free_count);

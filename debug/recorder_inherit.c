@@ -27,6 +27,7 @@ static enum inheritance inheritance_of(const struct bmm_snapshot_chunk *chunk)
     case BMM_CHUNK_ERRORS:
     case BMM_CHUNK_UNCHECKED:
     case BMM_CHUNK_NOTES:
+    case BMM_CHUNK_TYPES:
         break;
     }
     return EMPTY;

@@ -4,6 +4,7 @@
 
 #include "module.h"
 #include "stack_cfi.h"
+#include "stack_code.h"
 #include "stack_expression.h"
 #include "stack_rules.h"
 
@@ -122,6 +123,8 @@ __attribute__((noinline)) enum bmm__walk_end bmm__walk_full(struct bmm__walk *wa
         }
         if (!is_in_module || (has_started && !bmm__walk_store(walk, bmm__rule_find(address))))
             return BMM__WALK_CUT;
+        if (result == BMM__CFI_NO_TABLE && !walk->is_interrupted)
+            result = bmm__code_row_at(&module, address, &row);
         if (result != BMM__CFI_FOUND)
             return BMM__WALK_CUT;
         if (!step(walk, &module, &row, &registers, &is_end))

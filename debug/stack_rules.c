@@ -3,6 +3,7 @@
 
 #include "module.h"
 #include "stack_cfi.h"
+#include "stack_code.h"
 #include "stack_range.h"
 
 #define WIDE_MAX 1024 /* large frames, realigned stacks, reused addresses: a few per program; then FULL */
@@ -105,17 +106,20 @@ static struct bmm__rule make_rule(uintptr_t address, bool *is_certain)
     if (rule.is_in_module)
         rule.epoch = (uint16_t)module.epoch;
     enum bmm__cfi_result result = rule.is_in_module ? bmm__cfi_row_at(&module, address, &row) : BMM__CFI_NO_TABLE;
-    if (result != BMM__CFI_FOUND) {
+    if (result == BMM__CFI_NO_TABLE && rule.is_in_module) {
         /* The address is that of a call, the trampoline's own is one further: nobody called, it was returned to. */
         if (bmm__rule_is_trampoline(address + 1))
             rule.kind = BMM__RULE_SIGNAL;
         /* Likewise what makecontext makes a coroutine return to: a return address that is a function's first byte, with
          * no function before it, was not left by a call. */
-        else if (result == BMM__CFI_NO_TABLE && rule.is_in_module &&
-                 bmm__cfi_row_at(&module, address + 1, &row) == BMM__CFI_FOUND)
+        else if (bmm__cfi_row_at(&module, address + 1, &row) == BMM__CFI_FOUND)
             rule.kind = BMM__RULE_END;
+        else
+            result = bmm__code_row_at(&module, address, &row);
+    } else if (result != BMM__CFI_FOUND && bmm__rule_is_trampoline(address + 1))
+        rule.kind = BMM__RULE_SIGNAL;
+    if (result != BMM__CFI_FOUND)
         return rule;
-    }
     if (row.is_signal_frame) {
         rule.kind = bmm__rule_is_trampoline(address) || bmm__rule_is_trampoline(address + 1) ? BMM__RULE_SIGNAL
                                                                                              : BMM__RULE_FULL;

@@ -4,6 +4,7 @@
  * Two ways. The fast walk follows pc, sp and fp by cached rules. Where a frame takes other registers (lazy binding
  * keeps its stack pointer in rbx, say), the full walk begins anew and follows all registers with the unwind tables
  * themselves: a hundred times slower, needs nothing else, and is rare.
+ * Of code without tables the rows are read from its instructions (stack_code.h).
  *
  * Invariants
  *  W1  Every address read lies in `range`, or the kernel said that it can be read.

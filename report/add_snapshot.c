@@ -30,14 +30,16 @@ struct reading {
 struct group {
     uint32_t stack, kind;
     bool is_expected;
+    const char *type; /* NULL: not known */
     uint64_t bytes, blocks;
 };
 
 struct groups {
-    struct bmm__map map; /* (stack id, kind, expected) → list */
+    struct bmm__map map; /* (stack id, kind, expected) → list; behind those come groups with types */
     struct group *list;
     uint32_t count, capacity;
-    struct bmm__map leaks; /* hashes of the stack as it reads → place in the report's leaks, or in its runtime */
+    struct bmm__map
+        leaks; /* hashes of the stack as it reads and of the type → place in the report's leaks, or in its runtime */
 };
 
 /* Expected by itself, or as one of its size; those of libc are not the program's. */
@@ -72,6 +74,29 @@ static void count_block(struct reading *r, struct groups *groups, struct bmm_sna
     group->blocks++;
 }
 
+/* Of a group, the blocks that are objects of one class become a group of their own. */
+static void split_by_types(struct reading *r, struct groups *groups)
+{
+    uint32_t count = groups->count;
+    struct bmm__cursor cursor = { 0 };
+    struct bmm_snapshot_type found;
+    while (bmm__snapshot_next_type(&r->snapshot, &cursor, &found)) {
+        bool is_new;
+        uint32_t index =
+            bmm__map_put(&groups->map, found.stack, 2 * found.kind + (found.is_expected != 0), UINT32_MAX, &is_new);
+        if (index >= count || found.blocks > groups->list[index].blocks || found.bytes > groups->list[index].bytes)
+            continue; /* records that are not believed, or some of these blocks are expected by their size */
+        const char *type = bmm__stack_build_type(&r->stacks, found.word);
+        if (type == NULL)
+            continue;
+        groups->list = bmm__grow(groups->list, &groups->capacity, (size_t)groups->count + 1, sizeof *groups->list);
+        groups->list[index].blocks -= found.blocks;
+        groups->list[index].bytes -= found.bytes;
+        groups->list[groups->count++] =
+            (struct group){ found.stack, found.kind, groups->list[index].is_expected, type, found.bytes, found.blocks };
+    }
+}
+
 /* A leak of its own, or more of one at the same place of the source. */
 static void add_group(struct reading *r, struct groups *groups, const struct group *group)
 {
@@ -81,6 +106,7 @@ static void add_group(struct reading *r, struct groups *groups, const struct gro
     enum bmm__leak_list list = is_expected ? BMM__EXPECTED : bmm__stack_is_runtime(stack) ? BMM__RUNTIME : BMM__LEAKS;
     const uint32_t counts[] = { report->leak_count, report->runtime_count, report->expected_count };
     uint64_t seed = BMM__HASH_SEED + 4 * group->kind + list;
+    seed = bmm__hash(seed, &group->type, sizeof group->type); /* interned (P2), so its address stands for it */
     uint32_t index = bmm__map_put(&groups->leaks, bmm__stack_hash(stack, seed), bmm__stack_hash(stack, ~seed),
                                   counts[list], &is_new);
     if (is_new) {
@@ -91,6 +117,7 @@ static void add_group(struct reading *r, struct groups *groups, const struct gro
             (struct bmm__leak){ .process = r->process,
                                 .class = bmm__intern(&report->strings, is_expected ? "expected" : "unfreed"),
                                 .kind = bmm__intern(&report->strings, kind),
+                                .type = group->type,
                                 .fingerprint = bmm__intern(&report->strings, fingerprint),
                                 .stack = stack };
     }
@@ -115,8 +142,10 @@ static void add_leaks(struct reading *r)
                 count_block(r, &groups, record);
         }
     }
+    split_by_types(r, &groups);
     for (uint32_t i = 0; i < groups.count; i++)
-        add_group(r, &groups, &groups.list[i]);
+        if (groups.list[i].blocks > 0)
+            add_group(r, &groups, &groups.list[i]);
     bmm__map_free(&groups.map);
     bmm__map_free(&groups.leaks);
     bmm__expected_free(&r->expected);

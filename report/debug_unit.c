@@ -4,6 +4,7 @@
 
 #include <dwarf.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define TREE_DEPTH_MAX 256 /* deeper trees come from damaged files only */
 #define SCOPES_MAX 64
@@ -144,28 +145,34 @@ static Dwarf_Die declaration_of(const Dwarf_Die *die)
     return at;
 }
 
-static bool is_cxx(const struct bmm__debug_unit *unit)
+/* What stands between a scope and a name in it; NULL: names are not qualified. */
+static const char *separator_of(const struct bmm__debug_unit *unit)
 {
     Dwarf_Die tree = unit->tree;
     switch (dwarf_srclang(&tree)) {
+    case DW_LANG_Pascal83:
+        return ".";
     case DW_LANG_C_plus_plus:
     case DW_LANG_C_plus_plus_03:
     case DW_LANG_C_plus_plus_11:
     case DW_LANG_C_plus_plus_14:
     case 0x2a: /* C++17 and */
     case 0x2b: /* C++20, which older headers do not name */
-        return true;
+        return "::";
     default:
-        return false;
+        return NULL;
     }
 }
 
-/* What only one file of C++ can see has no linkage name: its namespaces and classes stand around it. */
+/* What only one file of C++ can see has no linkage name: its namespaces and classes stand around it. FreePascal gives none at
+ * all, and a name that nobody can write to what stands for main. */
 static const char *qualified_name(struct bmm__debug_unit *unit, Dwarf_Die *die)
 {
-    const char *name = dwarf_diename(die);
-    if (name == NULL || !is_cxx(unit))
+    const char *name = dwarf_diename(die), *separator = separator_of(unit);
+    if (name == NULL || separator == NULL)
         return name;
+    if (separator[0] == '.' && strcmp(name, "$main") == 0)
+        return "main";
     Dwarf_Die declaration = declaration_of(die), scopes[SCOPES_MAX];
     for (uint32_t i = bmm__debug_scopes_around(&unit->scopes, &declaration, scopes, SCOPES_MAX); i-- > 0;) {
         const char *scope = dwarf_diename(&scopes[i]);
@@ -173,7 +180,7 @@ static const char *qualified_name(struct bmm__debug_unit *unit, Dwarf_Die *die)
         if (scope == NULL && tag == DW_TAG_namespace)
             scope = "(anonymous namespace)";
         if (scope != NULL && tag != DW_TAG_lexical_block)
-            name = bmm__arena_printf(&unit->names, "%s::%s", scope, name);
+            name = bmm__arena_printf(&unit->names, "%s%s%s", scope, separator, name);
     }
     return name;
 }

@@ -1,4 +1,5 @@
-/* Names as people write them: C++ and Rust (v0 and legacy), without what compilers append to clones. */
+/* Names as people write them: C++ and Rust (v0 and legacy), without what compilers append to clones, and FreePascal, as
+ * UNIT.CLASS.METHOD: it keeps no small letters, and parameters are left out. */
 #ifndef BMM_REPORT_DEMANGLE_H
 #define BMM_REPORT_DEMANGLE_H
 

@@ -13,7 +13,8 @@ static uint64_t add(uint64_t hash, uint64_t word)
 /* Texts are interned (P2), so their addresses stand for them. */
 static uint64_t hash_of(const struct bmm__leak *leak, uint64_t seed)
 {
-    return add(add(bmm__stack_hash(leak->stack, seed), (uintptr_t)leak->class), (uintptr_t)leak->kind);
+    uint64_t hash = add(add(bmm__stack_hash(leak->stack, seed), (uintptr_t)leak->class), (uintptr_t)leak->kind);
+    return add(hash, (uintptr_t)leak->type);
 }
 
 static int by_bytes(const void *left, const void *right)

@@ -6,7 +6,7 @@
 #include "report/report.h"
 
 struct bmm__merged_leak {
-    const struct bmm__leak *leak; /* of the first process; class, kind, fingerprint and stack are those of all */
+    const struct bmm__leak *leak; /* of the first process; class, kind, type, fingerprint and stack are those of all */
     uint64_t bytes, blocks;       /* sums */
     uint32_t process_count;
     uint32_t last_process; /* that was added */
@@ -17,7 +17,7 @@ struct bmm__merged_leaks {
     uint32_t count, capacity;
 };
 
-/* Same class, kind and stack, as it reads (stack_same.h). Freed by _free. */
+/* Same class, kind, type and stack, as it reads (stack_same.h). Freed by _free. */
 struct bmm__merged_leaks bmm__merge_leaks(const struct bmm__report *report);
 void bmm__merged_leaks_free(struct bmm__merged_leaks *merged);
 

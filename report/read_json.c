@@ -134,6 +134,7 @@ static void read_leak(struct reading *r, const cJSON *object, enum bmm__leak_lis
         (struct bmm__leak){ process_of(r, object),
                             text_of(r, object, "class"),
                             text_of(r, object, "kind"),
+                            text_or_null(r, object, "type"),
                             number_of(object, "bytes"),
                             number_of(object, "blocks"),
                             text_of(r, object, "fingerprint"),

@@ -195,9 +195,15 @@ static void read_stack_frame(struct reading *r, sqlite3_stmt *s)
 
 static void read_leak(struct reading *r, sqlite3_stmt *s)
 {
-    *bmm__report_add_leak(r->report, (enum bmm__leak_list)number_of(s, 7)) =
-        (struct bmm__leak){ process_of(r, s, 0), text_of(r, s, 1), text_of(r, s, 2), number_of(s, 3),
-                            number_of(s, 4),     text_of(r, s, 5), stack_of(r, s, 6) };
+    *bmm__report_add_leak(r->report, (enum bmm__leak_list)number_of(s, 0)) =
+        (struct bmm__leak){ .process = process_of(r, s, 2),
+                            .class = text_of(r, s, 3),
+                            .kind = text_of(r, s, 4),
+                            .type = text_or_null(r, s, 9), /* NULL of a report that is older than the column, too */
+                            .bytes = number_of(s, 5),
+                            .blocks = number_of(s, 6),
+                            .fingerprint = text_of(r, s, 7),
+                            .stack = stack_of(r, s, 8) };
 }
 
 static void read_error(struct reading *r, sqlite3_stmt *s)
@@ -271,12 +277,9 @@ static void read_all(struct reading *r)
                  "SELECT stack, frame, depth, truncated FROM stack_frames JOIN stacks ON stacks.id = stack"
                  " ORDER BY stack, position",
                  read_stack_frame);
-        each_row(r, "SELECT process, class, kind, bytes, blocks, fingerprint, stack, 0 FROM leaks ORDER BY id",
-                 read_leak);
-        each_row(r, "SELECT process, class, kind, bytes, blocks, fingerprint, stack, 1 FROM runtime ORDER BY id",
-                 read_leak);
-        each_row(r, "SELECT process, class, kind, bytes, blocks, fingerprint, stack, 2 FROM expected ORDER BY id",
-                 read_leak);
+        each_row(r, "SELECT 0, * FROM leaks ORDER BY id", read_leak);
+        each_row(r, "SELECT 1, * FROM runtime ORDER BY id", read_leak);
+        each_row(r, "SELECT 2, * FROM expected ORDER BY id", read_leak);
         each_row(r, "SELECT * FROM errors ORDER BY id", read_error);
         char changes[160];
         sqlite3_snprintf(sizeof changes, changes,

@@ -1,7 +1,7 @@
 /* The report in memory: what every reader makes and every writer prints.
  *
- * Words. *Report*: processes and what was found in them. *Leak*: blocks of one process with the same class, kind and
- * stack. *Runtime block*: one that libc or the loader keeps for itself; never counted as a leak (ownership.h).
+ * Words. *Report*: processes and what was found in them. *Leak*: blocks of one process with the same class, kind, stack
+ * and type. *Runtime block*: one that libc or the loader keeps for itself; never counted as a leak (ownership.h).
  * *Unchecked*: a child process that could not be checked, and why.
  *
  *   snapshot ─► add_snapshot ┐                      ┌─► write_text
@@ -61,6 +61,7 @@ struct bmm__leak {
     uint32_t process;
     const char *class; /* "unfreed" */
     const char *kind;  /* "malloc" … */
+    const char *type;  /* class of the objects that the blocks are; NULL: not known */
     uint64_t bytes, blocks;
     const char *fingerprint;
     const struct bmm__stack *stack;

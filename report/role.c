@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 const char *bmm__base_name(const char *path)
 {
@@ -63,13 +64,20 @@ bool bmm__frame_is_allocator(const struct bmm__frame *frame)
         "__libc_calloc",  "__libc_realloc",
         "__libc_free",    "__libc_memalign",
         "free_sized",     "free_aligned_sized",
+        "SYSTEM.GETMEM",  "SYSTEM.ALLOCMEM", /* FreePascal's, which call the memory manager */
+        "SYSTEM.FREEMEM", "SYSTEM.REALLOCMEM",
+        "FPC_GETMEM",     "FPC_FREEMEM",
+        "fpc_getmem",     "fpc_freemem",
+        "fpc_AllocMem",
     };
     if (frame->role == BMM_ROLE_ALLOCATOR)
         return true;
-    const char *name = frame->function;
+    const char *name = frame->function, *file = bmm__base_name(frame->file);
+    if (file != NULL && strcasecmp(file, "brainmm.pas") == 0)
+        return true;
     if (name == NULL)
         return false;
-    if (strncmp(name, "bmm_", 4) == 0 || strncmp(name, "operator new", 12) == 0 ||
+    if (strncmp(name, "bmm_", 4) == 0 || strncmp(name, "BRAINMM.", 8) == 0 || strncmp(name, "operator new", 12) == 0 ||
         strncmp(name, "operator delete", 15) == 0)
         return true;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

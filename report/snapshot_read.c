@@ -94,6 +94,14 @@ bool bmm__snapshot_next_expected(const struct bmm__snapshot *s, struct bmm__curs
     return false;
 }
 
+bool bmm__snapshot_next_type(const struct bmm__snapshot *s, struct bmm__cursor *c, struct bmm_snapshot_type *type)
+{
+    while (next_fixed(s, c, BMM_CHUNK_TYPES, type, sizeof *type))
+        if (type->blocks != 0)
+            return true;
+    return false;
+}
+
 const struct bmm_snapshot_mirror *bmm__snapshot_mirror(const struct bmm__snapshot *s,
                                                        const struct bmm_snapshot_span *span)
 {

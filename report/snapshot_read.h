@@ -56,6 +56,8 @@ bool bmm__snapshot_next_thread(const struct bmm__snapshot *s, struct bmm__cursor
 bool bmm__snapshot_next_expected(const struct bmm__snapshot *snapshot, struct bmm__cursor *cursor,
                                  struct bmm_snapshot_expected *expected);
 
+bool bmm__snapshot_next_type(const struct bmm__snapshot *s, struct bmm__cursor *c, struct bmm_snapshot_type *type);
+
 struct bmm__module_record {
     uint64_t start, end, bias;
     uint32_t epoch;

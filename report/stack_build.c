@@ -48,6 +48,13 @@ static const struct bmm__loaded_module *module_at(const struct bmm__stack_build 
     return latest;
 }
 
+const char *bmm__stack_build_type(const struct bmm__stack_build *build, uint64_t word)
+{
+    uint64_t address = BMM_STACK_ADDRESS(word);
+    const struct bmm__loaded_module *module = module_at(build, address, BMM_STACK_EPOCH(word));
+    return module != NULL ? bmm__symbolizer_type(build->symbolizer, module->number, address - module->bias) : NULL;
+}
+
 /* A return address may belong to the next function already (the call of a function that does not return can be the
  * last instruction), so the byte before it is looked up. */
 static struct bmm__chain frames_at(struct bmm__stack_build *build, uint64_t pc, bool is_exact)

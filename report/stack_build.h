@@ -34,6 +34,8 @@ void bmm__stack_build_open(struct bmm__stack_build *build, const struct bmm__sna
                            struct bmm__symbolizer *symbolizer, struct bmm__arena *arena);
 /* Never NULL; id 0 and ids that are not there give a stack without frames. */
 const struct bmm__stack *bmm__stack_build_get(struct bmm__stack_build *build, uint32_t id);
+/* The class whose table of virtual methods the address (with its module's epoch) is in; NULL: it is in none. */
+const char *bmm__stack_build_type(const struct bmm__stack_build *build, uint64_t word);
 void bmm__stack_build_free(struct bmm__stack_build *build);
 
 #endif

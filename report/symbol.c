@@ -7,6 +7,7 @@
 #include "report/role.h"
 #include "report/symbol_cache.h"
 #include "report/symbol_table.h"
+#include "report/type_name.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@ struct module {
     bool has_code;      /* the file does: one of debug information alone cannot tell all that is asked */
     struct bmm__module_file file;
     struct bmm__symbol_table symbols;
+    struct bmm__symbol_table types; /* tables of virtual methods, when one was asked for */
+    bool has_types;
     struct bmm__dynamic dynamic;
     struct bmm__debug_info *debug; /* NULL: none */
     uint64_t debug_bias;           /* DWARF's address = address in the file + debug_bias */
@@ -55,6 +58,7 @@ void bmm__symbolizer_free(struct bmm__symbolizer *symbolizer)
         struct module *module = &symbolizer->modules[i];
         bmm__debug_info_free(module->debug);
         bmm__symbol_table_free(&module->symbols);
+        bmm__symbol_table_free(&module->types);
         bmm__dynamic_close(&module->dynamic);
         bmm__module_file_close(&module->file);
     }
@@ -213,6 +217,22 @@ struct bmm__chain bmm__symbolizer_frames(struct bmm__symbolizer *symbolizer, uin
         symbolizer->chains[symbolizer->chain_count++] = make_chain(symbolizer, known, address);
     }
     return symbolizer->chains[index];
+}
+
+const char *bmm__symbolizer_type(struct bmm__symbolizer *symbolizer, uint32_t number, uint64_t address)
+{
+    if (number >= symbolizer->module_count)
+        return NULL;
+    struct module *module = &symbolizer->modules[number];
+    if (!module->is_open)
+        open_module(module);
+    if (module->file.state != BMM_FILE_GOOD)
+        return NULL;
+    if (!module->has_types)
+        bmm__type_table_fill(&module->types, &module->file);
+    module->has_types = true;
+    const char *symbol = bmm__symbol_table_find(&module->types, address);
+    return symbol != NULL ? bmm__type_name(symbolizer->strings, &module->file, symbol, address) : NULL;
 }
 
 uint32_t bmm__symbolizer_module_count(const struct bmm__symbolizer *symbolizer)

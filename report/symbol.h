@@ -32,6 +32,9 @@ struct bmm__chain {
 struct bmm__chain bmm__symbolizer_frames(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address);
 
 /* What is known of a module after frames were asked for. */
+/* The class whose table of virtual methods is at the address, as its source has it, interned; NULL: there is none. */
+const char *bmm__symbolizer_type(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address);
+
 struct bmm__module_news {
     const char *path;
     enum bmm__file_state state;

@@ -176,6 +176,8 @@ static cJSON *leak_object(const struct bmm__leak *leak)
     add_number(object, "process", leak->process);
     add_text(object, "class", leak->class);
     add_text(object, "kind", leak->kind);
+    if (leak->type != NULL)
+        add_text(object, "type", leak->type);
     add_number(object, "bytes", leak->bytes);
     add_number(object, "blocks", leak->blocks);
     add_text(object, "fingerprint", leak->fingerprint);

@@ -150,8 +150,8 @@ static void put_leaks(struct writing *w, const char *sql, const struct bmm__leak
     for (uint32_t i = 0; i < count; i++) {
         const struct bmm__leak *leak = &leaks[i];
         int64_t stack = stack_row(w, leak->stack);
-        insert(w, row, "iittiito", (int64_t)i + 1, (int64_t)leak->process, leak->class, leak->kind, number(leak->bytes),
-               number(leak->blocks), leak->fingerprint, stack != 0, stack);
+        insert(w, row, "iittiitot", (int64_t)i + 1, (int64_t)leak->process, leak->class, leak->kind,
+               number(leak->bytes), number(leak->blocks), leak->fingerprint, stack != 0, stack, leak->type);
     }
     sqlite3_finalize(row);
 }
@@ -217,9 +217,9 @@ bool bmm__write_sqlite(const struct bmm__report *report, const char *path, struc
     w.stack_frame = prepare(&w, "INSERT INTO stack_frames VALUES(?,?,?)");
     put_meta(&w);
     put_processes(&w);
-    put_leaks(&w, "INSERT INTO leaks VALUES(?,?,?,?,?,?,?,?)", report->leaks, report->leak_count);
-    put_leaks(&w, "INSERT INTO runtime VALUES(?,?,?,?,?,?,?,?)", report->runtime, report->runtime_count);
-    put_leaks(&w, "INSERT INTO expected VALUES(?,?,?,?,?,?,?,?)", report->expected, report->expected_count);
+    put_leaks(&w, "INSERT INTO leaks VALUES(?,?,?,?,?,?,?,?,?)", report->leaks, report->leak_count);
+    put_leaks(&w, "INSERT INTO runtime VALUES(?,?,?,?,?,?,?,?,?)", report->runtime, report->runtime_count);
+    put_leaks(&w, "INSERT INTO expected VALUES(?,?,?,?,?,?,?,?,?)", report->expected, report->expected_count);
     put_errors(&w);
     put_rest(&w);
     sqlite3_finalize(w.frame);

@@ -191,6 +191,10 @@ static void put_leak(const struct writing *w, uint32_t index)
     put_count(w, merged->bytes, "byte");
     fputs(" in ", w->out);
     put_count(w, merged->blocks, "block");
+    if (leak->type != NULL) {
+        fputs(" of ", w->out);
+        put_clean(w->out, leak->type);
+    }
     fprintf(w->out, " (%s, %s)", leak->kind, leak->class);
     put_process(w, leak->process);
     if (merged->process_count > 1)

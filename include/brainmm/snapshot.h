@@ -93,8 +93,9 @@ enum bmm_chunk_type {
     BMM_CHUNK_THREADS = 8,   /* struct bmm_snapshot_thread[]; index is the thread index of records */
     BMM_CHUNK_UNCHECKED = 9, /* struct bmm_snapshot_unchecked, packed, `used` bytes: children that cannot be checked */
     BMM_CHUNK_NOTES = 10,    /* NUL-terminated sentences for the reader of the report, `used` bytes */
+    BMM_CHUNK_CODE = 11,     /* uint64_t[BMM_SITE_NUMBERS]: what the numbers of sites stand for; 0: nothing */
     BMM_CHUNK_EXPECTED = 12, /* struct bmm_snapshot_expected[] */
-    BMM_CHUNK_CODE = 11      /* uint64_t[BMM_SITE_NUMBERS]: what the numbers of sites stand for; 0: nothing */
+    BMM_CHUNK_TYPES = 13     /* struct bmm_snapshot_type[]; an entry counts when its `blocks` is not 0 */
 };
 
 /* An entry of the chunk directory. */
@@ -197,6 +198,18 @@ static inline uint32_t bmm_mirror_check(uint32_t stack, uint32_t size, uint64_t 
     x = (x ^ (x >> 29)) * 0x9e3779b97f4a7c15u;
     return (uint32_t)(x >> 56) | 1u;
 }
+
+/* Of the live blocks of one stack and kind, those that begin with the same address in a module; counted in a process that ended
+ * by its exit hook. If it is in a table of virtual methods, that is their class. Blocks that are in no entry: not known. */
+struct bmm_snapshot_type {
+    uint64_t word;        /* the address, with its module's epoch above, as in stack nodes */
+    uint32_t stack;       /* id, as in their mirror records */
+    uint32_t kind;        /* enum bmm_alloc_kind */
+    uint32_t is_expected; /* 1: of blocks in state BMM_SLOT_EXPECTED */
+    uint32_t reserved;
+    uint64_t blocks;
+    uint64_t bytes; /* requested */
+};
 
 enum bmm_error_kind {
     BMM_ERROR_DOUBLE_FREE = 1,

@@ -74,13 +74,14 @@ static inline struct bmm__report *sample_report(void)
         report, (struct bmm__frame[]){ { .module = "/opt/plugin.so", .offset = 0x77 }, { .offset = 0x7fff12345678 } },
         2, true);
     *bmm__report_add_leak(report, BMM__LEAKS) =
-        (struct bmm__leak){ 0, "unfreed", "malloc", 30, 3, "1:00000000000000a1", invite };
+        (struct bmm__leak){ 0, "unfreed", "malloc", NULL, 30, 3, "1:00000000000000a1", invite };
     *bmm__report_add_leak(report, BMM__LEAKS) =
-        (struct bmm__leak){ 1, "unfreed", "new[]", 9007199254740993u, 1, "1:00000000000000a2", nameless };
+        (struct bmm__leak){ 1,       "unfreed", "new[]", "ns::Guest<int>", 9007199254740993u, 1, "1:00000000000000a2",
+                            nameless };
     *bmm__report_add_leak(report, BMM__EXPECTED) =
-        (struct bmm__leak){ 0, "expected", "malloc", 100, 2, "1:00000000000000e1", invite };
+        (struct bmm__leak){ 0, "expected", "malloc", NULL, 100, 2, "1:00000000000000e1", invite };
     *bmm__report_add_leak(report, BMM__RUNTIME) =
-        (struct bmm__leak){ 0, "unfreed", "malloc", 4096, 1, "1:00000000000000a3", &bmm__no_stack };
+        (struct bmm__leak){ 0, "unfreed", "malloc", NULL, 4096, 1, "1:00000000000000a3", &bmm__no_stack };
     struct bmm__error *error = bmm__report_add_error(report);
     error->process = 0;
     error->kind = "heap-overflow";

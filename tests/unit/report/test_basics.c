@@ -79,6 +79,19 @@ Test(demangle, names_are_those_of_the_source)
         { "_RNvCskwGfYPst2Cb_3foo16example_function", "foo::example_function" },
         { "_ZN4core3fmt5write17h0123456789abcdefE", "core::fmt::write" },
         { "_Znonsense", "_Znonsense" },
+        { "SYSTEM_$$_GETMEM$POINTER$QWORD", "SYSTEM.GETMEM" },
+        { "P$DEMO_$$_DOIT$LONGINT", "DEMO.DOIT" },
+        { "MY_UNIT_$$_RUN", "MY_UNIT.RUN" },
+        { "P$DEMO$_$TFOO_$__$$_CREATE$LONGINT$$TFOO", "DEMO.TFOO.CREATE" },
+        { "P$DEMO$_$TOUTER_$_TINNER_$__$$_WORK$LONGINT$LONGINT", "DEMO.TOUTER.TINNER.WORK" },
+        { "P$DEMO$_$TOUTER_$_GO$ANSISTRING_NESTED$LONGINT_$$_DEEPER$$LONGINT", "DEMO.TOUTER.GO.DEEPER" },
+        { "P$DEMO$_$TREC_$__$$_$plus$TREC$TREC$$TREC", "DEMO.TREC.$plus" },
+        { "P$DEMO$_$TFPGLIST$1$CRC6824777A_$__$$_ADD$ANSISTRING$$LONGINT", "DEMO.TFPGLIST.ADD" },
+        { "P$", "P$" },
+        { "A_$$_", "A" },
+        { "_$$_X", "_$$_X" },
+        { "FPC_DYNARR_SETLENGTH", "FPC_DYNARR_SETLENGTH" },
+        { "cash$$_flow", "cash$$_flow" },
     };
     struct bmm__arena arena = { 0 };
     struct bmm__strings strings = { .arena = &arena };
