@@ -182,3 +182,4 @@ void bmm_report_leaks_on_shutdown(bool on)
     else
         bmm__client_report_leaks(on);
 }
+BMM__SHARE_OWN(bmm_report_leaks_on_shutdown);

@@ -107,6 +107,7 @@ bool bmm_memory_options(const void *p, struct bmm_memory_options *options)
         return bmm__share_owner()->memory_options(p, options);
     return find((uintptr_t)p, false, options);
 }
+BMM__SHARE_OWN(bmm_memory_options);
 
 struct walk {
     bool (*visit)(const struct bmm_memory_options *block, void *context);
@@ -131,3 +132,4 @@ void bmm_heap_walk(bool (*visit)(const struct bmm_memory_options *block, void *c
     }
     bmm__core_visit_blocks(visit_slot, &walk);
 }
+BMM__SHARE_OWN(bmm_heap_walk);

@@ -19,6 +19,7 @@ bool bmm_thread_heap_minimize(void)
     bool has_released = heap != NULL && bmm__heap_minimize(heap);
     return bmm__purge_all() || has_released;
 }
+BMM__SHARE_OWN(bmm_thread_heap_minimize);
 
 bool bmm_heap_minimize(void)
 {
@@ -28,3 +29,4 @@ bool bmm_heap_minimize(void)
     bmm__add_relaxed(&bmm__heap_minimize_wish, 1u);
     return bmm_thread_heap_minimize();
 }
+BMM__SHARE_OWN(bmm_heap_minimize);

@@ -1,5 +1,6 @@
 /* Memory pages: runs of 4 KiB units, resized by count, whose access rights may be changed. */
 #include "core/entry.h"
+#include "core/share.h"
 
 #include "core/client.h"
 #include "core/os.h"
@@ -57,8 +58,10 @@ void *bmm_pages_realloc(void *pages, size_t count)
 {
     return resize(pages, count, bmm__realloc_any);
 }
+BMM__SHARE_OWN(bmm_pages_realloc);
 
 void *bmm_pages_reget(void *pages, size_t count)
 {
     return resize(pages, count, bmm__reget_any);
 }
+BMM__SHARE_OWN(bmm_pages_reget);

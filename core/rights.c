@@ -47,6 +47,7 @@ bool bmm_pages_protect(void *pages, size_t count, unsigned rights)
         note(start, start + bytes);
     return bmm__os_protect(pages, bytes, rights);
 }
+BMM__SHARE_OWN(bmm_pages_protect);
 
 int bmm_pages_rights(const void *p)
 {

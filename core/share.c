@@ -38,6 +38,17 @@ static void *serve_object_alloc(struct bmm_heap *object, size_t size, size_t ali
     return bmm__object_alloc(object, size, align, is_zeroed);
 }
 
+/* BMM__SHARE_OWN */
+BMM__HIDDEN extern __typeof__(bmm_pages_realloc) bmm__own_bmm_pages_realloc;
+BMM__HIDDEN extern __typeof__(bmm_pages_reget) bmm__own_bmm_pages_reget;
+BMM__HIDDEN extern __typeof__(bmm_pages_protect) bmm__own_bmm_pages_protect;
+BMM__HIDDEN extern __typeof__(bmm_memory_options) bmm__own_bmm_memory_options;
+BMM__HIDDEN extern __typeof__(bmm_heap_walk) bmm__own_bmm_heap_walk;
+BMM__HIDDEN extern __typeof__(bmm_stats) bmm__own_bmm_stats;
+BMM__HIDDEN extern __typeof__(bmm_thread_heap_minimize) bmm__own_bmm_thread_heap_minimize;
+BMM__HIDDEN extern __typeof__(bmm_heap_minimize) bmm__own_bmm_heap_minimize;
+BMM__HIDDEN extern __typeof__(bmm_report_leaks_on_shutdown) bmm__own_bmm_report_leaks_on_shutdown;
+
 static const struct bmm__share_table table = {
     .bytes = sizeof table,
     .alloc = serve_alloc,
@@ -46,16 +57,16 @@ static const struct bmm__share_table table = {
     .free_as = bmm__free_as,
     .realloc = bmm__realloc_any,
     .reget = bmm__reget_any,
-    .pages_realloc = bmm_pages_realloc,
-    .pages_reget = bmm_pages_reget,
-    .pages_protect = bmm_pages_protect,
+    .pages_realloc = bmm__own_bmm_pages_realloc,
+    .pages_reget = bmm__own_bmm_pages_reget,
+    .pages_protect = bmm__own_bmm_pages_protect,
     .usable_size = bmm__usable_size,
-    .memory_options = bmm_memory_options,
-    .heap_walk = bmm_heap_walk,
-    .stats = bmm_stats,
-    .thread_heap_minimize = bmm_thread_heap_minimize,
-    .heap_minimize = bmm_heap_minimize,
-    .report_leaks = bmm_report_leaks_on_shutdown,
+    .memory_options = bmm__own_bmm_memory_options,
+    .heap_walk = bmm__own_bmm_heap_walk,
+    .stats = bmm__own_bmm_stats,
+    .thread_heap_minimize = bmm__own_bmm_thread_heap_minimize,
+    .heap_minimize = bmm__own_bmm_heap_minimize,
+    .report_leaks = bmm__own_bmm_report_leaks_on_shutdown,
     .expect = bmm__expect,
     .object_create = bmm__object_create,
     .object_alloc = serve_object_alloc,

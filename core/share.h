@@ -67,6 +67,10 @@ struct bmm__share_table {
     void (*jit_destroy)(struct bmm_jit_heap *heap);
 };
 
+/* Behind the definition of a public function: a name of its own for it. In the table it stands for the public one, by whose name
+ * the loader may give another copy's, which would call the table again for ever. */
+#define BMM__SHARE_OWN(name) extern __typeof__(name) bmm__own_##name __attribute__((alias(#name), visibility("hidden")))
+
 enum bmm__share_state { BMM__SHARE_FRESH = 0, BMM__SHARE_OWNER, BMM__SHARE_GUEST, BMM__SHARE_APART };
 
 struct bmm__share_root {

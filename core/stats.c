@@ -93,6 +93,7 @@ void bmm_stats(struct bmm_stats *stats)
     stats->purged_bytes = bmm__os_purged_bytes();
     stats->resident_bytes = bmm__os_resident_bytes();
 }
+BMM__SHARE_OWN(bmm_stats);
 
 const char *bmm__stats_kind_name(unsigned kind)
 {
