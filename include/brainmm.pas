@@ -96,8 +96,7 @@ procedure MoveB16Aligned(const Source; var Dest; const B16Count: NativeInt);
 type
   { Memory for code that is made while the program runs. FreeMemory of what is none of it is error 204. What Sync… does may
     be done by several threads at once, the rest by one at a time. Where the system demands it memory is never writable
-    and executable at one address: code is written at P, Publish(P, Size) makes it ready, and Code(P) is where it runs.
-    With a library that has no such heap Create is error 211. }
+    and executable at one address: code is written at P, Publish(P, Size) makes it ready, and Code(P) is where it runs. }
   IJITHeap = interface
     ['{5A8E9F0C-6D0B-4C8E-9B55-2F3D6B1E7A41}']
     procedure Clear; stdcall;
@@ -151,9 +150,9 @@ var
   { For programs that set it; no thread of BrainMM's sleeps. }
   NeverSleepOnMMThreadContention: Boolean = False;
 
-{ Leaks that are meant to be: P itself; Count blocks of Size bytes; those that a function whose name matches allocated ('*' for
-  any text). False: not done, as in libbrainmm, which has no such list. What was registered between ExpectPush and ExpectPop
-  ends with ExpectPop. }
+{ Leaks that are meant to be: P itself; Count blocks of Size bytes; what was allocated with a function on the stack whose name
+  matches (*, ?, [abc]), as reports have it: TCat.Create. False: not done, as in libbrainmm of functions. Push and pop: all that
+  the calling thread allocates between them, and still has then. }
 function RegisterExpectedMemoryLeak(P: Pointer): Boolean;
 function RegisterExpectedMemoryLeak(Size: NativeInt; Count: NativeInt): Boolean; overload;
 function RegisterExpectedMemoryLeak(const FunctionPattern: AnsiString): Boolean; overload;
@@ -161,7 +160,7 @@ function UnregisterExpectedMemoryLeak(P: Pointer): Boolean;
 function UnregisterExpectedMemoryLeak(Size: NativeInt; Count: NativeInt): Boolean; overload;
 function UnregisterExpectedMemoryLeak(const FunctionPattern: AnsiString): Boolean; overload;
 procedure PushExpectedMemoryLeaks;
-procedure PopExpectedMemoryLeaks;
+function PopExpectedMemoryLeaks: Boolean;
 
 { False: another manager was there before, or blocks of one were in use; that was said on standard error, and all is as if
   this unit were not there, but for the calls above. }
@@ -175,6 +174,15 @@ const
   BMM_RIGHT_READ = 1;
   BMM_RIGHT_WRITE = 2;
   BMM_RIGHT_EXECUTE = 4;
+  BMM_MEMORY_SMALL = 1;
+  BMM_MEMORY_MEDIUM = 2;
+  BMM_MEMORY_BIG = 3;
+  BMM_MEMORY_LARGE = 4;
+  BMM_MEMORY_PAGES = 5;
+  BMM_MEMORY_BLOCK = 6;
+  BMM_MEMORY_JIT = 7;
+  BMM_STATS_CLASSES = 72;
+  BMM_JIT_DUAL_VIEWS = 1;
 
 type
   Pbmm_memory_options = ^bmm_memory_options_t;
@@ -195,7 +203,21 @@ type
     did_alloc: function(p: Pointer): LongInt; cdecl;
     heap_minimize: procedure; cdecl;
   end;
+
+  bmm_stats_line = record
+    block_bytes, live_count, live_bytes, free_bytes, peak_bytes: NativeUInt;
+    purged_bytes: QWord;
+  end;
+  Pbmm_stats = ^bmm_stats_t;
+  bmm_stats_t = record
+    mapped_bytes, resident_bytes, kept_bytes: NativeUInt;
+    purged_bytes: QWord;
+    kinds: array[0..BMM_MEMORY_JIT] of bmm_stats_line;
+    classes: array[0..BMM_STATS_CLASSES - 1] of bmm_stats_line;
+  end;
   {$pop}
+
+  bmm_visit = function(block: Pbmm_memory_options; context: Pointer): Boolean; cdecl;
 
 function bmm_malloc(size: NativeUInt): Pointer; cdecl; external;
 function bmm_calloc(count, size: NativeUInt): Pointer; cdecl; external;
@@ -217,26 +239,40 @@ function bmm_memory_block_free(block: Pointer): Boolean; cdecl; external;
 function bmm_memory_options(p: Pointer; options: Pbmm_memory_options): Boolean; cdecl; external;
 procedure bmm_report_leaks_on_shutdown(on_: Boolean); cdecl; external;
 
-{ Not in every library: where it is missing, so is the address (@bmm_move16 = nil). }
-procedure bmm_move16(dest, source: Pointer; count16: NativeUInt); cdecl; weakexternal;
-function bmm_jit_create(flags: LongWord): Pointer; cdecl; weakexternal;
-function bmm_jit_get(heap: Pointer; size: NativeUInt): Pointer; cdecl; weakexternal;
-function bmm_jit_code(heap, writable: Pointer): Pointer; cdecl; weakexternal;
-procedure bmm_jit_publish(heap, writable: Pointer; size: NativeUInt); cdecl; weakexternal;
-function bmm_jit_free(heap, p: Pointer): Boolean; cdecl; weakexternal;
-function bmm_jit_sync_get(heap: Pointer; size: NativeUInt): Pointer; cdecl; weakexternal;
-function bmm_jit_sync_free(heap, p: Pointer): Boolean; cdecl; weakexternal;
-procedure bmm_jit_clear(heap: Pointer); cdecl; weakexternal;
-procedure bmm_jit_destroy(heap: Pointer); cdecl; weakexternal;
-function bmm_imalloc: Pbmm_imalloc; cdecl; weakexternal;
-function bmm_expect_leak(p: Pointer): Boolean; cdecl; weakexternal;
-function bmm_unexpect_leak(p: Pointer): Boolean; cdecl; weakexternal;
-function bmm_expect_leaks(size, count: NativeUInt): Boolean; cdecl; weakexternal;
-function bmm_unexpect_leaks(size, count: NativeUInt): Boolean; cdecl; weakexternal;
-function bmm_expect_leaks_of(function_pattern: PAnsiChar): Boolean; cdecl; weakexternal;
-function bmm_unexpect_leaks_of(function_pattern: PAnsiChar): Boolean; cdecl; weakexternal;
-procedure bmm_expect_push; cdecl; weakexternal;
-procedure bmm_expect_pop; cdecl; weakexternal;
+procedure bmm_heap_walk(visit: bmm_visit; context: Pointer); cdecl; external;
+procedure bmm_stats(stats: Pbmm_stats); cdecl; external;
+function bmm_stats_json(buffer: PAnsiChar; capacity: NativeUInt): NativeUInt; cdecl; external;
+procedure bmm_move16(dest, source: Pointer; count16: NativeUInt); cdecl; external;
+function bmm_imalloc: Pbmm_imalloc; cdecl; external;
+
+function bmm_heap_create: Pointer; cdecl; external;
+function bmm_heap_malloc(heap: Pointer; size: NativeUInt): Pointer; cdecl; external;
+function bmm_heap_calloc(heap: Pointer; count, size: NativeUInt): Pointer; cdecl; external;
+function bmm_heap_malloc_aligned(heap: Pointer; align, size: NativeUInt): Pointer; cdecl; external;
+function bmm_heap_owns(heap, p: Pointer): Boolean; cdecl; external;
+procedure bmm_heap_clear(heap: Pointer); cdecl; external;
+procedure bmm_heap_destroy(heap: Pointer); cdecl; external;
+
+function bmm_expect_leak(p: Pointer): Boolean; cdecl; external;
+function bmm_unexpect_leak(p: Pointer): Boolean; cdecl; external;
+function bmm_expect_leaks(size, count: NativeUInt): Boolean; cdecl; external;
+function bmm_unexpect_leaks(size, count: NativeUInt): Boolean; cdecl; external;
+function bmm_expect_leaks_of(pattern: PAnsiChar): Boolean; cdecl; external;
+function bmm_unexpect_leaks_of(pattern: PAnsiChar): Boolean; cdecl; external;
+procedure bmm_expect_push; cdecl; external;
+function bmm_expect_pop: Boolean; cdecl; external;
+
+function bmm_jit_create(flags: LongWord): Pointer; cdecl; external;
+function bmm_jit_has_dual_views(heap: Pointer): Boolean; cdecl; external;
+function bmm_jit_get(heap: Pointer; size: NativeUInt): Pointer; cdecl; external;
+function bmm_jit_sync_get(heap: Pointer; size: NativeUInt): Pointer; cdecl; external;
+function bmm_jit_code(heap, writable: Pointer): Pointer; cdecl; external;
+function bmm_jit_data(heap, code: Pointer): Pointer; cdecl; external;
+function bmm_jit_publish(heap, writable: Pointer; size: NativeUInt): Boolean; cdecl; external;
+function bmm_jit_free(heap, p: Pointer): Boolean; cdecl; external;
+function bmm_jit_sync_free(heap, p: Pointer): Boolean; cdecl; external;
+procedure bmm_jit_clear(heap: Pointer); cdecl; external;
+procedure bmm_jit_destroy(heap: Pointer); cdecl; external;
 
 implementation
 
@@ -254,7 +290,6 @@ implementation
 const
   ERROR_OUT_OF_MEMORY = 203;
   ERROR_INVALID_POINTER = 204;
-  ERROR_MISSING = 211; { call of an abstract method }
 
 procedure RaiseError(Number: LongInt); external name 'FPC_HANDLEERROR';
 
@@ -518,10 +553,7 @@ end;
 
 procedure MoveB16Aligned(const Source; var Dest; const B16Count: NativeInt);
 begin
-  if Pointer(@bmm_move16) <> nil then
-    bmm_move16(@Dest, @Source, NativeUInt(B16Count))
-  else
-    Move(Source, Dest, B16Count * 16);
+  bmm_move16(@Dest, @Source, NativeUInt(B16Count));
 end;
 
 { ---- TJITHeap ---- }
@@ -529,8 +561,6 @@ end;
 constructor TJITHeap.Create;
 begin
   inherited Create;
-  if Pointer(@bmm_jit_create) = nil then
-    RaiseError(ERROR_MISSING);
   FHeap := bmm_jit_create(0);
   if FHeap = nil then
     RaiseError(ERROR_OUT_OF_MEMORY);
@@ -538,8 +568,7 @@ end;
 
 destructor TJITHeap.Destroy;
 begin
-  if FHeap <> nil then
-    bmm_jit_destroy(FHeap);
+  bmm_jit_destroy(FHeap);
   inherited Destroy;
 end;
 
@@ -575,7 +604,7 @@ end;
 
 procedure TJITHeap.Publish(P: Pointer; Size: NativeInt);
 begin
-  bmm_jit_publish(FHeap, P, NativeUInt(Size));
+  NeedDone(bmm_jit_publish(FHeap, P, NativeUInt(Size)));
 end;
 
 { ---- TMalloc ---- }
@@ -620,44 +649,42 @@ end;
 
 function RegisterExpectedMemoryLeak(P: Pointer): Boolean;
 begin
-  Result := (Pointer(@bmm_expect_leak) <> nil) and bmm_expect_leak(P);
+  Result := bmm_expect_leak(P);
 end;
 
 function RegisterExpectedMemoryLeak(Size: NativeInt; Count: NativeInt): Boolean;
 begin
-  Result := (Pointer(@bmm_expect_leaks) <> nil) and bmm_expect_leaks(NativeUInt(Size), NativeUInt(Count));
+  Result := bmm_expect_leaks(NativeUInt(Size), NativeUInt(Count));
 end;
 
 function RegisterExpectedMemoryLeak(const FunctionPattern: AnsiString): Boolean;
 begin
-  Result := (Pointer(@bmm_expect_leaks_of) <> nil) and bmm_expect_leaks_of(PAnsiChar(FunctionPattern));
+  Result := bmm_expect_leaks_of(PAnsiChar(FunctionPattern));
 end;
 
 function UnregisterExpectedMemoryLeak(P: Pointer): Boolean;
 begin
-  Result := (Pointer(@bmm_unexpect_leak) <> nil) and bmm_unexpect_leak(P);
+  Result := bmm_unexpect_leak(P);
 end;
 
 function UnregisterExpectedMemoryLeak(Size: NativeInt; Count: NativeInt): Boolean;
 begin
-  Result := (Pointer(@bmm_unexpect_leaks) <> nil) and bmm_unexpect_leaks(NativeUInt(Size), NativeUInt(Count));
+  Result := bmm_unexpect_leaks(NativeUInt(Size), NativeUInt(Count));
 end;
 
 function UnregisterExpectedMemoryLeak(const FunctionPattern: AnsiString): Boolean;
 begin
-  Result := (Pointer(@bmm_unexpect_leaks_of) <> nil) and bmm_unexpect_leaks_of(PAnsiChar(FunctionPattern));
+  Result := bmm_unexpect_leaks_of(PAnsiChar(FunctionPattern));
 end;
 
 procedure PushExpectedMemoryLeaks;
 begin
-  if Pointer(@bmm_expect_push) <> nil then
-    bmm_expect_push;
+  bmm_expect_push;
 end;
 
-procedure PopExpectedMemoryLeaks;
+function PopExpectedMemoryLeaks: Boolean;
 begin
-  if Pointer(@bmm_expect_pop) <> nil then
-    bmm_expect_pop;
+  Result := bmm_expect_pop;
 end;
 
 { ---- installing ---- }

@@ -249,19 +249,9 @@ type
 var
   Heap: TJITHeap;
   Counted: IJITHeap;
+  Options: TMemoryOptions;
   P: Pointer;
 begin
-  if Pointer(@bmm_jit_create) = nil then
-  begin
-    try
-      Heap := TJITHeap.Create;
-      Expect(False, 'no JIT heap');
-    except
-      on EAbstractError do
-        Expect(True, '');
-    end;
-    Exit;
-  end;
   Heap := TJITHeap.Create;
   Counted := Heap;
   P := Heap.GetMemory(SizeOf(CODE));
@@ -274,27 +264,45 @@ begin
   Heap.FreeMemory(P);
   P := Counted.SyncGetMemory(100000);
   Expect(P <> nil, 'SyncGetMemory');
+  Expect(GetMemoryOptions(P, Options) and (Options.Kind = mkJIT), 'options of code');
   Counted.SyncFreeMemory(P);
   Counted.GetMemory(10);
   Counted.Clear;
+  try
+    Heap.FreeMemory(@P);
+    Expect(False, 'FreeMemory of another''s');
+  except
+    on EInvalidPointer do
+      Inc(Met);
+  end;
 end;
 
 procedure Expected;
 var
   P: Pointer;
 begin
-  PushExpectedMemoryLeaks;
   P := GetMem(48);
-  Expect(RegisterExpectedMemoryLeak(P) = UnregisterExpectedMemoryLeak(P), 'a block');
-  Expect(RegisterExpectedMemoryLeak(48, 1) = UnregisterExpectedMemoryLeak(48, 1), 'a size');
+  Expect(RegisterExpectedMemoryLeak(P) and UnregisterExpectedMemoryLeak(P), 'a block');
+  Expect(not UnregisterExpectedMemoryLeak(@P), 'no block');
+  Expect(RegisterExpectedMemoryLeak(48, 2) and UnregisterExpectedMemoryLeak(48, 2), 'a size');
   Expect(RegisterExpectedMemoryLeak('Some*') = UnregisterExpectedMemoryLeak('Some*'), 'a function');
   FreeMem(P);
+  PushExpectedMemoryLeaks;
+  FreeMem(GetMem(48));
   PopExpectedMemoryLeaks;
+end;
+
+function VisitBlock(Block: Pbmm_memory_options; Context: Pointer): Boolean; cdecl;
+begin
+  if Block^.start = PPointer(Context)^ then
+    PPointer(Context)^ := nil;
+  Result := True;
 end;
 
 procedure InC;
 var
-  P: Pointer;
+  P, Found, Heap: Pointer;
+  Stats: bmm_stats_t;
   Options: bmm_memory_options_t;
 begin
   P := bmm_malloc(100);
@@ -306,12 +314,19 @@ begin
   Expect(PByte(P)[99] = 0, 'bmm_calloc');
   bmm_free(P);
   Expect(bmm_pages_rights(@CompareByte) = BMM_RIGHT_READ or BMM_RIGHT_EXECUTE, 'bmm_pages_rights of code');
-  if Pointer(@bmm_imalloc) <> nil then
-  begin
-    P := bmm_imalloc()^.alloc(100);
-    Expect((bmm_imalloc()^.did_alloc(P) = 1) and (bmm_imalloc()^.get_size(P) >= 100), 'bmm_imalloc');
-    bmm_imalloc()^.free(P);
-  end;
+  P := bmm_imalloc()^.alloc(100);
+  Expect((bmm_imalloc()^.did_alloc(P) = 1) and (bmm_imalloc()^.get_size(P) >= 100), 'bmm_imalloc');
+  Found := P;
+  bmm_heap_walk(@VisitBlock, @Found);
+  Expect(Found = nil, 'bmm_heap_walk');
+  bmm_imalloc()^.free(P);
+  bmm_stats(@Stats);
+  Expect((Stats.mapped_bytes > 0) and (Stats.kinds[BMM_MEMORY_SMALL].live_count > 0), 'bmm_stats');
+  Expect(bmm_stats_json(nil, 0) > 100, 'bmm_stats_json');
+  Heap := bmm_heap_create;
+  P := bmm_heap_malloc_aligned(Heap, 64, 1000);
+  Expect(bmm_heap_owns(Heap, P) and not bmm_heap_owns(Heap, @P), 'bmm_heap_owns');
+  bmm_heap_destroy(Heap);
 end;
 
 begin

@@ -128,6 +128,26 @@ begin
   Hide(P);
 end;
 
+{ Those are meant to be: a block, a size, a function, a scope. }
+procedure Meant;
+var
+  P: Pointer;
+begin
+  P := GetMem(1111);
+  RegisterExpectedMemoryLeak(P);
+  Hide(P);
+  RegisterExpectedMemoryLeak(1112, 1);
+  Hide(GetMem(1112));
+  PushExpectedMemoryLeaks;
+  Hide(TDog.Create);
+  PopExpectedMemoryLeaks;
+end;
+
+procedure ByName;
+begin
+  Hide(GetMem(1113));
+end;
+
 type
   TWorker = class(TThread)
     procedure Execute; override;
@@ -151,6 +171,10 @@ begin
   Raw;
   Aligned;
   Old;
+  Meant;
+  RegisterExpectedMemoryLeak('ByName');
+  RegisterExpectedMemoryLeak('BYNAME'); { as DWARF 2 has it }
+  ByName;
   Worker := TWorker.Create(False);
   Worker.WaitFor;
   Worker.Free;
