@@ -54,7 +54,8 @@ void bmm__symbol_table_sort(struct bmm__symbol_table *table)
             table->symbols[i].end = table->symbols[i + 1].start;
 }
 
-void bmm__symbol_table_fill(struct bmm__symbol_table *table, const struct bmm__module_file *file)
+void bmm__symbol_table_fill_by(struct bmm__symbol_table *table, const struct bmm__module_file *file,
+                               bmm__symbol_adder *add)
 {
     int count = dwfl_module_getsymtab(file->module);
     for (int i = 1; i < count; i++) {
@@ -63,9 +64,14 @@ void bmm__symbol_table_fill(struct bmm__symbol_table *table, const struct bmm__m
         GElf_Word section;
         const char *name = dwfl_module_getsym_info(file->module, i, &symbol, &address, &section, NULL, NULL);
         if (name != NULL && section != SHN_UNDEF)
-            bmm__symbol_table_add(table, address - file->elf_bias, &symbol, name);
+            add(table, address - file->elf_bias, &symbol, name);
     }
     bmm__symbol_table_sort(table);
+}
+
+void bmm__symbol_table_fill(struct bmm__symbol_table *table, const struct bmm__module_file *file)
+{
+    bmm__symbol_table_fill_by(table, file, bmm__symbol_table_add);
 }
 
 const char *bmm__symbol_table_find(const struct bmm__symbol_table *table, uint64_t address)

@@ -23,6 +23,11 @@ struct bmm__symbol_table {
 };
 
 void bmm__symbol_table_fill(struct bmm__symbol_table *table, const struct bmm__module_file *file);
+/* Calls add for every symbol of the file that is defined, of whatever type, and sorts then. */
+typedef void bmm__symbol_adder(struct bmm__symbol_table *table, uint64_t start, const GElf_Sym *symbol,
+                               const char *name);
+void bmm__symbol_table_fill_by(struct bmm__symbol_table *table, const struct bmm__module_file *file,
+                               bmm__symbol_adder *add);
 /* By hand: adds what is a function, at start (st_value is not used); sort ends it. */
 void bmm__symbol_table_add(struct bmm__symbol_table *table, uint64_t start, const GElf_Sym *symbol, const char *name);
 void bmm__symbol_table_sort(struct bmm__symbol_table *table);

@@ -25,21 +25,17 @@ static bool is_table(const char *name)
            (begins(name, PASCAL) && (length < other || strcmp(name + length - other, PASCAL_OTHER) != 0));
 }
 
+static void add_table(struct bmm__symbol_table *table, uint64_t start, const GElf_Sym *symbol, const char *name)
+{
+    if (!is_table(name))
+        return;
+    table->symbols = bmm__grow(table->symbols, &table->capacity, (size_t)table->count + 1, sizeof *table->symbols);
+    table->symbols[table->count++] = (struct bmm__symbol){ start, start + symbol->st_size, name, 0 };
+}
+
 void bmm__type_table_fill(struct bmm__symbol_table *table, const struct bmm__module_file *file)
 {
-    int count = dwfl_module_getsymtab(file->module);
-    for (int i = 1; i < count; i++) {
-        GElf_Sym symbol;
-        GElf_Addr address;
-        GElf_Word section;
-        const char *name = dwfl_module_getsym_info(file->module, i, &symbol, &address, &section, NULL, NULL);
-        if (name == NULL || section == SHN_UNDEF || !is_table(name))
-            continue;
-        uint64_t start = address - file->elf_bias;
-        table->symbols = bmm__grow(table->symbols, &table->capacity, (size_t)table->count + 1, sizeof *table->symbols);
-        table->symbols[table->count++] = (struct bmm__symbol){ start, start + symbol.st_size, name, 0 };
-    }
-    bmm__symbol_table_sort(table);
+    bmm__symbol_table_fill_by(table, file, add_table);
 }
 
 /* ---- what the file has in memory at an address ---- */
