@@ -262,6 +262,12 @@ static bool is_refused(struct bmm_jit_heap *heap, const void *p)
     return !bmm_jit_free(heap, (void *)(uintptr_t)p) && errno == EINVAL; /* NOLINT */
 }
 
+/* Whether a piece of the heap, which is written at start, begins there, in either view. */
+static bool is_start(struct bmm_jit_heap *heap, const void *start, const void *p)
+{
+    return p == start || p == bmm_jit_code(heap, start);
+}
+
 EITHER(wrong_pointers_are_refused_and_nothing_is_lost)
 {
     struct bmm_jit_heap *heap = bmm_jit_create(flags), *other = bmm_jit_create(flags);
@@ -276,6 +282,8 @@ EITHER(wrong_pointers_are_refused_and_nothing_is_lost)
                             wrong,     (const void *)-1, (void *)12345, &plain_first,        small + 50000,
                             heap,      small - 16,       large - 16,    (void *)(1ull << 63) };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        if (is_start(heap, small, wrong[i]) || is_start(heap, neighbour, wrong[i]) || is_start(heap, large, wrong[i]))
+            continue; /* regions may lie side by side: beyond the end of one begins another */
         PLAIN_CHECK(is_refused(heap, wrong[i]));
         if (wrong[i] != NULL && bmm_jit_code(heap, wrong[i]) != NULL)
             PLAIN_CHECK(is_refused(heap, bmm_jit_code(heap, wrong[i])));
