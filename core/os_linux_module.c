@@ -35,13 +35,26 @@ static void look_at_notes(struct search *search, const char *at, size_t bytes, s
     }
 }
 
+/* A table of segments may name notes that are in the file only. */
+static bool is_in_memory(const struct dl_phdr_info *module, const ElfW(Phdr) * notes)
+{
+    for (unsigned i = 0; i < module->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &module->dlpi_phdr[i];
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_R) != 0 && notes->p_vaddr >= segment->p_vaddr &&
+            notes->p_vaddr - segment->p_vaddr <= segment->p_memsz &&
+            notes->p_memsz <= segment->p_memsz - (notes->p_vaddr - segment->p_vaddr))
+            return true;
+    }
+    return false;
+}
+
 static int look_at_module(struct dl_phdr_info *module, size_t bytes, void *context)
 {
     struct search *search = context;
     (void)bytes;
     for (unsigned i = 0; i < module->dlpi_phnum && !search->is_over; i++) {
         const ElfW(Phdr) *segment = &module->dlpi_phdr[i];
-        if (segment->p_type == PT_NOTE)
+        if (segment->p_type == PT_NOTE && is_in_memory(module, segment))
             look_at_notes(search, (const char *)(module->dlpi_addr + segment->p_vaddr), /* NOLINT */
                           segment->p_memsz, segment->p_align == 8 ? 8 : 4);
     }

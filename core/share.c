@@ -86,7 +86,8 @@ static const struct bmm__share_table table = {
     .jit_destroy = bmm__jit_destroy,
 };
 
-BMM__HIDDEN struct bmm__share_root bmm__share_root = {
+BMM__HIDDEN __attribute__((used)) struct bmm__share_root bmm__share_root = {
+    /* used: by the note, as the compiler cannot see */
     .magic = { 'B', 'M', 'M', 'S', 'H', 'A', 'R', 'E' },
     .version = BMM__SHARE_VERSION,
     .bytes = sizeof bmm__share_root,
