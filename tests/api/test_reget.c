@@ -153,6 +153,9 @@ PLAIN_TEST(the_peak_is_that_of_the_longer_one)
                                        { 100 * MIB, 60 * MIB }, { 24 * MIB, 50 * MIB }, { 50 * MIB, 24 * MIB } };
     if (is_check())
         PLAIN_SKIP("freed blocks are kept back");
+#ifdef BMM_EMULATED
+    PLAIN_SKIP("the emulator's own memory counts");
+#endif
     if (!forget_peak() || status_kib("VmHWM") == 0)
         PLAIN_SKIP("the system does not tell the peak");
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -238,7 +241,12 @@ PLAIN_TEST(alignment_stays_whatever_the_block_becomes)
 
 PLAIN_TEST(every_power_of_two_is_an_alignment)
 {
-    for (unsigned shift = 4; shift < 64; shift++) {
+#ifdef BMM_EMULATED
+    const unsigned shift_max = 32; /* an emulator has tables of what is mapped */
+#else
+    const unsigned shift_max = 63;
+#endif
+    for (unsigned shift = 4; shift <= shift_max; shift++) {
         size_t align = (size_t)1 << shift;
         errno = 0;
         char *p = bmm_malloc_aligned(align, 100);
