@@ -135,6 +135,7 @@ size_t bmm__usable_size(const void *p)
     struct bmm__slot slot;
     if (p == NULL)
         return 0;
+    bmm__process_start();
     if (bmm__process.client != NULL)
         return bmm__process.client->usable_size(p);
     return bmm__core_find((uintptr_t)p, &slot) ? slot.bytes - ((uintptr_t)p - slot.start) : 0;

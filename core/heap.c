@@ -340,6 +340,8 @@ static bool is_claimed(struct bmm__span *span, uint64_t taken)
 {
     if (BMM__REMOTE_STATE(taken) != BMM__REMOTE_CLAIMED)
         return false;
+    if (span->heap->is_object)
+        bmm__object_drop_span(span->heap, span);
     if ((taken & BMM__REMOTE_DONE) != 0)
         bmm__span_free(span); /* else the claimer does */
     return true;

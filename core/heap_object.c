@@ -21,8 +21,9 @@ static struct bmm_heap *unused; /* under it */
 /* O2 */
 static bool is_own(const struct bmm_heap *object, const struct bmm__span *span)
 {
-    return bmm__load_relaxed(&span->heap) == &object->heap && bmm__load_acquire(&span->kind) == BMM__SPAN_SLOTS &&
-           (bmm__load_relaxed(&span->use) & BMM__SPAN_USE) == BMM__USE_HEAP;
+    /* In this order: heap was stored first (bmm__object_add_span), so it is that of the use that was seen. */
+    return (bmm__load_acquire(&span->use) & BMM__SPAN_USE) == BMM__USE_HEAP &&
+           bmm__load_acquire(&span->kind) == BMM__SPAN_SLOTS && bmm__load_relaxed(&span->heap) == &object->heap;
 }
 
 /* Drops what is stale, or there already. */
@@ -65,9 +66,20 @@ bool bmm__object_add_span(struct bmm__heap *heap, struct bmm__span *span)
             object->span_count == object->span_capacity)
             return false;
     }
-    bmm__store_relaxed(&span->use, (uint8_t)BMM__USE_HEAP);
+    bmm__store_release(&span->use, (uint8_t)BMM__USE_HEAP);
     object->spans[object->span_count++] = span;
     return true;
+}
+
+void bmm__object_drop_span(struct bmm__heap *heap, const struct bmm__span *span)
+{
+    struct bmm_heap *object = (struct bmm_heap *)(void *)heap;
+    for (uint32_t i = 0; i < object->span_count;) {
+        if (object->spans[i] == span)
+            object->spans[i] = object->spans[--object->span_count];
+        else
+            i++;
+    }
 }
 
 static void add_large(struct bmm_heap *object, struct bmm__span *span)
@@ -234,6 +246,26 @@ static bool visit_slot(uintptr_t start, size_t bytes, void *context)
     return true;
 }
 
+/* A visitor may give back more than it is shown: so the list is gone through from its start each time, for one that was not
+ * shown yet. */
+static struct bmm__span *take_unseen(struct bmm_heap *object)
+{
+    bmm__lock_take(&object->lock);
+    struct bmm__span *span = object->large;
+    while (span != NULL && (bmm__or_acq_rel(&span->use, BMM__SPAN_IS_SEEN) & BMM__SPAN_IS_SEEN) != 0)
+        span = span->next;
+    bmm__lock_release(&object->lock);
+    return span;
+}
+
+static void forget_seen(struct bmm_heap *object)
+{
+    bmm__lock_take(&object->lock);
+    for (struct bmm__span *span = object->large; span != NULL; span = span->next)
+        bmm__and_acq_rel(&span->use, (uint8_t)~BMM__SPAN_IS_SEEN);
+    bmm__lock_release(&object->lock);
+}
+
 void bmm__core_object_visit(struct bmm_heap *object, void (*visit)(uintptr_t slot_start, void *context), void *context)
 {
     bmm__lock_take(&object->lock);
@@ -244,10 +276,9 @@ void bmm__core_object_visit(struct bmm_heap *object, void (*visit)(uintptr_t slo
     for (uint32_t i = 0; i < span_count; i++)
         if (is_own(object, object->spans[i]))
             bmm__visit_span(object->spans[i], visit_slot, &to);
-    for (struct bmm__span *span = take_large(object), *next; span != NULL; span = next) {
-        next = span->next;
+    for (struct bmm__span *span; (span = take_unseen(object)) != NULL;)
         visit(span->start, context);
-    }
+    forget_seen(object);
 }
 
 /* ---- beginning and end of objects ---- */

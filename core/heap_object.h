@@ -46,6 +46,8 @@ static inline struct bmm_heap *bmm__object_of(const struct bmm__span *span)
 
 /* A span of slots is open: O2. False: no memory to remember it. Under lock. */
 bool bmm__object_add_span(struct bmm__heap *heap, struct bmm__span *span);
+/* The owner has let a claimed span go, which is no longer the heap's to close. Under lock. */
+void bmm__object_drop_span(struct bmm__heap *heap, const struct bmm__span *span);
 /* A span of one block is about to be closed. */
 void bmm__object_forget(struct bmm__span *span);
 

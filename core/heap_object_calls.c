@@ -21,7 +21,7 @@ struct bmm_heap *bmm_heap_create(void)
 
 static void *alloc(struct bmm_heap *heap, size_t size, size_t align, bool is_zeroed)
 {
-    return bmm__share_table()->object_alloc(heap, size, align, is_zeroed, BMM_KIND_BMM);
+    return calls()->object_alloc(heap, size, align, is_zeroed, BMM_KIND_BMM);
 }
 
 void *bmm_heap_malloc(struct bmm_heap *heap, size_t size)

@@ -205,6 +205,8 @@ struct bmm__page_run bmm__page_run_find(const struct bmm__span *span, uintptr_t 
     if (area == NULL) /* being opened: the page map has it first */
         return (struct bmm__page_run){ .start = span->start, .bytes = span->span_bytes, .is_free = true };
     uint32_t page = page_of(area, address);
+    if (page >= PAGES_MAX) /* the descriptor has become another's under who looks */
+        return (struct bmm__page_run){ .start = address, .bytes = BMM__GRANULE, .is_free = true };
     struct bmm__page_run run = { .start = (uintptr_t)address_of(area, page),
                                  .bytes = (size_t)1 << area->map.unit_shift,
                                  .index = page,

@@ -47,6 +47,7 @@ static void *resize(void *pages, size_t count, void *(*change)(void *p, size_t s
     }
     if (!bytes_of(count, &bytes))
         return NULL;
+    bmm__process_start();
     if (bmm__process.client == NULL && !bmm__run_is_start((uintptr_t)pages, BMM__USE_PAGES)) {
         errno = EINVAL;
         return NULL;

@@ -128,6 +128,7 @@ static void *change(void *p, size_t size, unsigned kind, bool keeps)
         errno = ENOMEM;
         return NULL;
     }
+    bmm__process_start(); /* it may be another copy's block (share.h) */
     if (bmm__process.client != NULL)
         return keeps ? bmm__process.client->realloc(p, size, kind) : bmm__process.client->reget(p, size, kind);
     struct bmm__span *span = bmm__page_map_find((uintptr_t)p);

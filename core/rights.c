@@ -36,7 +36,8 @@ bool bmm_pages_protect(void *pages, size_t count, unsigned rights)
         errno = EINVAL;
         return false;
     }
-    if (__builtin_mul_overflow(count, BMM_PAGE_BYTES, &bytes) || start + bytes < start) {
+    if (__builtin_mul_overflow(count, BMM_PAGE_BYTES, &bytes) || start + bytes < start ||
+        start + bytes > (uintptr_t)1 << 47) {
         errno = ENOMEM; /* as the system says of what is not there */
         return false;
     }

@@ -212,7 +212,8 @@ static bool add_root(const void *contents, size_t bytes, void *context)
         return true;
     memcpy(&distance, contents, sizeof distance);
     struct bmm__share_root *root = (struct bmm__share_root *)((uintptr_t)contents + (uintptr_t)distance); /* NOLINT */
-    if (memcmp(root->magic, MAGIC, sizeof root->magic) == 0 && bmm__load_acquire(&root->self) == root)
+    if (bmm__os_can_read(root, 8) && memcmp(root->magic, MAGIC, sizeof root->magic) == 0 &&
+        bmm__load_acquire(&root->self) == root)
         roots->at[roots->count++] = root;
     return true;
 }
@@ -294,8 +295,7 @@ const struct bmm__client *bmm__share_join(void)
     const struct bmm__share_root *other = NULL;
     struct bmm__share_root *chosen = NULL;
     bmm__share_root.debugs = is_to_debug();
-    if (bmm__os_has_loader())
-        bmm__os_notes(NOTE_NAME, add_root, &roots);
+    bmm__os_notes(NOTE_NAME, add_root, &roots);
     if (roots.count > 1) {
         chosen = find_owner(&roots, &other);
         if (chosen == NULL && !is_to_debug())
@@ -320,6 +320,6 @@ const struct bmm__client *bmm__share_join(void)
 
 void bmm__share_start(void)
 {
-    if (bmm__os_has_loader() && bmm__load_relaxed(&owner) == NULL)
+    if (bmm__load_relaxed(&owner) == NULL)
         bmm__os_keep_loaded(&bmm__share_root);
 }

@@ -40,7 +40,9 @@ static void count_runs(struct bmm_stats *stats, const struct bmm__span *span)
     if (bmm__load_acquire(&span->area) == NULL)
         return;
     struct bmm__page_run run;
-    for (uintptr_t at = span->start; at < span->start + span->span_bytes; at = run.start + run.bytes) {
+    uintptr_t end = span->start + span->span_bytes;
+    for (uintptr_t at = span->start; at < end && bmm__load_acquire(&span->kind) == BMM__SPAN_RUNS;
+         at = run.start + run.bytes) {
         run = bmm__page_run_find(span, at);
         unsigned kind = run.is_free ? BMM_MEMORY_BIG : bmm__run_kind(span, (enum bmm__use)run.use);
         count(&stats->kinds[kind], !run.is_free, run.is_free ? 0 : run.bytes, run.bytes);

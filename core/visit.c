@@ -14,7 +14,8 @@ _Static_assert(BMM__GRANULE / 16 <= SLOTS_MAX, "the smallest slots of a span hav
 static void mark(const struct bmm__span *span, uintptr_t slot, uint64_t *is_free)
 {
     uint32_t index = bmm__span_index(span, slot - span->start);
-    is_free[index / 64] |= 1ull << index % 64;
+    if (index < SLOTS_MAX) /* it may be another's by now */
+        is_free[index / 64] |= 1ull << index % 64;
 }
 
 /* Lists that others change while they are walked lead anywhere: every step is checked, and counted. */
@@ -33,7 +34,7 @@ static void mark_local(struct bmm__span *span, uint64_t *is_free)
 
 static void mark_index(const struct bmm__span *span, uint32_t index, uint64_t *is_free)
 {
-    if (index < span->slot_count)
+    if (index < span->slot_count && index < SLOTS_MAX)
         is_free[index / 64] |= 1ull << index % 64;
 }
 
@@ -149,12 +150,18 @@ bool bmm__visit_span(struct bmm__span *span, bool (*visit)(uintptr_t start, size
     return true;
 }
 
+/* The visitor may have the area end, and its descriptor become another's. */
+static bool is_area(const struct bmm__span *span, uintptr_t start)
+{
+    return bmm__load_acquire(&span->kind) == BMM__SPAN_RUNS && span->start == start &&
+           bmm__load_acquire(&span->area) != NULL;
+}
+
 static bool visit_runs(const struct bmm__span *span, bool (*visit)(uintptr_t start, size_t bytes, void *context),
                        void *context)
 {
-    if (bmm__load_acquire(&span->area) == NULL)
-        return true;
-    for (uintptr_t at = span->start; at < span->start + span->span_bytes;) {
+    uintptr_t start = span->start, end = start + span->span_bytes;
+    for (uintptr_t at = start; at < end && is_area(span, start);) {
         struct bmm__page_run run = bmm__page_run_find(span, at);
         if (!run.is_free && !visit(run.start, run.bytes, context))
             return false;

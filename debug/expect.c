@@ -26,7 +26,10 @@ static void mark(const struct bmm__side *side, uint32_t index, bool is_on)
 {
     struct bmm__record *record = &side->records[index];
     record->is_expected = is_on;
-    if (bmm__load_relaxed(&bmm__recorder_process->state) != BMM__RECORDER_UNSETTLED && bmm__record_may_mirror(side))
+    bool has_mirror = bmm__load_relaxed(&bmm__recorder_process->state) != BMM__RECORDER_UNSETTLED &&
+                      bmm__record_may_mirror(side) && side->mirrors != NULL;
+    uint32_t state = has_mirror ? BMM_MIRROR_STATE(bmm__load_relaxed(&side->mirrors[index].detail)) : BMM_SLOT_NEVER;
+    if (state == BMM_SLOT_LIVE || state == BMM_SLOT_EXPECTED) /* else a forked child inherited the block */
         bmm__record_mirror_state(side, index, record->kind, is_on ? BMM_SLOT_EXPECTED : BMM_SLOT_LIVE);
 }
 

@@ -23,6 +23,8 @@ static void *resize(struct bmm__block *block, size_t size, unsigned kind, const 
     size_t align = bmm__record_align(block->record);
     size_t old_size = bmm__block_size(block);
     size_t bytes = bmm__birth_slot_bytes(size, align);
+    if (block->record->mode == BMM_MODE_CHECK)
+        bmm__core_restore_rights(&block->slot); /* guards will be laid where pages were that are given up */
     if (bytes < size || !bmm__core_resize((void *)block->slot.start, bytes))
         return NULL;
     struct bmm__block now;

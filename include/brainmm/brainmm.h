@@ -65,7 +65,7 @@ BMM_API void *bmm_pages_get(size_t count);
 /* As realloc and bmm_reget, by counts: where they are, with what is free behind them; else with what is free on both sides,
  * moved once; else by changing addresses of pages; else elsewhere. What is new can be read and written; if the pages move,
  * all of them can. pages NULL: bmm_pages_get. count 0: bmm_pages_free, and NULL. NULL with ENOMEM, or with EINVAL if pages is not the start of memory pages: what
- * is there is untouched. */
+ * is there is as it was, but all of them may have become readable and writable, if they were to be moved. */
 BMM_API void *bmm_pages_realloc(void *pages, size_t count);
 BMM_API void *bmm_pages_reget(void *pages, size_t count);
 /* False with EINVAL: not the start of memory pages; nothing is done. (libbrainmm_debug reports it as an error.) NULL: true. */

@@ -162,6 +162,23 @@ PLAIN_TEST(clear_frees_all)
     free(kept);
 }
 
+PLAIN_TEST(clear_frees_what_stands_beside_freed_blocks)
+{
+    enum { COUNT = 40 };
+    struct bmm_heap *heap = bmm_heap_create();
+    void *freed[COUNT], *left[COUNT];
+    for (unsigned i = 0; i < COUNT; i++) {
+        left[i] = bmm_heap_malloc(heap, 200000);
+        freed[i] = bmm_heap_malloc(heap, 200000);
+    }
+    for (unsigned i = 0; i < COUNT; i++)
+        free(freed[i]); /* under the debugger some are kept back, and go while the heap is cleared */
+    bmm_heap_clear(heap);
+    for (unsigned i = 0; i < COUNT; i++)
+        PLAIN_CHECK(!bmm_heap_owns(heap, left[i]));
+    bmm_heap_destroy(heap);
+}
+
 PLAIN_TEST(many_heaps_come_and_go)
 {
     size_t before = live_blocks();

@@ -361,6 +361,18 @@ PLAIN_TEST(pages_without_rights_can_be_resized)
         }
 }
 
+PLAIN_TEST(pages_that_can_only_be_read_can_be_shrunk)
+{
+    for (unsigned keeps = 0; keeps < 2; keeps++) {
+        unsigned char *pages = bmm_pages_get(4);
+        memset(pages, 1, 4 * PAGE);
+        PLAIN_CHECK(bmm_pages_protect(pages, 4, BMM_RIGHT_READ));
+        pages = keeps ? bmm_pages_realloc(pages, 3) : bmm_pages_reget(pages, 3);
+        PLAIN_CHECK(pages != NULL && (!keeps || is_all(pages, 3 * PAGE, 1)));
+        PLAIN_CHECK(bmm_pages_free(pages));
+    }
+}
+
 PLAIN_TEST(rights_of_other_memory)
 {
     char *foreign = mmap(NULL, 4 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -387,6 +399,8 @@ PLAIN_TEST(wrong_rights_and_addresses_are_refused)
     PLAIN_CHECK(!bmm_pages_protect(pages, 1, 8) && errno == EINVAL);
     errno = 0;
     PLAIN_CHECK(!bmm_pages_protect(pages, SIZE_MAX / 2, USUAL) && errno == ENOMEM);
+    errno = 0;
+    PLAIN_CHECK(!bmm_pages_protect(pages, (size_t)1 << 51, BMM_RIGHT_READ) && errno == ENOMEM); /* at once */
     errno = 0;
     PLAIN_CHECK(!bmm_pages_protect(pages, SIZE_MAX / PAGE, USUAL) && errno == ENOMEM);
     PLAIN_CHECK(bmm_pages_rights(pages) == USUAL);

@@ -141,6 +141,36 @@ PLAIN_TEST(a_visitor_may_free_and_allocate)
     free(mine);
 }
 
+enum { RUN_COUNT = 300, SLOT_COUNT = 3000 };
+static void *runs[RUN_COUNT], *slots[SLOT_COUNT];
+
+/* Their memory goes, and descriptors become those of other spans, under the walk. */
+static bool exchange_all(const struct bmm_memory_options *block, void *context)
+{
+    bool *is_done = context;
+    if (*is_done || block->start != runs[0])
+        return true;
+    *is_done = true;
+    for (unsigned i = 0; i < RUN_COUNT; i++)
+        free(runs[i]);
+    for (unsigned i = 0; i < 4; i++)
+        bmm_heap_minimize();
+    for (unsigned i = 0; i < SLOT_COUNT; i++)
+        slots[i] = malloc(30000);
+    return true;
+}
+
+PLAIN_TEST(a_visitor_may_exchange_all_there_is)
+{
+    bool is_done = false;
+    for (unsigned i = 0; i < RUN_COUNT; i++)
+        runs[i] = malloc(100000);
+    bmm_heap_walk(exchange_all, &is_done);
+    PLAIN_CHECK(is_done);
+    for (unsigned i = 0; i < SLOT_COUNT; i++)
+        free(slots[i]);
+}
+
 static unsigned char is_over;
 
 static void *churn(void *seed)
