@@ -42,6 +42,8 @@ static int add(uintptr_t start, size_t size, size_t count)
     struct rule *rule = find(start, size);
     if (rule == NULL)
         return ENOMEM;
+    if (rule->count + count < count)
+        return EINVAL;
     *rule = (struct rule){ start, size, start != 0 ? 1 : rule->count + count };
     return 0;
 }
@@ -89,7 +91,7 @@ int bmm__expect(const struct bmm__expectation *expected)
 static bool say_of_block(const void *p, bool is_on)
 {
     struct bmm_memory_options options;
-    if (!bmm_memory_options(p, &options) || options.start != p) {
+    if (!bmm_memory_options(p, &options) || options.start != p || options.kind == BMM_MEMORY_JIT) {
         errno = EINVAL;
         return false;
     }

@@ -62,6 +62,7 @@ struct bmm__heap {
     uint8_t is_object;       /* the program's, and no thread's: heap_object.h */
     uint16_t align_sets;     /* bit i: classes of alignment 16 << i were used */
     uint32_t thread_id;      /* of the system; 0: in the pool */
+    uint32_t send_count;     /* odd: a batch is on its way from the outbox to its span (visit.c) */
     uint32_t minimized;      /* the wish that it has fulfilled (bmm__heap_minimize_wish) */
     struct bmm__span *ready; /* full spans that others freed into, through next; pushed with acq_rel, taken whole */
     struct bmm__heap *next;  /* in the pool */

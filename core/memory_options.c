@@ -22,12 +22,14 @@ static bool view_slot(struct bmm__span *span, uintptr_t address, bool in_use, st
     view->start = span->start + (uintptr_t)index * span->list.slot_bytes;
     view->kind = view->slot_bytes <= BMM__TINY_BYTES_MAX ? BMM_MEMORY_SMALL : BMM_MEMORY_MEDIUM;
     view->thread_id = heap == NULL ? 0 : bmm__load_relaxed(&heap->thread_id);
+    bool is_certain = true;
+    bool is_live = index < span->slot_count && (in_use || bmm__visit_is_in_use(span, index, &is_certain));
 #ifdef BMM_SECURE
     view->is_exact = true;
 #else
-    view->is_exact = heap == bmm__heap;
+    view->is_exact = heap == bmm__heap && is_certain;
 #endif
-    return index < span->slot_count && (in_use || bmm__visit_is_in_use(span, index));
+    return is_live;
 }
 
 static bool view_run(struct bmm__span *span, uintptr_t address, struct bmm__view *view)
@@ -94,7 +96,7 @@ static bool find(uintptr_t address, bool by_slot, struct bmm_memory_options *opt
                                             .block_size = view.slot_bytes,
                                             .align = view.align,
                                             .kind = (enum bmm_memory_kind)view.kind,
-                                            .rights = rights < 0 ? 0 : (unsigned)rights,
+                                            .rights = rights < 0 ? BMM_RIGHT_UNKNOWN : (unsigned)rights,
                                             .thread_id = view.thread_id,
                                             .exact = view.is_exact };
     return true;

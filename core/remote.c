@@ -99,8 +99,8 @@ static void push_ready(struct bmm__span *span)
     while (!bmm__cas_weak_acq_rel(ready, &first, span));
 }
 
-/* A batch of the slot with the index and of others, which are written in it. heap is the caller's; NULL: none. */
-static void push(struct bmm__heap *heap, struct bmm__span *span, uint32_t index, uint32_t other_count)
+/* A batch of the slot with the index and of others, which are written in it. Returns the word that it made. */
+static uint64_t publish(struct bmm__span *span, uint32_t index, uint32_t other_count)
 {
     struct bmm__slot_link *slot =
         (struct bmm__slot_link *)(span->start + (uintptr_t)index * span->list.slot_bytes); /* NOLINT */
@@ -116,12 +116,24 @@ static void push(struct bmm__heap *heap, struct bmm__span *span, uint32_t index,
     } while (!bmm__cas_weak_seq_cst(&span->remote, &word, pushed)); /* release: the collector sees the batch */
     if (becomes_available)
         push_ready(span);
+    return pushed;
+}
+
+/* After that: the span's memory goes back if nothing in it is live. heap is the caller's; NULL: none. */
+static void settle(struct bmm__heap *heap, struct bmm__span *span, uint64_t pushed)
+{
     if (!bmm__remote_try_claim(span, pushed))
         return;
     if (heap != NULL)
         bmm__heap_gave_back(heap);
     else
         bmm__purge_tick();
+}
+
+/* One slot alone. */
+static void push(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
+{
+    settle(heap, span, publish(span, index, 0));
 }
 
 /* The batch is written in the slot that came last, which is likeliest to be in the cache still. */
@@ -136,8 +148,12 @@ static void send(struct bmm__heap *heap, struct bmm__outbox *box)
     bmm__slot_expect_carrier(carrier);
     for (uint32_t i = 0; i < other_count; i++)
         bmm__batch_others(carrier)[i] = box->slots[i];
-    box->span = NULL;
-    push(heap, span, last, other_count);
+    bmm__store_relaxed(&heap->send_count, heap->send_count + 1);
+    bmm__release_fence(); /* who sees the box empty sees that something is on its way (visit.c) */
+    bmm__store_relaxed(&box->span, NULL);
+    uint64_t pushed = publish(span, last, other_count);
+    bmm__store_release(&heap->send_count, heap->send_count + 1); /* and now it has arrived */
+    settle(heap, span, pushed);
 }
 
 void bmm__remote_send_all(struct bmm__heap *heap)
@@ -186,13 +202,13 @@ static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
 static __attribute__((noinline)) void free_slowly(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
 {
     if (heap == NULL) {
-        push(NULL, span, index, 0);
+        push(NULL, span, index);
         return;
     }
     bmm__heap_begin(heap);
     bmm__heap_pass_by(heap);
     if (span->list.slot_bytes > SLOT_BYTES_MAX || bmm__object_of(span) != NULL)
-        push(heap, span, index, 0);
+        push(heap, span, index);
     else
         post(heap, span, index);
     bmm__heap_end(heap);

@@ -236,6 +236,16 @@ static void say_apart(const struct bmm__share_root *other)
     bmm__text_send(&text);
 }
 
+static void say_late(void)
+{
+    struct bmm__text text;
+    bmm__text_begin(&text);
+    bmm__text_put(
+        &text,
+        "the debugging library came when another copy served the process already: nothing is checked; preload it");
+    bmm__text_send(&text);
+}
+
 /* Who owns the heap already; NULL: nobody with whom it can be shared. *other: somebody with whom it cannot. */
 static struct bmm__share_root *find_owner(const struct roots *roots, const struct bmm__share_root **other)
 {
@@ -302,10 +312,8 @@ const struct bmm__client *bmm__share_join(void)
             chosen = let_debugger_begin(&roots);
         if (chosen == NULL && other == NULL)
             chosen = agree(&roots);
-        if (chosen != NULL && is_to_debug() && !chosen->debugs) { /* S3 */
-            bmm__store_release(&bmm__share_root.state, BMM__SHARE_APART);
-            return NULL;
-        }
+        if (chosen != NULL && is_to_debug() && !chosen->debugs)
+            say_late(); /* S3 */
     }
     if (chosen == NULL) {
         if (other != NULL)

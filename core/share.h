@@ -12,8 +12,8 @@
  * Invariants
  *  S1  A root of another version, or one whose table is shorter than ours, is another library: it runs apart, and says so once.
  *  S2  An owner is never unloaded: it sees to that when it starts (bmm__share_start).
- *  S3  A copy that debugs, and is asked to, owns the heap if no other copy has begun; if one has, which does not debug, it runs
- *      apart, for what it cannot see it must not vouch for (debug/front.c).
+ *  S3  A copy that debugs, and is asked to, owns the heap if no other copy has begun; if one has, which does not debug, it is a
+ *      guest as any other, checks nothing and says so.
  */
 #ifndef BMM_SHARE_H
 #define BMM_SHARE_H

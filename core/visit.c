@@ -7,7 +7,10 @@
 #include "core/page_run.h"
 #include "core/remote.h"
 
+#include <string.h>
+
 #define SLOTS_MAX 4096u
+#define LOOKS_MAX 100u /* for slots of a span, while batches are on their way */
 
 _Static_assert(BMM__GRANULE / 16 <= SLOTS_MAX, "the smallest slots of a span have a bit each");
 
@@ -59,10 +62,22 @@ static void mark_remote(const struct bmm__span *span, uint64_t word, uint64_t *i
     mark_chain(span, BMM__REMOTE_HEAD(word), BMM__REMOTE_COUNT(word), is_free);
     for (struct bmm__heap *heap = bmm__heap_pool_all(); heap != NULL; heap = heap->all_next) {
         const struct bmm__outbox *box = bmm__remote_box(heap, span);
-        uint32_t count = bmm__load_relaxed(&box->span) == span ? bmm__load_relaxed(&box->count) : 0;
+        uint32_t count = bmm__load_acquire(&box->span) == span ? bmm__load_relaxed(&box->count) : 0;
         for (uint32_t i = 0; i < count && i < BMM__BATCH_SLOTS_MAX; i++)
             mark_index(span, bmm__load_relaxed(&box->slots[i]), is_free);
     }
+}
+
+/* How many batches have left outboxes, or arrived; odd numbers say that one is on its way, which is neither here nor there. */
+static uint64_t count_sent(bool *is_any_on_its_way)
+{
+    uint64_t sum = 0;
+    for (struct bmm__heap *heap = bmm__heap_pool_all(); heap != NULL; heap = heap->all_next) {
+        uint32_t count = bmm__load_acquire(&heap->send_count);
+        *is_any_on_its_way = *is_any_on_its_way || count % 2 != 0;
+        sum += count;
+    }
+    return sum;
 }
 
 static void mark_free(struct bmm__span *span, uint64_t word, uint64_t *is_free)
@@ -78,16 +93,38 @@ static void mark_free(struct bmm__span *span, uint64_t word, uint64_t *is_free)
 #endif
 }
 
-bool bmm__visit_is_in_use(struct bmm__span *span, uint32_t index)
+/* Looks until nothing has moved meanwhile, some times. False: something always has. */
+static bool mark_all(struct bmm__span *span, uint64_t *is_free)
 {
-    uint64_t word = bmm__load_acquire(&span->remote);
-    if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED || index >= bmm__load_relaxed(&span->extended))
+    for (unsigned i = 0; i < LOOKS_MAX; i++) {
+        bool is_moving = false;
+        uint64_t sent = count_sent(&is_moving), word = bmm__load_acquire(&span->remote);
+        bool is_claimed = BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED; /* then nothing in it is live */
+        memset(is_free, is_claimed ? 0xff : 0, SLOTS_MAX / 8);
+        if (is_claimed)
+            return true;
+        mark_free(span, word, is_free);
+        bmm__acquire_fence();
+        if (count_sent(&is_moving) == sent && !is_moving && bmm__load_relaxed(&span->remote) == word)
+            return true;
+        bmm__pause();
+    }
+    return false;
+}
+
+bool bmm__visit_is_in_use(struct bmm__span *span, uint32_t index, bool *is_certain)
+{
+    *is_certain = true;
+    if (index >= bmm__load_relaxed(&span->extended))
         return false;
 #ifdef BMM_SECURE
+    (void)mark_all;
+    if (BMM__REMOTE_STATE(bmm__load_acquire(&span->remote)) == BMM__REMOTE_CLAIMED)
+        return false;
     return bmm__load_relaxed(&span->list.states[index]) == BMM__STATE_USED;
 #else
-    uint64_t is_free[SLOTS_MAX / 64] = { 0 };
-    mark_free(span, word, is_free);
+    uint64_t is_free[SLOTS_MAX / 64];
+    *is_certain = mark_all(span, is_free);
     return (is_free[index / 64] >> index % 64 & 1) == 0;
 #endif
 }
@@ -137,10 +174,8 @@ uint32_t bmm__visit_live_count(struct bmm__span *span)
 
 bool bmm__visit_span(struct bmm__span *span, bool (*visit)(uintptr_t start, size_t bytes, void *context), void *context)
 {
-    uint64_t is_free[SLOTS_MAX / 64] = { 0 }, word = bmm__load_acquire(&span->remote);
-    if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED)
-        return true;
-    mark_free(span, word, is_free);
+    uint64_t is_free[SLOTS_MAX / 64];
+    mark_all(span, is_free);
     uintptr_t start = span->start;
     uint32_t slot_bytes = span->list.slot_bytes;
     uint32_t count = span->extended < span->slot_count ? span->extended : span->slot_count;

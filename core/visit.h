@@ -4,9 +4,9 @@
 
 #include "core/span.h"
 
-/* Whether the slot with the index, of a span of slots, is in use. Exact for what the calling thread allocated and freed, as
- * bmm__core_visit_blocks (client.h). */
-bool bmm__visit_is_in_use(struct bmm__span *span, uint32_t index);
+/* Whether the slot with the index, of a span of slots, is in use. *is_certain: no batch was on its way while it was looked for;
+ * then the answer is exact on the owner's thread, for what was freed before. */
+bool bmm__visit_is_in_use(struct bmm__span *span, uint32_t index, bool *is_certain);
 
 /* Calls visit for each of the span's slots that was in use when it began, until it says false, and says false then. */
 bool bmm__visit_span(struct bmm__span *span, bool (*visit)(uintptr_t start, size_t bytes, void *context),

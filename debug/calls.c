@@ -231,7 +231,7 @@ bool bmm__call_view(uintptr_t address, bool by_slot, struct bmm__view *view)
     struct bmm__block block;
     enum bmm__block_is what = bmm__block_find(address, &block);
     if (what == BMM__BLOCK_UNRECORDED)
-        return true; /* for all that is known */
+        return bmm__core_view(address, false, view); /* or its span is just ending */
     if (what != BMM__BLOCK_LIVE && what != BMM__BLOCK_INTERIOR)
         return false;
     size_t size = bmm__block_size(&block), offset = address - block.start;

@@ -91,6 +91,8 @@ static int change_rule(struct bmm_snapshot_expected *rule, const struct bmm__exp
             memcpy(rule->pattern, expected->pattern,
                    strlen(expected->pattern) + 1); /* shorter than the room: expect.c of core */
     }
+    if (rule->count + expected->count < rule->count)
+        return EINVAL;
     rule->count += expected->count;
     bmm__store_release(&rule->is_on, 1u); /* last: it counts from now on */
     return 0;

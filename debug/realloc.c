@@ -14,6 +14,8 @@ static bool should_stay(const struct bmm__block *block, size_t size)
     if (block->record->mode != BMM_MODE_CHECK)
         return true;
     size_t old_size = bmm__block_size(block);
+    if (block->record->kind == BMM_KIND_PAGES && size < old_size)
+        return true; /* as the call promises */
     return size > old_size ? old_size > MOVE_ALWAYS_BYTES : size >= old_size / 2;
 }
 

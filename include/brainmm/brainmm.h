@@ -71,7 +71,7 @@ BMM_API void *bmm_pages_reget(void *pages, size_t count);
 /* False with EINVAL: not the start of memory pages; nothing is done. (libbrainmm_debug reports it as an error.) NULL: true. */
 BMM_API bool bmm_pages_free(void *pages);
 
-enum { BMM_RIGHT_NONE = 0, BMM_RIGHT_READ = 1, BMM_RIGHT_WRITE = 2, BMM_RIGHT_EXECUTE = 4 };
+enum { BMM_RIGHT_NONE = 0, BMM_RIGHT_READ = 1, BMM_RIGHT_WRITE = 2, BMM_RIGHT_EXECUTE = 4, BMM_RIGHT_UNKNOWN = 8 };
 /* Gives count pages from pages on, a multiple of BMM_PAGE_BYTES, the rights, or-ed; whoever's they are. False with errno as
  * the system says (EACCES, ENOMEM, …), or EINVAL for other rights and addresses.
  * Memory pages and other blocks of more than 32 KiB can be read and written again when they are given back; smaller blocks must be made so
@@ -111,7 +111,7 @@ struct bmm_memory_options {
     size_t block_size; /* bytes that it occupies, with all that stands around it */
     size_t align;      /* as asked for, at least 16 */
     enum bmm_memory_kind kind;
-    unsigned rights; /* of the page that the address lies in */
+    unsigned rights; /* of the page that the address lies in; BMM_RIGHT_UNKNOWN: the system does not say */
     uint32_t
         thread_id; /* of the system: whose heap it is in. 0: nobody's, as all that is no slot, or of a thread that has ended */
     bool exact; /* else another thread may have freed the block just now: see below */
@@ -206,7 +206,8 @@ BMM_API void bmm_heap_destroy(struct bmm_heap *heap);
 BMM_API bool bmm_expect_leak(const void *p);
 BMM_API bool bmm_unexpect_leak(const void *p);
 
-/* count more blocks of just that size, whichever. Taking back more than were expected: EINVAL. */
+/* count more blocks of just that size, whichever. Taking back more than were expected, none, or more than can be counted: EINVAL. In
+ * libbrainmm there is room for 1024 sizes and blocks, then ENOMEM. */
 BMM_API bool bmm_expect_leaks(size_t size, size_t count);
 BMM_API bool bmm_unexpect_leaks(size_t size, size_t count);
 

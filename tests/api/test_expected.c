@@ -56,6 +56,8 @@ PLAIN_TEST(blocks_of_a_size_can_be_expected)
 {
     PLAIN_CHECK(is_refused(bmm_expect_leaks(100, 0), EINVAL));
     PLAIN_CHECK(is_refused(bmm_unexpect_leaks(100, 1), EINVAL));
+    PLAIN_CHECK(bmm_expect_leaks(33, (size_t)-1) && is_refused(bmm_expect_leaks(33, 1), EINVAL));
+    PLAIN_CHECK(bmm_unexpect_leaks(33, (size_t)-1));
     PLAIN_CHECK(bmm_expect_leaks(100, 3) && bmm_expect_leaks(100, 2) && bmm_expect_leaks(101, 1));
     PLAIN_CHECK(is_refused(bmm_unexpect_leaks(100, 6), EINVAL));
     PLAIN_CHECK(bmm_unexpect_leaks(100, 5) && bmm_unexpect_leaks(101, 1));

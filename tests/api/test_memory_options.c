@@ -261,6 +261,41 @@ PLAIN_TEST(a_forked_child_has_another_thread)
     free(p);
 }
 
+#define HANDED_COUNT 4000
+static char *handed[HANDED_COUNT];
+static int freed_count; /* release: so many of them are free */
+
+static void *free_handed(void *unused)
+{
+    for (int i = 0; i < HANDED_COUNT; i++) {
+        free(handed[i]);
+        __atomic_store_n(&freed_count, i + 1, __ATOMIC_RELEASE);
+    }
+    return unused;
+}
+
+PLAIN_TEST(exact_is_exact_while_another_thread_frees)
+{
+    unsigned wrong = 0;
+    for (unsigned round = 0; round < 60; round++) {
+        pthread_t thread;
+        for (int i = 0; i < HANDED_COUNT; i++)
+            handed[i] = malloc(64);
+        __atomic_store_n(&freed_count, 0, __ATOMIC_RELAXED);
+        pthread_create(&thread, NULL, free_handed, NULL);
+        int count;
+        do {
+            count = __atomic_load_n(&freed_count, __ATOMIC_ACQUIRE);
+            for (int i = count - 2; i >= 0 && i > count - 14; i--) {
+                struct bmm_memory_options options;
+                wrong += bmm_memory_options(handed[i], &options) && options.start == handed[i] && options.exact;
+            }
+        } while (count < HANDED_COUNT);
+        pthread_join(thread, NULL);
+    }
+    PLAIN_CHECK_EQUAL(wrong, 0);
+}
+
 static unsigned char is_over;
 
 static void *allocate_all_the_time(void *seed)

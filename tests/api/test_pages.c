@@ -97,6 +97,15 @@ PLAIN_TEST(pages_keep_their_content_as_they_are_resized)
     PLAIN_CHECK(bmm_pages_realloc(pages, 0) == NULL);
 }
 
+PLAIN_TEST(pages_that_become_fewer_stay)
+{
+    static const size_t counts[] = { 20000, 9000, 900, 300, 100, 2, 1 };
+    unsigned char *pages = bmm_pages_get(counts[0]);
+    for (size_t i = 1; i < sizeof counts / sizeof *counts; i++)
+        PLAIN_CHECK(bmm_pages_realloc(pages, counts[i]) == pages);
+    PLAIN_CHECK(bmm_pages_free(pages));
+}
+
 PLAIN_TEST(pages_can_be_had_anew_without_their_content)
 {
     static const size_t counts[] = { 1, 2, 9, 3, 40, 300, 17, 5000, 9000, 20000, 100, 1 };
