@@ -141,7 +141,7 @@ static bool free_other(struct bmm__span *span, void *start)
         if (!bmm__page_run_free(span, start))
             return false;
     } else {
-        if (bmm__object_of(span) != NULL)
+        if (bmm__object_has(span))
             bmm__object_forget(span);
         bmm__span_close(span, true);
         bmm__span_free(span);

@@ -31,10 +31,10 @@ static uint16_t distance_of(const struct bmm__heap *heap, unsigned class_index)
 void bmm__heap_init(struct bmm__heap *heap, bool has_client)
 {
     heap->token = (uintptr_t)heap | has_client;
+    if (has_client)
+        return; /* nothing is ever shown */
     for (size_t i = 0; i < BMM__CLASS_COUNT; i++)
         heap->bins[i].list.owner = heap->token;
-    if (has_client)
-        return;
     for (size_t size = 0; size <= BMM__SMALL_BYTES_MAX; size++)
         heap->small_bin[size] = distance_of(heap, bmm__size_class(size == 0 ? 1 : size));
     for (size_t i = 0; i < BMM__SLOT_BYTES_MAX / BMM__MEDIUM_BYTES_STEP; i++)
@@ -317,7 +317,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     span->class_index = (uint16_t)class_index;
     span->align_shift = (uint8_t)(BMM__ALIGN_SHIFT_MIN + class_index / BMM__CLASS_COUNT);
     span->heap = heap;
-    if (heap->is_object && !bmm__object_add_span(heap, span)) {
+    if (heap->object != NULL && !bmm__object_add_span(heap->object, span)) {
         bmm__span_close(span, false);
         bmm__span_free(span);
         return NULL;
@@ -340,8 +340,8 @@ static bool is_claimed(struct bmm__span *span, uint64_t taken)
 {
     if (BMM__REMOTE_STATE(taken) != BMM__REMOTE_CLAIMED)
         return false;
-    if (span->heap->is_object)
-        bmm__object_drop_span(span->heap, span);
+    if (span->heap->object != NULL)
+        bmm__object_drop_span(span->heap->object, span);
     if ((taken & BMM__REMOTE_DONE) != 0)
         bmm__span_free(span); /* else the claimer does */
     return true;

@@ -36,6 +36,11 @@ struct bmm__bin {
     struct bmm__span *first, *last; /* available */
 };
 
+static inline bool bmm__bin_is_empty(const struct bmm__bin *bin)
+{
+    return bin->current == NULL && bin->first == NULL;
+}
+
 /* What waits to be pushed to a span of another heap: see remote.h. */
 #define BMM__OUTBOX_COUNT 32
 struct bmm__outbox {
@@ -59,7 +64,6 @@ struct bmm__heap {
     uint8_t idle_looks;      /* looks that found nothing to be given back */
     uint8_t pooled;          /* enum bmm__heap_pooled; under the pool's lock (heap_pool.h) */
     uint8_t has_posted;      /* something may be in the outbox */
-    uint8_t is_object;       /* the program's, and no thread's: heap_object.h */
     uint16_t align_sets;     /* bit i: classes of alignment 16 << i were used */
     uint32_t thread_id;      /* of the system; 0: in the pool */
     uint32_t send_count;     /* odd: a batch is on its way from the outbox to its span (visit.c) */
@@ -67,6 +71,7 @@ struct bmm__heap {
     struct bmm__span *ready; /* full spans that others freed into, through next; pushed with acq_rel, taken whole */
     struct bmm__heap *next;  /* in the pool */
     struct bmm__heap *all_next;
+    struct bmm_heap *object; /* the program's whose heap it is, and no thread's: heap_object.h; NULL: none */
     struct bmm__bin bins[BMM__HEAP_CLASS_COUNT];
     struct bmm__outbox outbox[BMM__OUTBOX_COUNT];
 };
@@ -94,7 +99,7 @@ extern struct bmm__heap bmm__dead_heap;
 /* The class of the smallest slots that are all multiples of align, size not 0; BMM__HEAP_CLASS_COUNT: none. */
 unsigned bmm__slot_class(size_t size, size_t align);
 
-/* *heap is zero. */
+/* *heap is zero, or was made so before and has nothing in it. */
 void bmm__heap_init(struct bmm__heap *heap, bool has_client);
 /* A slot of the class of that bin of the heap; NULL: out of memory. The heap is the caller's (or the caller holds its
  * lock). */

@@ -2,6 +2,7 @@
 
 #include "core/atomic.h"
 #include "core/client.h"
+#include "core/heap_object_pool.h"
 #include "core/meta.h"
 #include "core/page_map.h"
 #include "core/process.h"
@@ -13,9 +14,6 @@
 #include <errno.h>
 #include <string.h>
 
-static struct bmm__lock pool_lock = BMM__LOCK_INIT(BMM__RANK_OBJECT_POOL);
-static struct bmm_heap *unused; /* under it */
-
 /* ---- which spans there are ---- */
 
 /* O2 */
@@ -23,7 +21,7 @@ static bool is_own(const struct bmm_heap *object, const struct bmm__span *span)
 {
     /* In this order: heap was stored first (bmm__object_add_span), so it is that of the use that was seen. */
     return (bmm__load_acquire(&span->use) & BMM__SPAN_USE) == BMM__USE_HEAP &&
-           bmm__load_acquire(&span->kind) == BMM__SPAN_SLOTS && bmm__load_relaxed(&span->heap) == &object->heap;
+           bmm__load_acquire(&span->kind) == BMM__SPAN_SLOTS && bmm__load_relaxed(&span->heap) == object->heap;
 }
 
 /* Drops what is stale, or there already. */
@@ -44,22 +42,20 @@ static void tidy(struct bmm_heap *object)
 static bool grow(struct bmm_heap *object)
 {
     size_t old_bytes = object->span_capacity * sizeof(struct bmm__span *);
-    size_t bytes = old_bytes == 0 ? BMM__GRANULE : 2 * old_bytes;
+    size_t bytes = object->spans == object->first_spans ? BMM__GRANULE : 2 * old_bytes;
     struct bmm__span **spans = bmm__meta_map(bytes);
     if (spans == NULL)
         return false;
-    if (old_bytes != 0) {
-        memcpy(spans, object->spans, object->span_count * sizeof *spans);
+    memcpy(spans, object->spans, object->span_count * sizeof *spans);
+    if (object->spans != object->first_spans)
         bmm__meta_unmap(object->spans, old_bytes);
-    }
     object->spans = spans;
     object->span_capacity = (uint32_t)(bytes / sizeof *spans);
     return true;
 }
 
-bool bmm__object_add_span(struct bmm__heap *heap, struct bmm__span *span)
+bool bmm__object_add_span(struct bmm_heap *object, struct bmm__span *span)
 {
-    struct bmm_heap *object = (struct bmm_heap *)(void *)heap;
     if (object->span_count == object->span_capacity) {
         tidy(object);
         if (object->span_count >= object->span_capacity / 2 && !grow(object) &&
@@ -71,9 +67,8 @@ bool bmm__object_add_span(struct bmm__heap *heap, struct bmm__span *span)
     return true;
 }
 
-void bmm__object_drop_span(struct bmm__heap *heap, const struct bmm__span *span)
+void bmm__object_drop_span(struct bmm_heap *object, const struct bmm__span *span)
 {
-    struct bmm_heap *object = (struct bmm_heap *)(void *)heap;
     for (uint32_t i = 0; i < object->span_count;) {
         if (object->spans[i] == span)
             object->spans[i] = object->spans[--object->span_count];
@@ -84,7 +79,7 @@ void bmm__object_drop_span(struct bmm__heap *heap, const struct bmm__span *span)
 
 static void add_large(struct bmm_heap *object, struct bmm__span *span)
 {
-    span->heap = &object->heap;
+    span->heap = object->heap;
     span->prev = NULL;
     span->next = object->large;
     if (object->large != NULL)
@@ -101,7 +96,7 @@ static void take_out(struct bmm_heap *object, struct bmm__span *span)
 
 void bmm__object_forget(struct bmm__span *span)
 {
-    struct bmm_heap *object = (struct bmm_heap *)(void *)span->heap;
+    struct bmm_heap *object = span->heap->object;
     bmm__lock_take(&object->lock);
     take_out(object, span);
     bmm__lock_release(&object->lock);
@@ -112,7 +107,7 @@ void bmm__object_forget(struct bmm__span *span)
 static void *alloc_slot(struct bmm_heap *object, unsigned class_index)
 {
     bmm__lock_take(&object->lock);
-    void *slot = bmm__heap_alloc(&object->heap, &object->heap.bins[class_index]);
+    void *slot = bmm__heap_alloc(object->heap, &object->heap->bins[class_index]);
     bmm__lock_release(&object->lock);
     return slot;
 }
@@ -184,26 +179,29 @@ static void close_span(struct bmm__span *span)
     bmm__span_free(span);
 }
 
+/* In bins without a shown span the list is empty (H1), and an object's never have one. */
 static void forget_lists(struct bmm__heap *heap)
 {
     for (unsigned i = 0; i < BMM__HEAP_CLASS_COUNT; i++) {
         struct bmm__bin *bin = &heap->bins[i];
+        if ((heap->align_sets >> i / BMM__CLASS_COUNT & 1) == 0 || bmm__bin_is_empty(bin))
+            continue; /* and its page, maybe, was never touched */
         bin->current = bin->first = bin->last = NULL;
-        bmm__list_clear(&bin->list);
     }
     (void)bmm__exchange_acq_rel(&heap->ready, NULL);
+    heap->align_sets = 0;
 }
 
 static void clear_slots(struct bmm_heap *object)
 {
     bmm__lock_take(&object->lock);
-    bmm__heap_begin(&object->heap);
+    bmm__heap_begin(object->heap);
     tidy(object);
-    forget_lists(&object->heap);
+    forget_lists(object->heap);
     for (uint32_t i = 0; i < object->span_count; i++)
         close_span(object->spans[i]);
     object->span_count = 0;
-    bmm__heap_end(&object->heap);
+    bmm__heap_end(object->heap);
     bmm__lock_release(&object->lock);
     bmm__thread_gave_back();
 }
@@ -286,20 +284,19 @@ void bmm__core_object_visit(struct bmm_heap *object, void (*visit)(uintptr_t slo
 struct bmm_heap *bmm__object_create(void)
 {
     int saved_errno = errno;
-    bmm__lock_take(&pool_lock);
-    struct bmm_heap *object = unused;
-    if (object != NULL) {
-        unused = object->next;
-    } else if ((object = bmm__core_meta_alloc(sizeof *object)) != NULL) {
-        bmm__heap_init(&object->heap, true); /* so that nothing shows its spans to a fast path */
-        object->heap.is_object = 1;
-        object->lock = (struct bmm__lock)BMM__LOCK_INIT(BMM__RANK_OBJECT);
-    }
-    bmm__lock_release(&pool_lock);
-    if (object != NULL)
-        object->is_open = true;
+    struct bmm_heap *object = bmm__object_pool_take();
     errno = object == NULL ? ENOMEM : saved_errno;
     return object;
+}
+
+/* What a client gave back block by block. */
+static void release_free(struct bmm_heap *object)
+{
+    bmm__lock_take(&object->lock);
+    bmm__heap_minimize(object->heap);
+    tidy(object);
+    bmm__lock_release(&object->lock);
+    bmm__thread_gave_back();
 }
 
 void bmm__object_destroy(struct bmm_heap *object)
@@ -307,11 +304,9 @@ void bmm__object_destroy(struct bmm_heap *object)
     if (object == NULL)
         return;
     bmm__object_clear(object);
-    object->is_open = false;
-    bmm__lock_take(&pool_lock);
-    object->next = unused;
-    unused = object;
-    bmm__lock_release(&pool_lock);
+    if (bmm__process.client != NULL)
+        release_free(object);
+    bmm__object_pool_give(object);
 }
 
 bool bmm__object_owns(const struct bmm_heap *object, const void *p)

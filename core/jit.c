@@ -121,10 +121,12 @@ static struct bmm_jit_heap *make(void)
 {
     bmm__lock_take(&pool_lock);
     struct bmm_jit_heap *heap = unused;
-    if (heap != NULL)
+    if (heap != NULL) {
         unused = heap->next;
-    else if ((heap = bmm__core_meta_alloc(sizeof *heap)) != NULL)
+    } else if ((heap = bmm__core_meta_alloc(sizeof *heap)) != NULL) {
         heap->lock = (struct bmm__lock)BMM__LOCK_INIT(BMM__RANK_JIT);
+        bmm__lock_register(&heap->lock);
+    }
     bmm__lock_release(&pool_lock);
     return heap;
 }

@@ -6,18 +6,18 @@
 
 #include <stddef.h>
 
-static struct bmm__lock *registry; /* pushed to with acq_rel, never popped */
-static uintptr_t all_owner;        /* the thread that holds every lock because it forks; 0: nobody */
+static struct bmm__lock *registry[BMM__RANK_META + 1]; /* by rank; pushed to with acq_rel, never popped */
+static uintptr_t all_owner; /* the thread that holds every lock because it forks; 0: nobody */
 
-static void enter_in_registry(struct bmm__lock *lock)
+void bmm__lock_register(struct bmm__lock *lock)
 {
     uint32_t no = 0;
     if (!bmm__cas_acq_rel(&lock->is_registered, &no, 1))
         return;
-    struct bmm__lock *first = bmm__load_acquire(&registry);
+    struct bmm__lock **of_rank = &registry[lock->rank], *first = bmm__load_acquire(of_rank);
     do
         lock->next = first;
-    while (!bmm__cas_weak_acq_rel(&registry, &first, lock));
+    while (!bmm__cas_weak_acq_rel(of_rank, &first, lock));
 }
 
 static void take(struct bmm__lock *lock)
@@ -45,7 +45,7 @@ static bool has_all(void)
 void bmm__lock_take(struct bmm__lock *lock)
 {
     if (BMM__UNLIKELY(bmm__load_acquire(&lock->is_registered) == 0))
-        enter_in_registry(lock);
+        bmm__lock_register(lock);
     if (has_all())
         return;
     take(lock);
@@ -55,7 +55,7 @@ void bmm__lock_take(struct bmm__lock *lock)
 bool bmm__lock_try(struct bmm__lock *lock)
 {
     if (BMM__UNLIKELY(bmm__load_acquire(&lock->is_registered) == 0))
-        enter_in_registry(lock);
+        bmm__lock_register(lock);
     uint32_t found = 0;
     if (has_all() || !bmm__cas_acq_rel(&lock->state, &found, 1))
         return false;
@@ -87,13 +87,16 @@ void bmm__lock_reset(struct bmm__lock *lock)
     bmm__store_relaxed(&lock->state, 0);
 }
 
+static struct bmm__lock *first_of(uint32_t rank)
+{
+    return bmm__load_acquire(&registry[rank]);
+}
+
 void bmm__lock_take_all(void)
 {
     uintptr_t me = bmm__os_thread_key();
     for (uint32_t rank = 0; rank <= BMM__RANK_META; rank++)
-        for (struct bmm__lock *lock = bmm__load_acquire(&registry); lock != NULL; lock = lock->next) {
-            if (lock->rank != rank)
-                continue;
+        for (struct bmm__lock *lock = first_of(rank); lock != NULL; lock = lock->next) {
             lock->is_kept = bmm__load_relaxed(&lock->owner) == me;
             if (!lock->is_kept) {
                 take(lock);
@@ -106,14 +109,16 @@ void bmm__lock_take_all(void)
 void bmm__lock_release_all(void)
 {
     bmm__store_relaxed(&all_owner, (uintptr_t)0);
-    for (struct bmm__lock *lock = bmm__load_acquire(&registry); lock != NULL; lock = lock->next)
-        if (!lock->is_kept)
-            release(lock);
+    for (uint32_t rank = 0; rank <= BMM__RANK_META; rank++)
+        for (struct bmm__lock *lock = first_of(rank); lock != NULL; lock = lock->next)
+            if (!lock->is_kept)
+                release(lock);
 }
 
 void bmm__lock_reset_all(void)
 {
     bmm__store_relaxed(&all_owner, (uintptr_t)0);
-    for (struct bmm__lock *lock = bmm__load_acquire(&registry); lock != NULL; lock = lock->next)
-        bmm__lock_reset(lock);
+    for (uint32_t rank = 0; rank <= BMM__RANK_META; rank++)
+        for (struct bmm__lock *lock = first_of(rank); lock != NULL; lock = lock->next)
+            bmm__lock_reset(lock);
 }

@@ -43,6 +43,7 @@ struct bmm__lock {
         0, (lock_rank), 0, 0, 0, 0 \
     }
 
+void bmm__lock_register(struct bmm__lock *lock); /* so that a fork from now on knows of it (L2) */
 void bmm__lock_take(struct bmm__lock *lock);
 bool bmm__lock_try(struct bmm__lock *lock); /* false: someone holds it */
 void bmm__lock_release(struct bmm__lock *lock);

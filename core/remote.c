@@ -207,7 +207,7 @@ static __attribute__((noinline)) void free_slowly(struct bmm__heap *heap, struct
     }
     bmm__heap_begin(heap);
     bmm__heap_pass_by(heap);
-    if (span->list.slot_bytes > SLOT_BYTES_MAX || bmm__object_of(span) != NULL)
+    if (span->list.slot_bytes > SLOT_BYTES_MAX || bmm__object_has(span))
         push(heap, span, index);
     else
         post(heap, span, index);

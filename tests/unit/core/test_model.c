@@ -18,7 +18,7 @@ static void check_invariants(const struct model *model)
     if (wrong == NULL)
         wrong = bmm__run_map_invalid(&bmm__window_map);
     for (unsigned i = 0; i < MODEL_HEAPS && wrong == NULL; i++)
-        wrong = bmm__heap_invalid(&model->heaps[i]->heap);
+        wrong = bmm__heap_invalid(model->heaps[i]->heap);
     for (unsigned i = 0; i < 2 && wrong == NULL; i++)
         wrong = model->jits[i] == NULL ? NULL : bmm__jit_invalid(model->jits[i]);
     cr_assert(wrong == NULL, "after %lu operations: %s", model->operations, wrong);
