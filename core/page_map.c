@@ -2,6 +2,10 @@
 
 #include "core/meta.h"
 
+#define LEAF_BYTES ((size_t)1 << BMM__LEAF_SHIFT)
+#define PURGE_BYTES ((size_t)128 << 10) /* of entries, a GiB's: then a system call is quicker than as many stores */
+#define ENTRIES_SHARE 16u               /* of the machine's memory, that one range's entries may take */
+
 uintptr_t bmm__page_map_root[BMM__ROOT_COUNT];
 struct bmm__span *bmm__page_map_zero_leaf[BMM__LEAF_COUNT];
 
@@ -23,6 +27,12 @@ static struct bmm__span **leaf_of(uintptr_t address)
     return (struct bmm__span **)((uintptr_t)bmm__page_map_zero_leaf + distance);
 }
 
+/* The address from which on it is another leaf's. */
+static uintptr_t next_leaf(uintptr_t address)
+{
+    return ((address >> BMM__LEAF_SHIFT) + 1) << BMM__LEAF_SHIFT;
+}
+
 struct bmm__span *bmm__page_map_find_outside(uintptr_t address)
 {
     uintptr_t root_index = address >> BMM__LEAF_SHIFT;
@@ -42,17 +52,44 @@ uintptr_t *bmm__page_map_entry(uintptr_t start)
     return (uintptr_t *)bmm__window_start + index; /* NOLINT */
 }
 
+/* What entries take that much is refused: it would be lost for little. */
+static bool is_too_much(size_t bytes)
+{
+    uint64_t memory = bmm__os_memory_bytes();
+    return memory != 0 && bytes / BMM__GRANULE * sizeof(struct bmm__span *) > memory / ENTRIES_SHARE;
+}
+
 bool bmm__page_map_prepare(uintptr_t start, size_t bytes)
 {
     uintptr_t end = start + bytes;
     if ((start - bmm__window_start) >> BMM__GRANULE_SHIFT < bmm__load_acquire(&bmm__window_count))
         return true;
-    if (end >> BMM__LEAF_SHIFT >= BMM__ROOT_COUNT)
+    if (end >> BMM__LEAF_SHIFT >= BMM__ROOT_COUNT || (bytes > LEAF_BYTES && is_too_much(bytes)))
         return false;
-    for (uintptr_t at = start; at < end; at = ((at >> BMM__LEAF_SHIFT) + 1) << BMM__LEAF_SHIFT)
+    for (uintptr_t at = start; at < end; at = next_leaf(at))
         if (leaf_of(at) == NULL)
             return false;
     return true;
+}
+
+static void fill(struct bmm__span **from, struct bmm__span **to, struct bmm__span *span)
+{
+    for (; from < to; from++)
+        bmm__store_release(from, span);
+}
+
+/* Where there are many, the memory behind them is given back. */
+static void clear(struct bmm__span **from, struct bmm__span **to)
+{
+    size_t page = bmm__os_page_bytes();
+    char *whole = (char *)(((uintptr_t)from + page - 1) & ~(page - 1)), /* NOLINT */
+        *end = (char *)((uintptr_t)to & ~(page - 1));                   /* NOLINT */
+    if (end < whole + PURGE_BYTES || !bmm__os_purge(whole, (size_t)(end - whole))) {
+        fill(from, to, NULL);
+        return;
+    }
+    fill(from, (struct bmm__span **)(void *)whole, NULL);
+    fill((struct bmm__span **)(void *)end, to, NULL);
 }
 
 bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span)
@@ -69,7 +106,14 @@ bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span)
     }
     if (span != NULL && !bmm__page_map_prepare(start, bytes))
         return false;
-    for (uintptr_t at = start; at < end; at += BMM__GRANULE)
-        bmm__store_release(&leaf_of(at)[(at >> BMM__GRANULE_SHIFT) & (BMM__LEAF_COUNT - 1)], span);
+    for (uintptr_t at = start, next; at < end; at = next) {
+        next = next_leaf(at) < end ? next_leaf(at) : end;
+        struct bmm__span **from = leaf_of(at) + ((at >> BMM__GRANULE_SHIFT) & (BMM__LEAF_COUNT - 1));
+        struct bmm__span **to = from + ((next - at) >> BMM__GRANULE_SHIFT);
+        if (span != NULL)
+            fill(from, to, span);
+        else
+            clear(from, to);
+    }
     return true;
 }

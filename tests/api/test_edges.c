@@ -119,6 +119,31 @@ PLAIN_TEST(a_large_block_that_shrinks_gives_memory_back)
     free(p);
 }
 
+/* Nobody touches it, but which addresses are whose has to be known. */
+PLAIN_TEST(a_huge_block_leaves_nothing_when_it_is_gone)
+{
+#ifdef BMM_EMULATED
+    PLAIN_SKIP("the emulator's own memory counts");
+#endif
+    size_t before = resident_bytes();
+    char *p = malloc((size_t)1 << 38);
+    if (p == NULL)
+        PLAIN_SKIP("the system has no such piece of address space");
+    p[0] = p[(size_t)1 << 37] = 1;
+    PLAIN_CHECK(resident_bytes() < before + ((size_t)40 << 20));
+    free(p);
+    PLAIN_CHECK(resident_bytes() < before + ((size_t)4 << 20));
+}
+
+PLAIN_TEST(a_block_that_would_need_much_for_its_addresses_is_refused)
+{
+    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    if (memory >> 37 != 0)
+        PLAIN_SKIP("the machine has memory enough for that");
+    errno = 0;
+    PLAIN_CHECK(malloc((size_t)1 << 46) == NULL && errno == ENOMEM);
+}
+
 /* A few at a time, and then nothing for a while: each time the last ones are no longer seldom. */
 PLAIN_TEST(memory_goes_back_to_a_program_that_works_in_bursts)
 {
