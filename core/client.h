@@ -138,8 +138,8 @@ bool bmm__core_resize(void *slot_start, size_t size);
 /* Moves a block with a span of its own by changing page addresses; NULL where it cannot, slot untouched. The side of
  * the new span is NULL, span_end was called for the old one. keeps: its content. */
 void *bmm__core_remap(void *slot_start, size_t size, bool keeps);
-/* Makes all pages of a run readable and writable again. */
-void bmm__core_restore_rights(const struct bmm__slot *slot);
+/* Makes all pages of a run readable and writable again. False: the system refuses. */
+bool bmm__core_restore_rights(const struct bmm__slot *slot);
 
 /* ---- finding ---- */
 

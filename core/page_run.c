@@ -239,7 +239,8 @@ static bool leave_run(struct bmm__page_area *area, uintptr_t start, uint32_t *pa
 static void give(struct bmm__page_area *area, uint32_t page, uint32_t count, uint8_t attributes)
 {
     size_t bytes = (size_t)count << area->map.unit_shift;
-    bmm__page_run_restore_rights(area->span, (uintptr_t)address_of(area, page), bytes);
+    if (!bmm__page_run_restore_rights(area->span, (uintptr_t)address_of(area, page), bytes))
+        return; /* nobody could use them: they stay taken */
     bool is_dirty = bmm__arena_may_keep(bytes) || bmm__purge_excess(address_of(area, page), bytes) < bytes;
     bmm__run_map_give(&area->map, page, count, is_dirty);
     count_run(area, attributes, 0, count);
@@ -319,19 +320,23 @@ bool bmm__page_run_has_rights(const struct bmm__span *span, uintptr_t address)
     return area != NULL && (bmm__load_acquire(&area->rights[page / 64]) & bit_of(page)) != 0;
 }
 
-void bmm__page_run_restore_rights(const struct bmm__span *span, uintptr_t start, size_t bytes)
+bool bmm__page_run_restore_rights(const struct bmm__span *span, uintptr_t start, size_t bytes)
 {
     struct bmm__page_area *area = bmm__load_acquire(&span->area);
     if (area == NULL)
-        return;
+        return true;
     uint32_t page = page_of(area, start), end = page + (uint32_t)(bytes >> area->map.unit_shift);
     for (; page < end; page++)
         if ((bmm__load_relaxed(&area->rights[page / 64]) & bit_of(page)) != 0) {
             uint32_t first = page;
             for (; page < end && (bmm__load_relaxed(&area->rights[page / 64]) & bit_of(page)) != 0; page++)
-                bmm__and_acq_rel(&area->rights[page / 64], ~bit_of(page));
-            bmm__os_commit(address_of(area, first), (size_t)(page - first) << area->map.unit_shift);
+                ;
+            if (!bmm__os_commit(address_of(area, first), (size_t)(page - first) << area->map.unit_shift))
+                return false;
+            for (uint32_t at = first; at < page; at++)
+                bmm__and_acq_rel(&area->rights[at / 64], ~bit_of(at));
         }
+    return true;
 }
 
 /* ---- giving back ---- */

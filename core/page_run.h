@@ -45,7 +45,7 @@ void *bmm__page_run_slide(struct bmm__span *span, void *start, size_t size, bool
 
 /* As bmm__run_note_rights, bmm__run_restore_rights and bmm__run_has_rights, in an area. */
 void bmm__page_run_note_rights(const struct bmm__span *span, uintptr_t start, uintptr_t end);
-void bmm__page_run_restore_rights(const struct bmm__span *span, uintptr_t start, size_t bytes);
+bool bmm__page_run_restore_rights(const struct bmm__span *span, uintptr_t start, size_t bytes);
 bool bmm__page_run_has_rights(const struct bmm__span *span, uintptr_t address);
 
 /* A slice of a pass over all areas, as bmm__run_map_age; areas without a run end. Under the purge lock. */

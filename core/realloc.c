@@ -106,7 +106,10 @@ static void *realloc_run(struct bmm__span *span, void *p, size_t size, bool keep
     bool stays_run = size > BMM__SLOT_BYTES_MAX || run.use == BMM__USE_PAGES;
     if (stays_run && bmm__core_resize(p, size))
         return p;
-    bmm__run_restore_rights(span, run.start, run.bytes); /* it will be read, or be another's */
+    if (!bmm__run_restore_rights(span, run.start, run.bytes)) { /* it will be read, or be another's */
+        errno = ENOMEM;
+        return NULL;
+    }
     struct bmm_heap *object = bmm__object_of(span);
     void *moved = NULL;
     if (size > run.bytes && span->kind == BMM__SPAN_RUNS)

@@ -40,7 +40,8 @@ static void shrink_granules(struct bmm__span *span, size_t whole, bool is_dirty)
 {
     size_t old_bytes = span->span_bytes;
     uintptr_t end = span->start + whole;
-    bmm__run_restore_rights(span, end, old_bytes - whole);
+    if (!bmm__run_restore_rights(span, end, old_bytes - whole))
+        return; /* it stays as long as it is */
     if (bmm__is_huge(whole))
         bmm__huge_end(end);
     else if (bmm__is_huge(old_bytes))
@@ -204,6 +205,7 @@ void *bmm__core_remap(void *slot_start, size_t size, bool keeps)
     struct bmm__span *span = bmm__page_map_find((uintptr_t)slot_start);
     if (span->kind != BMM__SPAN_BIG && span->kind != BMM__SPAN_LARGE)
         return NULL;
-    bmm__run_restore_rights(span, span->start, span->span_bytes); /* else it is several mappings */
+    if (!bmm__run_restore_rights(span, span->start, span->span_bytes)) /* else it is several mappings */
+        return NULL;
     return span->kind == BMM__SPAN_BIG ? move_granules(span, size, keeps) : move_mapping(span, size);
 }

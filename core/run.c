@@ -83,17 +83,17 @@ void bmm__run_note_rights(struct bmm__span *span, uintptr_t start, uintptr_t end
 }
 
 /* Where all of a span is concerned it is as new; a part leaves it noted. */
-void bmm__run_restore_rights(struct bmm__span *span, uintptr_t start, size_t bytes)
+bool bmm__run_restore_rights(struct bmm__span *span, uintptr_t start, size_t bytes)
 {
-    if (span->kind == BMM__SPAN_RUNS) {
-        bmm__page_run_restore_rights(span, start, bytes);
-        return;
-    }
+    if (span->kind == BMM__SPAN_RUNS)
+        return bmm__page_run_restore_rights(span, start, bytes);
     if ((bmm__load_acquire(&span->use) & BMM__SPAN_HAS_RIGHTS) == 0)
-        return;
+        return true;
+    if (!bmm__os_commit((void *)start, bytes)) /* NOLINT */
+        return false;
     if (bytes == span->span_bytes)
         bmm__and_acq_rel(&span->use, (uint8_t)~BMM__SPAN_HAS_RIGHTS);
-    bmm__os_commit((void *)start, bytes); /* NOLINT */
+    return true;
 }
 
 bool bmm__run_has_rights(const struct bmm__span *span, uintptr_t address)
@@ -105,7 +105,7 @@ bool bmm__run_has_rights(const struct bmm__span *span, uintptr_t address)
     return (bmm__load_acquire(&span->use) & BMM__SPAN_HAS_RIGHTS) != 0;
 }
 
-void bmm__core_restore_rights(const struct bmm__slot *slot)
+bool bmm__core_restore_rights(const struct bmm__slot *slot)
 {
-    bmm__run_restore_rights(slot->span, slot->start, slot->bytes);
+    return bmm__run_restore_rights(slot->span, slot->start, slot->bytes);
 }

@@ -29,8 +29,9 @@ bool bmm__run_is_start(uintptr_t address, enum bmm__use use);
 
 /* Notes that pages of these will have other rights than to be read and written: before they get them. */
 void bmm__run_note_rights(struct bmm__span *span, uintptr_t start, uintptr_t end);
-/* Makes them readable and writable again, if they were noted. Before they are given back, moved or shared out anew. */
-void bmm__run_restore_rights(struct bmm__span *span, uintptr_t start, size_t bytes);
+/* Makes them readable and writable again, if they were noted. Before they are given back, moved or shared out anew. False: the system
+ * refuses, for the process has too many mappings, say: they must not be used again. */
+bool bmm__run_restore_rights(struct bmm__span *span, uintptr_t start, size_t bytes);
 /* Whether some of the page's span or area were noted. */
 bool bmm__run_has_rights(const struct bmm__span *span, uintptr_t address);
 

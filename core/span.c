@@ -168,9 +168,9 @@ void bmm__span_close(struct bmm__span *span, bool is_dirty)
     void *side = bmm__exchange_acq_rel(&span->side, NULL);
     if (client != NULL && side != NULL)
         client->span_end(span, side);
-    bmm__run_restore_rights(span, span->start, span->span_bytes);
     if (span->kind == BMM__SPAN_LARGE)
         bmm__os_release((void *)span->start, span->span_bytes); /* NOLINT */
-    else
+    else if (bmm__run_restore_rights(span, span->start,
+                                     span->span_bytes)) /* else nobody could use it: it stays taken */
         bmm__arena_free((void *)span->start, span->span_bytes, is_dirty, span->is_moved != 0); /* NOLINT */
 }

@@ -88,12 +88,12 @@ void bmm__call_end(struct bmm__block *block, const struct bmm__caller *caller)
     struct bmm__thread *thread = caller->thread;
     struct bmm__record *record = block->record;
     record->free_stack = caller->stack;
-    bmm__core_restore_rights(&block->slot);
+    bool is_writable = bmm__core_restore_rights(&block->slot);
     if (thread != NULL) {
         bmm__store_relaxed(&thread->free_count, thread->free_count + 1);
         record->free_thread = thread->index;
     }
-    if (record->mode == BMM_MODE_CHECK) {
+    if (record->mode == BMM_MODE_CHECK && is_writable) {
         if (bmm__options.fills)
             bmm__poison_lay(block->start, bmm__block_size(block));
         if (thread != NULL && bmm__options.quarantine_bytes != 0) {

@@ -25,8 +25,8 @@ static void *resize(struct bmm__block *block, size_t size, unsigned kind, const 
     size_t align = bmm__record_align(block->record);
     size_t old_size = bmm__block_size(block);
     size_t bytes = bmm__birth_slot_bytes(size, align);
-    if (block->record->mode == BMM_MODE_CHECK)
-        bmm__core_restore_rights(&block->slot); /* guards will be laid where pages were that are given up */
+    if (block->record->mode == BMM_MODE_CHECK && !bmm__core_restore_rights(&block->slot))
+        return NULL; /* guards will be laid where pages were that are given up */
     if (bytes < size || !bmm__core_resize((void *)block->slot.start, bytes))
         return NULL;
     struct bmm__block now;
@@ -64,14 +64,15 @@ static void *move(struct bmm__block *block, size_t size, unsigned kind, bool kee
 {
     size_t old_size = bmm__block_size(block), align = bmm__record_align(block->record);
     struct bmm_heap *object = bmm__core_object_of(&block->slot);
-    void *moved = kind == BMM_KIND_PAGES ? bmm__birth_make_run(size, align, BMM__USE_PAGES, kind, caller)
-                  : object != NULL       ? bmm__birth_make_in(object, size, align, false, kind, caller)
-                                         : bmm__birth_make(size, align, false, kind, caller);
+    bool is_readable = bmm__core_restore_rights(&block->slot);
+    void *moved = !is_readable             ? NULL
+                  : kind == BMM_KIND_PAGES ? bmm__birth_make_run(size, align, BMM__USE_PAGES, kind, caller)
+                  : object != NULL         ? bmm__birth_make_in(object, size, align, false, kind, caller)
+                                           : bmm__birth_make(size, align, false, kind, caller);
     if (moved == NULL) {
         bmm__block_unclaim(block);
         return NULL;
     }
-    bmm__core_restore_rights(&block->slot);
     if (keeps)
         memcpy(moved, (const void *)block->start, old_size < size ? old_size : size);
     bmm__call_end(block, caller);

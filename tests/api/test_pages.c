@@ -382,6 +382,57 @@ PLAIN_TEST(pages_that_can_only_be_read_can_be_shrunk)
     }
 }
 
+/* Until the system gives the process no more mappings, of which each change of rights between others needs two. */
+static bool use_up_mappings(void)
+{
+    size_t bytes = (size_t)200000 * PAGE;
+    char *spare = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (spare == MAP_FAILED)
+        return false;
+    for (size_t at = 0; at < bytes; at += 2 * PAGE)
+        if (mprotect(spare + at, PAGE, PROT_READ) != 0)
+            return true;
+    return false;
+}
+
+static int free_between_others(void)
+{
+    char *pages[3];
+    for (unsigned i = 0; i < 3; i++)
+        pages[i] = memset(bmm_pages_get(8), 1, 8 * PAGE);
+    if (pages[1] != pages[0] + 8 * PAGE || pages[2] != pages[1] + 8 * PAGE)
+        return 2;
+    for (unsigned i = 0; i < 3; i++)
+        if (!bmm_pages_protect(pages[i], 8, BMM_RIGHT_NONE))
+            return 1;
+    if (!use_up_mappings())
+        return 2;
+    errno = 0;
+    if (bmm_pages_realloc(pages[1], 20) != NULL || errno != ENOMEM || bmm_pages_rights(pages[1]) != BMM_RIGHT_NONE)
+        return 1;
+    if (!bmm_pages_free(pages[1]))
+        return 1;
+    for (unsigned i = 0; i < 60; i++) {
+        char *others = bmm_pages_get(i < 50 ? 8 : 200);
+        if (others != NULL)
+            memset(others, 1, 8 * PAGE);
+    }
+    return 0;
+}
+
+PLAIN_TEST(pages_whose_rights_cannot_be_restored_are_used_no_more)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(free_between_others());
+    int status;
+    PLAIN_CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    if (WEXITSTATUS(status) == 2)
+        PLAIN_SKIP("pages do not lie side by side here, or the system knows no limit");
+    PLAIN_CHECK_EQUAL(WEXITSTATUS(status), 0);
+}
+
 PLAIN_TEST(rights_of_other_memory)
 {
     char *foreign = mmap(NULL, 4 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
