@@ -68,7 +68,7 @@ void bmm__census_write(struct bmm__census *census)
     struct bmm__text text;
     bmm__text_begin(&text);
     bmm__text_put_decimal(&text, count);
-    bmm__text_put(&text, " blocks, ");
+    bmm__text_put(&text, count == 1 ? " block, " : " blocks, ");
     bmm__text_put_decimal(&text, bytes);
     bmm__text_put(&text, " bytes were not freed (sizes are those of slots; the C library's own are among them);"
                          " libbrainmm_debug says who allocated them");

@@ -85,7 +85,11 @@ void bmm__os_keep_loaded(const void *address)
     if (dladdr1(address, &info, (void **)&module, RTLD_DL_LINKMAP) == 0 || module->l_name[0] == '\0' ||
         is_kept_anyway(module)) /* the program has no name */
         return;
-    dlopen(module->l_name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    void *found = dlsym(RTLD_DEFAULT, "dlopen"); /* a static program would be warned of a call when it is linked */
+    void *(*open)(const char *name, int flags);
+    memcpy(&open, &found, sizeof open); /* ISO C has no cast from an object pointer to a function's */
+    if (open != NULL)
+        open(module->l_name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
 #else

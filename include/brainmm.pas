@@ -7,8 +7,9 @@
 
   From then on GetMem, New, strings, dynamic arrays and objects live in BrainMM's heap, the one that malloc has. It stays
   until the program has ended: what other units give back in their finalization is given back to it. The library is linked:
-  fpc -Fu<folder of this file> -Fl<folder of libbrainmm.so>. Defines: BRAINMM_DEBUG links libbrainmm_debug,
-  BRAINMM_SECURE libbrainmm_secure, BRAINMM_NO_LINKLIB none (it is named by -k-l… then). Whichever was linked,
+  fpc -FU. -Fu<folder of this file> -Fl<folder of libbrainmm.so> -k-rpath=<the same> (-FU: where compiled units go, else that is
+  beside their sources). Defines: BRAINMM_DEBUG links libbrainmm_debug, BRAINMM_SECURE libbrainmm_secure, BRAINMM_NO_LINKLIB none
+  (it is named by -k-l… then); the compiler notices a change of them only with -B. Whichever was linked,
   `brainmm run -- ./program`, or LD_PRELOAD, puts libbrainmm_debug in its place.
 
   Errors are those of the RTL: 203 (EOutOfMemory in programs with SysUtils), of which ReturnNilIfGrowHeapFails makes nil, and

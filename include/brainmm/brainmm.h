@@ -64,8 +64,9 @@ BMM_API bool bmm_heap_minimize(void);
 BMM_API void *bmm_pages_get(size_t count);
 /* As realloc and bmm_reget, by counts: where they are, with what is free behind them; else with what is free on both sides,
  * moved once; else by changing addresses of pages; else elsewhere. What is new can be read and written; if the pages move,
- * all of them can. pages NULL: bmm_pages_get. count 0: bmm_pages_free, and NULL. NULL with ENOMEM, or with EINVAL if pages is not the start of memory pages: what
- * is there is as it was, but all of them may have become readable and writable, if they were to be moved. */
+ * all of them can. pages NULL: bmm_pages_get. Else count 0: bmm_pages_free, and NULL. NULL with ENOMEM, or with EINVAL if pages is
+ * not the start of memory pages: what is there is as it was, but all of them may have become readable and writable, if they were to be
+ * moved. */
 BMM_API void *bmm_pages_realloc(void *pages, size_t count);
 BMM_API void *bmm_pages_reget(void *pages, size_t count);
 /* False with EINVAL: not the start of memory pages; nothing is done. (libbrainmm_debug reports it as an error.) NULL: true. */
@@ -87,9 +88,9 @@ BMM_API int bmm_pages_rights(const void *p);
 #define BMM_MEMORY_BLOCK_BYTES_MAX ((size_t)256 << 20)
 
 /* So address & -size is the start of the block that the address lies in. NULL: ENOMEM; for any other size EINVAL. Cannot be resized: realloc and
- * bmm_reget say EINVAL and leave it as it is. Given back by bmm_memory_block_free, and by free. */
+ * bmm_reget say EINVAL and leave it as it is (but of size 0: they free it). Given back by bmm_memory_block_free, and by free. */
 BMM_API void *bmm_memory_block_get(size_t size);
-/* False with EINVAL: not the start of a memory block; nothing is done. NULL: true. */
+/* False with EINVAL: not the start of a memory block; nothing is done. (libbrainmm_debug reports it as an error.) NULL: true. */
 BMM_API bool bmm_memory_block_free(void *block);
 
 /* ---- what a pointer is ---- */
@@ -113,7 +114,8 @@ struct bmm_memory_options {
     enum bmm_memory_kind kind;
     unsigned rights; /* of the page that the address lies in; BMM_RIGHT_UNKNOWN: the system does not say */
     uint32_t
-        thread_id; /* of the system: whose heap it is in. 0: nobody's, as all that is no slot, or of a thread that has ended */
+        thread_id; /* of the system: whose heap it is in. 0: no thread's, as all that is no slot or of a heap of the program's
+                         * own, or of a thread that has ended */
     bool exact; /* else another thread may have freed the block just now: see below */
 };
 
@@ -154,7 +156,7 @@ struct bmm_stats {
 BMM_API void bmm_stats(struct bmm_stats *stats);
 
 /* The same as JSON, {"version":1, "mapped_bytes":…, "kinds":[…], "classes":[…]} with the names above, and a NUL, as far as capacity
- * goes. Returns the bytes that all of it has without the NUL. It allocates nothing. */
+ * goes. Returns the bytes that all of it has without the NUL; the next call may have some more. It allocates nothing. */
 BMM_API size_t bmm_stats_json(char *buffer, size_t capacity);
 
 /* Whether a report of blocks not freed is written to stderr when the program ends. libbrainmm_debug in mode leak or check
@@ -217,7 +219,7 @@ BMM_API bool bmm_expect_leaks_of(const char *pattern);
 BMM_API bool bmm_unexpect_leaks_of(const char *pattern);
 
 /* What the calling thread allocates from push until the pop that belongs to it, and still has then; scopes that are open when the thread or the
- * process ends, end with it. Pop looks at all blocks. EINVAL: no scope is open. libbrainmm: nothing is done. */
+ * process ends, end with it. Pop looks at all blocks. EINVAL: no scope is open. libbrainmm: nothing is done; true. */
 BMM_API void bmm_expect_push(void);
 BMM_API bool bmm_expect_pop(void);
 

@@ -209,6 +209,14 @@ PLAIN_TEST(pages_and_blocks_can_be_given_to_free)
     free(bmm_pages_get(3000));
     free(bmm_memory_block_get(16384));
     bmm_free(bmm_memory_block_get(1 << 20));
+    void *block = bmm_memory_block_get(16384), *other = bmm_memory_block_get(1 << 20);
+    struct bmm_memory_options options;
+    PLAIN_CHECK(realloc(block, 0) == NULL && !bmm_memory_options(block, &options));
+    PLAIN_CHECK(bmm_reget(other, 0) == NULL && !bmm_memory_options(other, &options));
+    errno = 0;
+    PLAIN_CHECK(bmm_pages_realloc(NULL, 0) == NULL && errno == EINVAL);
+    errno = 0;
+    PLAIN_CHECK(bmm_pages_reget(NULL, 0) == NULL && errno == EINVAL);
 }
 
 /* ---- memory blocks ---- */
