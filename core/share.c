@@ -73,17 +73,7 @@ static const struct bmm__share_table table = {
     .object_owns = bmm__object_owns,
     .object_clear = bmm__object_clear,
     .object_destroy = bmm__object_destroy,
-    .jit_create = bmm__jit_create,
-    .jit_has_dual_views = bmm__jit_has_dual_views,
-    .jit_get = bmm__jit_get,
-    .jit_sync_get = bmm__jit_sync_get,
-    .jit_code = bmm__jit_code,
-    .jit_data = bmm__jit_data,
-    .jit_publish = bmm__jit_publish,
-    .jit_free = bmm__jit_free,
-    .jit_sync_free = bmm__jit_sync_free,
-    .jit_clear = bmm__jit_clear,
-    .jit_destroy = bmm__jit_destroy,
+    BMM__SHARE_JIT,
 };
 
 BMM__HIDDEN __attribute__((used)) struct bmm__share_root bmm__share_root = {

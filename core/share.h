@@ -67,6 +67,13 @@ struct bmm__share_table {
     void (*jit_destroy)(struct bmm_jit_heap *heap);
 };
 
+/* In a table: this copy's JIT heaps (jit.h). */
+#define BMM__SHARE_JIT \
+    .jit_create = bmm__jit_create, .jit_has_dual_views = bmm__jit_has_dual_views, .jit_get = bmm__jit_get, \
+    .jit_sync_get = bmm__jit_sync_get, .jit_code = bmm__jit_code, .jit_data = bmm__jit_data, \
+    .jit_publish = bmm__jit_publish, .jit_free = bmm__jit_free, .jit_sync_free = bmm__jit_sync_free, \
+    .jit_clear = bmm__jit_clear, .jit_destroy = bmm__jit_destroy
+
 /* Behind the definition of a public function: a name of its own for it. In the table it stands for the public one, by whose name
  * the loader may give another copy's, which would call the table again for ever. */
 #define BMM__SHARE_OWN(name) extern __typeof__(name) bmm__own_##name __attribute__((alias(#name), visibility("hidden")))

@@ -19,18 +19,6 @@ const struct bmm__share_table *bmm__share_owner(void)
 
 const struct bmm__share_table *bmm__share_table(void)
 {
-    static const struct bmm__share_table table = {
-        .jit_create = bmm__jit_create,
-        .jit_has_dual_views = bmm__jit_has_dual_views,
-        .jit_get = bmm__jit_get,
-        .jit_sync_get = bmm__jit_sync_get,
-        .jit_code = bmm__jit_code,
-        .jit_data = bmm__jit_data,
-        .jit_publish = bmm__jit_publish,
-        .jit_free = bmm__jit_free,
-        .jit_sync_free = bmm__jit_sync_free,
-        .jit_clear = bmm__jit_clear,
-        .jit_destroy = bmm__jit_destroy,
-    };
+    static const struct bmm__share_table table = { BMM__SHARE_JIT };
     return &table;
 }

@@ -43,6 +43,21 @@ enum plain_result { PLAIN_PASSED, PLAIN_FAILED, PLAIN_SKIPPED };
     } \
     static void plain_body_##title(void)
 
+/* Three cases: by(1), by(2) and by(16), which use so many threads. */
+#define PLAIN_TEST_BY_THREADS(by) \
+    PLAIN_TEST(one_thread) \
+    { \
+        by(1); \
+    } \
+    PLAIN_TEST(two_threads) \
+    { \
+        by(2); \
+    } \
+    PLAIN_TEST(sixteen_threads) \
+    { \
+        by(16); \
+    }
+
 /* For the main thread only: another thread reports its result through a variable. */
 #define PLAIN_CHECK(fact) \
     ((fact) ? (void)0 : plain_stop(PLAIN_FAILED, "%s:%d: not true: %s", __FILE__, __LINE__, #fact))

@@ -1,6 +1,6 @@
 /* Where sizes, limits and locked memory meet: what once went wrong there, or nearly did. */
 #define _GNU_SOURCE
-#include "tests/plain.h"
+#include "tests/facts.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -13,23 +13,6 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
-
-static size_t resident_bytes(void)
-{
-    unsigned long size = 0, pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    PLAIN_CHECK(file != NULL && fscanf(file, "%lu %lu", &size, &pages) == 2);
-    fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
-static bool is_all(const unsigned char *p, size_t bytes, int value)
-{
-    for (size_t i = 0; i < bytes; i++)
-        if (p[i] != value)
-            return false;
-    return true;
-}
 
 /* Rounded up, such sizes come around to zero. */
 PLAIN_TEST(realloc_to_an_impossible_size_changes_nothing)
@@ -45,7 +28,7 @@ PLAIN_TEST(realloc_to_an_impossible_size_changes_nothing)
             errno = 0;
             PLAIN_CHECK(realloc(p, size) == NULL && errno == ENOMEM);
         }
-        PLAIN_CHECK(is_all(p, sizes[i], 1) && is_all(neighbour, sizes[i], 2));
+        PLAIN_CHECK(facts_is_all(p, sizes[i], 1) && facts_is_all(neighbour, sizes[i], 2));
         free(p);
         free(neighbour);
     }
@@ -74,7 +57,7 @@ PLAIN_TEST(calloc_is_zero_where_memory_was_locked)
     malloc_trim(0);
     for (int i = 0; i < COUNT; i++) {
         blocks[i] = calloc(1, BYTES);
-        PLAIN_CHECK(is_all(blocks[i], BYTES, 0));
+        PLAIN_CHECK(facts_is_all(blocks[i], BYTES, 0));
     }
     for (int i = 0; i < COUNT; i++) {
         munlock(blocks[i], BYTES);
@@ -97,7 +80,7 @@ PLAIN_TEST(calloc_is_zero_while_memory_goes_back)
     pthread_create(&thread, NULL, trim, &stop);
     for (int i = 0; i < 2000; i++) {
         unsigned char *p = calloc(1, 100000);
-        is_zero = is_zero && is_all(p, 100000, 0);
+        is_zero = is_zero && facts_is_all(p, 100000, 0);
         memset(p, 0x5a, 100000);
         free(p);
     }
@@ -111,11 +94,11 @@ PLAIN_TEST(a_large_block_that_shrinks_gives_memory_back)
     enum { MIB = 1 << 20 };
     unsigned char *p = malloc((size_t)200 * MIB);
     memset(p, 7, (size_t)200 * MIB);
-    size_t full = resident_bytes();
+    size_t full = facts_resident_bytes();
     p = realloc(p, 40 * MIB);
-    PLAIN_CHECK(resident_bytes() + 100 * (size_t)MIB < full && is_all(p, 40 * MIB, 7));
+    PLAIN_CHECK(facts_resident_bytes() + 100 * (size_t)MIB < full && facts_is_all(p, 40 * MIB, 7));
     p = realloc(p, (size_t)100 * MIB);
-    PLAIN_CHECK(is_all(p, 40 * MIB, 7));
+    PLAIN_CHECK(facts_is_all(p, 40 * MIB, 7));
     free(p);
 }
 
@@ -125,14 +108,14 @@ PLAIN_TEST(a_huge_block_leaves_nothing_when_it_is_gone)
 #ifdef BMM_EMULATED
     PLAIN_SKIP("the emulator's own memory counts");
 #endif
-    size_t before = resident_bytes();
+    size_t before = facts_resident_bytes();
     char *p = malloc((size_t)1 << 38);
     if (p == NULL)
         PLAIN_SKIP("the system has no such piece of address space");
     p[0] = p[(size_t)1 << 37] = 1;
-    PLAIN_CHECK(resident_bytes() < before + ((size_t)40 << 20));
+    PLAIN_CHECK(facts_resident_bytes() < before + ((size_t)40 << 20));
     free(p);
-    PLAIN_CHECK(resident_bytes() < before + ((size_t)4 << 20));
+    PLAIN_CHECK(facts_resident_bytes() < before + ((size_t)4 << 20));
 }
 
 PLAIN_TEST(a_block_that_would_need_much_for_its_addresses_is_refused)
@@ -151,7 +134,7 @@ PLAIN_TEST(memory_goes_back_to_a_program_that_works_in_bursts)
     static unsigned char *blocks[COUNT];
     for (int i = 0; i < COUNT; i++)
         memset(blocks[i] = malloc(BYTES), 1, BYTES);
-    size_t full = resident_bytes();
+    size_t full = facts_resident_bytes();
     for (int i = 0; i < COUNT; i++)
         free(blocks[i]);
     for (int i = 0; i < 40; i++) {
@@ -159,7 +142,7 @@ PLAIN_TEST(memory_goes_back_to_a_program_that_works_in_bursts)
         for (int k = 0; k < 5; k++)
             free(malloc(100));
     }
-    PLAIN_CHECK(resident_bytes() + KEPT < full);
+    PLAIN_CHECK(facts_resident_bytes() + KEPT < full);
 }
 
 static uint64_t processor_ns(void)
@@ -331,30 +314,18 @@ PLAIN_TEST(no_call_spends_long_in_the_child_of_many_threads)
     check_short("threads ", longest_call_in_child_ns, 300);
 }
 
-static size_t status_kb(const char *name)
-{
-    char line[128];
-    size_t found = 0;
-    FILE *file = fopen("/proc/self/status", "r");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        if (strncmp(line, name, strlen(name)) == 0)
-            sscanf(line + strlen(name), ": %zu", &found);
-    fclose(file);
-    return found;
-}
-
 /* What is copied is there twice for a while. */
 PLAIN_TEST(a_large_block_grows_without_being_copied)
 {
     size_t bytes = ((size_t)200 << 20) + 100000;
     unsigned char *p = malloc(bytes);
     memset(p, 7, bytes);
-    size_t resident = resident_bytes(), before = status_kb("VmHWM") << 10;
+    size_t resident = facts_resident_bytes(), before = facts_status_bytes("VmHWM");
     for (size_t more = bytes + bytes / 2; more < (size_t)1 << 30; more += more / 2) {
         p = realloc(p, more);
-        PLAIN_CHECK(is_all(p, bytes, 7));
+        PLAIN_CHECK(facts_is_all(p, bytes, 7));
     }
-    size_t most = status_kb("VmHWM") << 10;
+    size_t most = facts_status_bytes("VmHWM");
     free(p);
     PLAIN_CHECK(most < (before > resident ? before : resident) + bytes / 2);
 }
@@ -362,7 +333,7 @@ PLAIN_TEST(a_large_block_grows_without_being_copied)
 /* In a child: address space that growth leaves behind would soon be all that it may have. */
 static int grow_under_limit(void)
 {
-    rlim_t bytes = ((rlim_t)status_kb("VmSize") << 10) + ((rlim_t)1 << 30);
+    rlim_t bytes = (rlim_t)facts_status_bytes("VmSize") + ((rlim_t)1 << 30);
     setrlimit(RLIMIT_AS, &(struct rlimit){ bytes, bytes });
     for (int i = 0; i < 300; i++) {
         unsigned char *p = malloc((size_t)41 << 20);
@@ -406,7 +377,7 @@ static int live_under_limit(rlim_t bytes)
             if (moved == NULL)
                 return 1;
             blocks[i] = moved;
-            if (!is_all(moved, size, 'a' + i))
+            if (!facts_is_all(moved, size, 'a' + i))
                 return 2;
             memset(moved + size, 'a' + i, grown - size);
         }

@@ -1,21 +1,10 @@
 /* What the calls of expected leaks accept and refuse; what the report makes of them is asked in apps/test_expected. */
-#include "tests/plain.h"
-
-#include "brainmm/brainmm.h"
+#include "tests/facts.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* It is the debugger that knows stacks, in its modes. */
-static bool is_recorded(void)
-{
-    void *p = malloc(1);
-    bool knows = bmm_usable_size(p) == 1;
-    free(p);
-    return knows;
-}
 
 static bool is_refused(bool result, int error)
 {
@@ -47,7 +36,7 @@ PLAIN_TEST(an_expected_block_is_used_and_freed_as_any)
     PLAIN_CHECK(bmm_usable_size(p) >= 100);
     p = realloc(p, 5000);
     PLAIN_CHECK(p != NULL);
-    if (is_recorded()) /* the mark went with the block */
+    if (facts_is_recorded()) /* the mark went with the block */
         PLAIN_CHECK(is_refused(bmm_unexpect_leak(p), EINVAL));
     free(p);
 }
@@ -80,7 +69,7 @@ PLAIN_TEST(stacks_can_be_expected)
     PLAIN_CHECK(is_refused(bmm_expect_leaks_of(NULL), EINVAL));
     PLAIN_CHECK(is_refused(bmm_expect_leaks_of(""), EINVAL));
     PLAIN_CHECK(is_refused(bmm_expect_leaks_of(long_pattern), EINVAL));
-    if (!is_recorded()) {
+    if (!facts_is_recorded()) {
         PLAIN_CHECK(is_refused(bmm_expect_leaks_of("make_*"), ENOTSUP));
         return;
     }
@@ -95,7 +84,7 @@ PLAIN_TEST(scopes_end_what_they_begin)
     bmm_expect_push();
     void *p = malloc(10);
     PLAIN_CHECK(bmm_expect_pop() && bmm_expect_pop());
-    if (is_recorded()) {
+    if (facts_is_recorded()) {
         PLAIN_CHECK(is_refused(bmm_expect_pop(), EINVAL));
         PLAIN_CHECK(bmm_unexpect_leak(p)); /* it was marked */
     }

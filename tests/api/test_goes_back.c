@@ -1,7 +1,7 @@
 /* What a thread has given back goes to the system while it goes on and allocates seldom, whatever it did last before
  * that. Each case runs in a process of its own, all at the same time, for most of it is waiting. */
 #define _GNU_SOURCE
-#include "tests/plain.h"
+#include "tests/facts.h"
 
 #include <malloc.h>
 #include <pthread.h>
@@ -14,16 +14,6 @@
 enum { MIB = 1 << 20, COUNT = 30000, BYTES = 2000, BLOCK = 28 * MIB, BACK = 20 * MIB };
 
 static char *blocks[COUNT];
-
-static size_t resident_bytes(void)
-{
-    unsigned long size = 0, pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file == NULL || fscanf(file, "%lu %lu", &size, &pages) != 2)
-        _exit(2);
-    fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
 
 static void pair(void)
 {
@@ -107,9 +97,9 @@ static void free_a_span_of_another_thread_at_last(void)
 static void *work_and_go_on(void *work)
 {
     (*(void (**)(void))work)();
-    size_t before = resident_bytes();
+    size_t before = facts_resident_bytes();
     pairs_seldom(200);
-    size_t after = resident_bytes();
+    size_t after = facts_resident_bytes();
     return (void *)(uintptr_t)(before > after ? before - after : 0); /* NOLINT */
 }
 
@@ -161,10 +151,10 @@ PLAIN_TEST(everything_goes_back_when_asked_though_looking_was_in_vain)
     pairs_seldom(100);
     for (int i = 0; i < COUNT; i += 2)
         free(halves[i]);
-    size_t before = resident_bytes();
+    size_t before = facts_resident_bytes();
     __atomic_store_n(&trim, 1, __ATOMIC_RELEASE);
     pthread_join(thread, NULL);
-    PLAIN_CHECK(resident_bytes() + BACK < before);
+    PLAIN_CHECK(facts_resident_bytes() + BACK < before);
 }
 
 PLAIN_TEST(what_waits_goes_back_to_a_thread_that_goes_on_seldom)

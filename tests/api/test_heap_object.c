@@ -1,8 +1,6 @@
 /* Heaps that the program makes: blocks as any others, and the end of all at once. */
 #define _GNU_SOURCE
-#include "tests/plain.h"
-
-#include "brainmm/brainmm.h"
+#include "tests/facts.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -13,14 +11,6 @@
 
 static const size_t sizes[] = { 0, 1, 16, 100, 1000, 5000, 32768, 32769, 100000, 2 << 20, 40 << 20 };
 #define SIZES (sizeof sizes / sizeof *sizes)
-
-static bool is_all(const unsigned char *p, size_t bytes, int value)
-{
-    for (size_t i = 0; i < bytes; i++)
-        if (p[i] != value)
-            return false;
-    return true;
-}
 
 static size_t looked_at(size_t size)
 {
@@ -37,21 +27,6 @@ static size_t live_blocks(void)
     return count;
 }
 
-/* As the debugger does, in its modes leak and check. */
-static bool knows_sizes(void)
-{
-    void *p = malloc(1);
-    bool knows = bmm_usable_size(p) == 1;
-    free(p);
-    return knows;
-}
-
-static bool keeps_freed(void)
-{
-    const char *options = getenv("BRAINMM_OPTIONS");
-    return knows_sizes() && options != NULL && strstr(options, "mode=check") != NULL;
-}
-
 PLAIN_TEST(blocks_of_every_size)
 {
     struct bmm_heap *heap = bmm_heap_create();
@@ -64,7 +39,7 @@ PLAIN_TEST(blocks_of_every_size)
         PLAIN_CHECK(bmm_heap_owns(heap, blocks[i]));
     }
     for (size_t i = 0; i < SIZES; i++) {
-        PLAIN_CHECK(is_all(blocks[i], looked_at(sizes[i]), (int)i + 1));
+        PLAIN_CHECK(facts_is_all(blocks[i], looked_at(sizes[i]), (int)i + 1));
         free(blocks[i]);
         PLAIN_CHECK(!bmm_heap_owns(heap, blocks[i]));
     }
@@ -77,7 +52,7 @@ PLAIN_TEST(zeroed_and_aligned_blocks)
     for (unsigned round = 0; round < 3; round++) {
         for (size_t i = 0; i < SIZES; i++) {
             unsigned char *p = bmm_heap_calloc(heap, 1, sizes[i]);
-            PLAIN_CHECK(is_all(p, looked_at(sizes[i]), 0));
+            PLAIN_CHECK(facts_is_all(p, looked_at(sizes[i]), 0));
             memset(p, 0xee, looked_at(sizes[i]));
         }
         for (size_t align = 16; align <= 1 << 20; align *= 2) {
@@ -85,7 +60,7 @@ PLAIN_TEST(zeroed_and_aligned_blocks)
             PLAIN_CHECK(p != NULL && (uintptr_t)p % align == 0);
             memset(p, 0xee, 100);
             p = realloc(p, 60000);
-            PLAIN_CHECK(p != NULL && (uintptr_t)p % align == 0 && is_all(p, 100, 0xee) && bmm_heap_owns(heap, p));
+            PLAIN_CHECK(p != NULL && (uintptr_t)p % align == 0 && facts_is_all(p, 100, 0xee) && bmm_heap_owns(heap, p));
         }
         bmm_heap_clear(heap);
     }
@@ -161,7 +136,7 @@ PLAIN_TEST(clear_frees_all)
         PLAIN_CHECK(live_blocks() >= before + 19000);
         bmm_heap_clear(heap);
         PLAIN_CHECK(!bmm_heap_owns(heap, some[1]));
-        if (!keeps_freed())
+        if (!facts_is_checked())
             PLAIN_CHECK_EQUAL(live_blocks(), before);
     }
     bmm_heap_destroy(heap);
@@ -198,7 +173,7 @@ PLAIN_TEST(many_heaps_come_and_go)
         for (unsigned i = 0; i < 10; i++)
             bmm_heap_destroy(heaps[(i * 7 + round) % 10]);
     }
-    if (!keeps_freed())
+    if (!facts_is_checked())
         PLAIN_CHECK_EQUAL(live_blocks(), before);
 }
 
@@ -258,24 +233,11 @@ static void use_by(unsigned thread_count)
         bmm_heap_clear(heap);
     }
     bmm_heap_destroy(heap);
-    if (!keeps_freed())
+    if (!facts_is_checked())
         PLAIN_CHECK(live_blocks() < before + 2 * thread_count + 8); /* stacks of threads and the like */
 }
 
-PLAIN_TEST(one_thread)
-{
-    use_by(1);
-}
-
-PLAIN_TEST(two_threads)
-{
-    use_by(2);
-}
-
-PLAIN_TEST(sixteen_threads)
-{
-    use_by(16);
-}
+PLAIN_TEST_BY_THREADS(use_by)
 
 PLAIN_TEST(a_forked_child_goes_on)
 {
@@ -284,7 +246,7 @@ PLAIN_TEST(a_forked_child_goes_on)
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        bool is_right = is_all(p, 1000, 9) && bmm_heap_owns(heap, p);
+        bool is_right = facts_is_all(p, 1000, 9) && bmm_heap_owns(heap, p);
         for (unsigned i = 0; i < 1000; i++)
             is_right = is_right && bmm_heap_malloc(heap, i) != NULL;
         free(p);
@@ -294,15 +256,8 @@ PLAIN_TEST(a_forked_child_goes_on)
     }
     int status;
     PLAIN_CHECK(waitpid(child, &status, 0) == child && status == 0);
-    PLAIN_CHECK(is_all(p, 1000, 9) && bmm_heap_owns(heap, p));
+    PLAIN_CHECK(facts_is_all(p, 1000, 9) && bmm_heap_owns(heap, p));
     bmm_heap_destroy(heap);
-}
-
-static size_t resident_now(void)
-{
-    static struct bmm_stats stats;
-    bmm_stats(&stats);
-    return stats.resident_bytes;
 }
 
 /* A heap's own memory, and the page of the block that is written. */
@@ -310,18 +265,18 @@ PLAIN_TEST(many_heaps_cost_little_and_nothing_in_the_end)
 {
     enum { COUNT = 15000 };
     static struct bmm_heap *heaps[COUNT];
-    size_t before = resident_now();
+    size_t before = facts_resident_bytes();
     for (unsigned i = 0; i < COUNT; i++) {
         PLAIN_CHECK((heaps[i] = bmm_heap_create()) != NULL);
         void *p = bmm_heap_malloc(heaps[i], 100);
         PLAIN_CHECK(p != NULL && bmm_heap_owns(heaps[i], memset(p, 1, 100)));
     }
-    size_t during = resident_now();
+    size_t during = facts_resident_bytes();
     for (unsigned i = 0; i < COUNT; i++)
         bmm_heap_destroy(heaps[i]);
     bmm_heap_minimize();
-    size_t after = resident_now();
-    if (knows_sizes())
+    size_t after = facts_resident_bytes();
+    if (facts_is_recorded())
         PLAIN_SKIP("the debugger has records of each");
 #ifdef BMM_EMULATED
     PLAIN_SKIP("the emulator's own memory counts");

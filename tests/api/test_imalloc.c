@@ -1,8 +1,6 @@
 /* bmm_imalloc: what COM says of IMalloc, call by call. */
 #define _GNU_SOURCE
-#include "tests/plain.h"
-
-#include "brainmm/brainmm.h"
+#include "tests/facts.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -132,26 +130,17 @@ PLAIN_TEST(blocks_of_another_thread)
     m->free(p);
 }
 
-static size_t resident_bytes(void)
-{
-    unsigned long size = 0, pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    PLAIN_CHECK(file != NULL && fscanf(file, "%lu %lu", &size, &pages) == 2);
-    fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 PLAIN_TEST(heap_minimize_gives_memory_back)
 {
     enum { COUNT = 100, BYTES = 1 << 20 };
     static char *blocks[COUNT];
     for (int i = 0; i < COUNT; i++)
         memset(blocks[i] = m->alloc(BYTES), 1, BYTES);
-    size_t full = resident_bytes();
+    size_t full = facts_resident_bytes();
     for (int i = 0; i < COUNT; i++)
         m->free(blocks[i]);
     m->heap_minimize();
-    size_t left = resident_bytes();
+    size_t left = facts_resident_bytes();
     const char *options = getenv("BRAINMM_OPTIONS");
     if (options != NULL && strstr(options, "check") != NULL)
         PLAIN_SKIP("the quarantine holds blocks back");

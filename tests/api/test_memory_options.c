@@ -1,8 +1,6 @@
 /* What a pointer is: every kind of live block, and everything that is none. */
 #define _GNU_SOURCE
-#include "tests/plain.h"
-
-#include "brainmm/brainmm.h"
+#include "tests/facts.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -20,22 +18,6 @@ static uint32_t own_thread(void)
     return (uint32_t)syscall(SYS_gettid);
 }
 
-/* The debug library knows what was asked for. */
-static bool knows_sizes(void)
-{
-    void *p = malloc(1);
-    bool knows = bmm_usable_size(p) == 1;
-    free(p);
-    return knows;
-}
-
-/* It has guards around blocks then. */
-static bool has_guards(void)
-{
-    const char *options = getenv("BRAINMM_OPTIONS");
-    return knows_sizes() && options != NULL && strstr(options, "mode=check") != NULL;
-}
-
 static bool is_nothing(const void *p)
 {
     struct bmm_memory_options options;
@@ -51,10 +33,10 @@ static void check(const char *p, size_t size, size_t align, enum bmm_memory_kind
         struct bmm_memory_options options;
         PLAIN_CHECK(bmm_memory_options(p + offsets[i], &options));
         PLAIN_CHECK(options.start == p && options.exact && options.rights == USUAL);
-        PLAIN_CHECK_EQUAL(options.size, knows_sizes() ? size : bmm_usable_size(p));
+        PLAIN_CHECK_EQUAL(options.size, facts_is_recorded() ? size : bmm_usable_size(p));
         PLAIN_CHECK(options.block_size >= size && options.size <= options.block_size);
         PLAIN_CHECK_EQUAL(options.align, align);
-        if (!has_guards()) /* with which a block may be of another kind */
+        if (!facts_is_checked()) /* with which a block may be of another kind */
             PLAIN_CHECK_EQUAL(options.kind, kind);
         if (options.kind <= BMM_MEMORY_MEDIUM)
             PLAIN_CHECK_EQUAL(options.thread_id, own_thread());
@@ -62,9 +44,9 @@ static void check(const char *p, size_t size, size_t align, enum bmm_memory_kind
             PLAIN_CHECK_EQUAL(options.thread_id, 0);
     }
     struct bmm_memory_options options;
-    if (knows_sizes())
+    if (facts_is_recorded())
         PLAIN_CHECK(is_nothing(p + size) || (bmm_memory_options(p + size, &options) && options.start == p + size));
-    if (has_guards())
+    if (facts_is_checked())
         PLAIN_CHECK(is_nothing(p + size) && is_nothing(p - 1));
 }
 
@@ -209,7 +191,7 @@ static void *ask(void *argument)
     struct bmm_memory_options options;
     shared->is_right = bmm_memory_options(shared->block, &options) && options.start == shared->block &&
                        options.thread_id == shared->thread_id;
-    shared->is_right = shared->is_right && (options.exact || !knows_sizes());
+    shared->is_right = shared->is_right && (options.exact || !facts_is_recorded());
     shared->is_right = shared->is_right && is_nothing(shared->freed);
     return NULL;
 }

@@ -1,8 +1,6 @@
 /* Memory pages, memory blocks, access rights. */
 #define _GNU_SOURCE
-#include "tests/plain.h"
-
-#include "brainmm/brainmm.h"
+#include "tests/facts.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,14 +15,6 @@
 
 #define PAGE BMM_PAGE_BYTES
 #define USUAL (BMM_RIGHT_READ | BMM_RIGHT_WRITE)
-
-static bool is_all(const unsigned char *p, size_t bytes, int value)
-{
-    for (size_t i = 0; i < bytes; i++)
-        if (p[i] != value)
-            return false;
-    return true;
-}
 
 /* Errors that were noticed so far; those of the debug library's tests stop the program otherwise. */
 static bool stops_on_errors(void)
@@ -78,7 +68,7 @@ PLAIN_TEST(no_pages_and_too_many_are_refused)
         errno = 0;
         PLAIN_CHECK(bmm_pages_reget(pages, impossible[i]) == NULL && errno == ENOMEM);
     }
-    PLAIN_CHECK(is_all(pages, 3 * PAGE, 7));
+    PLAIN_CHECK(facts_is_all(pages, 3 * PAGE, 7));
     PLAIN_CHECK(bmm_pages_free(pages));
 }
 
@@ -91,7 +81,7 @@ PLAIN_TEST(pages_keep_their_content_as_they_are_resized)
         size_t kept = counts[i] < counts[i - 1] ? counts[i] : counts[i - 1];
         pages = bmm_pages_realloc(pages, counts[i]);
         PLAIN_CHECK(pages != NULL && (uintptr_t)pages % PAGE == 0);
-        PLAIN_CHECK(is_all(pages, kept * PAGE, (int)i));
+        PLAIN_CHECK(facts_is_all(pages, kept * PAGE, (int)i));
         memset(pages, (int)i + 1, counts[i] * PAGE);
     }
     PLAIN_CHECK(bmm_pages_realloc(pages, 0) == NULL);
@@ -116,7 +106,7 @@ PLAIN_TEST(pages_can_be_had_anew_without_their_content)
         PLAIN_CHECK(pages != NULL && (uintptr_t)pages % PAGE == 0 && bmm_usable_size(pages) >= counts[i] * PAGE);
         memset(pages, (int)i, counts[i] * PAGE);
     }
-    PLAIN_CHECK(is_all(neighbour, PAGE, 99));
+    PLAIN_CHECK(facts_is_all(neighbour, PAGE, 99));
     PLAIN_CHECK(bmm_pages_reget(pages, 0) == NULL);
     PLAIN_CHECK(bmm_pages_free(neighbour));
 }
@@ -138,9 +128,9 @@ static void grow_to(size_t count, bool keeps)
     unsigned char *grown = keeps ? bmm_pages_realloc(used, count) : bmm_pages_reget(used, count);
     PLAIN_CHECK(grown != NULL && (may_move || (grown >= left && grown + count * PAGE <= end)));
     PLAIN_CHECK(count > 5 || grown == used);
-    PLAIN_CHECK(!keeps || is_all(grown, 2 * PAGE, 5));
+    PLAIN_CHECK(!keeps || facts_is_all(grown, 2 * PAGE, 5));
     memset(grown, 8, count * PAGE);
-    PLAIN_CHECK(is_all(end, PAGE, 6));
+    PLAIN_CHECK(facts_is_all(end, PAGE, 6));
     PLAIN_CHECK(bmm_pages_free(grown) && bmm_pages_free(end));
 }
 
@@ -180,7 +170,7 @@ static int free_wrong(void)
     }
     memset(block, 2, 100000);
     memset(memory_block, 3, 65536);
-    if (!is_all(pages, 4 * PAGE, 1) || !bmm_pages_free(pages))
+    if (!facts_is_all(pages, 4 * PAGE, 1) || !bmm_pages_free(pages))
         return 60;
     errno = 0;
     if (bmm_pages_free(pages) || errno != EINVAL) /* twice */
@@ -273,7 +263,7 @@ PLAIN_TEST(a_memory_block_cannot_be_resized)
             errno = 0;
             PLAIN_CHECK(bmm_reget(block, to[k]) == NULL && errno == EINVAL);
         }
-        PLAIN_CHECK(is_all(block, 4096, 9) && bmm_usable_size(block) == sizes[i]);
+        PLAIN_CHECK(facts_is_all(block, 4096, 9) && bmm_usable_size(block) == sizes[i]);
         PLAIN_CHECK(bmm_memory_block_free(block));
     }
 }
@@ -372,7 +362,7 @@ PLAIN_TEST(pages_without_rights_can_be_resized)
             PLAIN_CHECK(moved != NULL);
             PLAIN_CHECK(bmm_pages_protect(moved, counts[k][1], USUAL));
             if (keeps)
-                PLAIN_CHECK(is_all(moved, 2 * PAGE, 1));
+                PLAIN_CHECK(facts_is_all(moved, 2 * PAGE, 1));
             memset(moved, 2, counts[k][1] * PAGE);
             PLAIN_CHECK(bmm_pages_free(moved) && bmm_pages_free(behind));
         }
@@ -385,7 +375,7 @@ PLAIN_TEST(pages_that_can_only_be_read_can_be_shrunk)
         memset(pages, 1, 4 * PAGE);
         PLAIN_CHECK(bmm_pages_protect(pages, 4, BMM_RIGHT_READ));
         pages = keeps ? bmm_pages_realloc(pages, 3) : bmm_pages_reget(pages, 3);
-        PLAIN_CHECK(pages != NULL && (!keeps || is_all(pages, 3 * PAGE, 1)));
+        PLAIN_CHECK(pages != NULL && (!keeps || facts_is_all(pages, 3 * PAGE, 1)));
         PLAIN_CHECK(bmm_pages_free(pages));
     }
 }
@@ -453,7 +443,7 @@ PLAIN_TEST(rights_of_other_memory)
     PLAIN_CHECK(!bmm_pages_protect(foreign, 4, USUAL) && errno == ENOMEM);
     int here = 0;
     PLAIN_CHECK((bmm_pages_rights(&here) & USUAL) == USUAL);
-    PLAIN_CHECK(bmm_pages_rights((const void *)(uintptr_t)is_all) == (BMM_RIGHT_READ | BMM_RIGHT_EXECUTE));
+    PLAIN_CHECK(bmm_pages_rights((const void *)(uintptr_t)in_child) == (BMM_RIGHT_READ | BMM_RIGHT_EXECUTE));
     errno = 0;
     PLAIN_CHECK(bmm_pages_rights(NULL) == -1 && errno == ENOMEM);
 }
@@ -523,17 +513,4 @@ static void use_by(unsigned thread_count)
     PLAIN_CHECK_EQUAL(wrong, 0);
 }
 
-PLAIN_TEST(one_thread)
-{
-    use_by(1);
-}
-
-PLAIN_TEST(two_threads)
-{
-    use_by(2);
-}
-
-PLAIN_TEST(sixteen_threads)
-{
-    use_by(16);
-}
+PLAIN_TEST_BY_THREADS(use_by)

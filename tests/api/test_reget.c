@@ -1,8 +1,6 @@
 /* bmm_reget, alignment through every change of size, and giving back at wish. */
 #define _GNU_SOURCE
-#include "tests/plain.h"
-
-#include "brainmm/brainmm.h"
+#include "tests/facts.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -15,27 +13,6 @@
 
 #define MIB ((size_t)1 << 20)
 
-static bool is_all(const unsigned char *p, size_t bytes, int value)
-{
-    for (size_t i = 0; i < bytes; i++)
-        if (p[i] != value)
-            return false;
-    return true;
-}
-
-static size_t status_kib(const char *field)
-{
-    char line[128];
-    size_t kib = 0;
-    FILE *file = fopen("/proc/self/status", "r");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        if (strncmp(line, field, strlen(field)) == 0)
-            sscanf(line + strlen(field), ": %zu", &kib);
-    if (file != NULL)
-        fclose(file);
-    return kib;
-}
-
 /* Starts to count the peak anew. */
 static bool forget_peak(void)
 {
@@ -46,24 +23,10 @@ static bool forget_peak(void)
     return is_done;
 }
 
-static bool is_recorded(void)
-{
-    void *p = malloc(1);
-    bool knows = bmm_usable_size(p) == 1;
-    free(p);
-    return knows;
-}
-
-static bool is_check(void)
-{
-    const char *options = getenv("BRAINMM_OPTIONS");
-    return is_recorded() && options != NULL && strstr(options, "mode=check") != NULL;
-}
-
 PLAIN_TEST(what_fits_stays)
 {
     unsigned char *p = bmm_malloc(1000);
-    PLAIN_CHECK(is_check() || bmm_reget(p, 1000) == p);
+    PLAIN_CHECK(facts_is_checked() || bmm_reget(p, 1000) == p);
     p = bmm_reget(p, 990);
     PLAIN_CHECK(p != NULL && bmm_usable_size(p) >= 990);
     bmm_free(p);
@@ -89,7 +52,7 @@ PLAIN_TEST(neighbours_are_left_alone)
             p = bmm_reget(p, sizes[to]);
             PLAIN_CHECK(p != NULL && bmm_usable_size(p) >= sizes[to] && (uintptr_t)p % 16 == 0);
             memset(p, 3, sizes[to] < 100000 ? sizes[to] : 100000);
-            PLAIN_CHECK(is_all(before, looked, 1) && is_all(behind, looked, 2));
+            PLAIN_CHECK(facts_is_all(before, looked, 1) && facts_is_all(behind, looked, 2));
             bmm_free(before), bmm_free(behind), bmm_free(p);
         }
 }
@@ -106,7 +69,7 @@ PLAIN_TEST(an_impossible_size_changes_nothing)
             errno = 0;
             PLAIN_CHECK(bmm_reget(p, size) == NULL && errno == ENOMEM);
         }
-        PLAIN_CHECK(is_all(p, sizes[i], 7));
+        PLAIN_CHECK(facts_is_all(p, sizes[i], 7));
         bmm_free(p);
     }
 }
@@ -117,7 +80,7 @@ static int under_a_limit(void)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         unsigned char *p = bmm_malloc(sizes[i]);
         memset(p, 7, sizes[i]);
-        size_t used = status_kib("VmSize") << 10;
+        size_t used = facts_status_bytes("VmSize");
         struct rlimit limit = { used + 20 * MIB, RLIM_INFINITY };
         struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
         setrlimit(RLIMIT_AS, &limit);
@@ -125,7 +88,7 @@ static int under_a_limit(void)
         void *moved = bmm_reget(p, 500 * MIB);
         int error = errno;
         setrlimit(RLIMIT_AS, &none);
-        if (moved != NULL || error != ENOMEM || !is_all(p, sizes[i], 7))
+        if (moved != NULL || error != ENOMEM || !facts_is_all(p, sizes[i], 7))
             return 1 + (int)i;
         bmm_free(p);
     }
@@ -151,23 +114,23 @@ PLAIN_TEST(the_peak_is_that_of_the_longer_one)
 {
     static const size_t sizes[][2] = { { 20 * MIB, 30 * MIB },  { 30 * MIB, 20 * MIB }, { 60 * MIB, 100 * MIB },
                                        { 100 * MIB, 60 * MIB }, { 24 * MIB, 50 * MIB }, { 50 * MIB, 24 * MIB } };
-    if (is_check())
+    if (facts_is_checked())
         PLAIN_SKIP("freed blocks are kept back");
 #ifdef BMM_EMULATED
     PLAIN_SKIP("the emulator's own memory counts");
 #endif
-    if (!forget_peak() || status_kib("VmHWM") == 0)
+    if (!forget_peak() || facts_status_bytes("VmHWM") == 0)
         PLAIN_SKIP("the system does not tell the peak");
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         bmm_heap_minimize();
-        size_t before_kib = status_kib("VmRSS");
+        size_t before_kib = facts_status_bytes("VmRSS") >> 10;
         forget_peak();
         unsigned char *p = bmm_malloc(sizes[i][0]), *behind = bmm_malloc(sizes[i][0]);
         memset(p, 1, sizes[i][0]);
         p = bmm_reget(p, sizes[i][1]);
         memset(p, 2, sizes[i][1]);
         size_t longer = sizes[i][0] > sizes[i][1] ? sizes[i][0] : sizes[i][1];
-        PLAIN_CHECK(status_kib("VmHWM") - before_kib < (longer >> 10) + 4096);
+        PLAIN_CHECK((facts_status_bytes("VmHWM") >> 10) - before_kib < (longer >> 10) + 4096);
         bmm_free(p), bmm_free(behind);
     }
     /* The same of runs of pages: many, so that it is seen. */
@@ -176,13 +139,13 @@ PLAIN_TEST(the_peak_is_that_of_the_longer_one)
     for (unsigned i = 0; i < COUNT; i++)
         memset(runs[i] = bmm_malloc(400 << 10), 1, 400 << 10);
     bmm_heap_minimize();
-    size_t before_kib = status_kib("VmRSS");
+    size_t before_kib = facts_status_bytes("VmRSS") >> 10;
     forget_peak();
     for (unsigned i = 0; i < COUNT; i++) {
         runs[i] = bmm_reget(runs[i], 600 << 10);
         memset(runs[i], 2, 600 << 10);
     }
-    PLAIN_CHECK(status_kib("VmHWM") - before_kib < COUNT * 200 + 4096);
+    PLAIN_CHECK((facts_status_bytes("VmHWM") >> 10) - before_kib < COUNT * 200 + 4096);
     for (unsigned i = 0; i < COUNT; i++)
         bmm_free(runs[i]);
 }
@@ -203,7 +166,7 @@ static double seconds_of(void *(*change)(void *, size_t), const size_t *sizes)
 PLAIN_TEST(blocks_that_move_are_had_for_less)
 {
     static const size_t sizes[][2] = { { 5000, 20000 }, { 12000, 30000 }, { 10000, 70000 }, { 30000, 300000 } };
-    if (is_recorded())
+    if (facts_is_recorded())
         PLAIN_SKIP("blocks stay where they are, or memory is filled");
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         double least[2] = { 1e9, 1e9 };
@@ -270,16 +233,16 @@ PLAIN_TEST(minimize_gives_back)
 {
     enum { COUNT = 20000 };
     static void *blocks[COUNT];
-    if (is_check())
+    if (facts_is_checked())
         PLAIN_SKIP("freed blocks are kept back");
     for (unsigned i = 0; i < COUNT; i++)
         memset(blocks[i] = malloc(2000), 1, 2000);
-    size_t before_kib = status_kib("VmRSS");
+    size_t before_kib = facts_status_bytes("VmRSS") >> 10;
     for (unsigned i = 0; i < COUNT; i++)
         free(blocks[i]);
     bool is_first = bmm_thread_heap_minimize(), is_second = bmm_thread_heap_minimize();
     PLAIN_CHECK(is_first && !is_second);
-    PLAIN_CHECK(status_kib("VmRSS") + 30000 < before_kib);
+    PLAIN_CHECK((facts_status_bytes("VmRSS") >> 10) + 30000 < before_kib);
 }
 
 static void *shared_blocks[20000];
@@ -315,9 +278,9 @@ static void wait_for(unsigned char value)
 
 PLAIN_TEST(all_heaps_are_minimized)
 {
-    if (is_check())
+    if (facts_is_checked())
         PLAIN_SKIP("freed blocks are kept back");
-    size_t start_kib = status_kib("VmRSS");
+    size_t start_kib = facts_status_bytes("VmRSS") >> 10;
     pthread_t thread;
     pthread_create(&thread, NULL, free_and_go_on, NULL);
     wait_for(1);
@@ -325,7 +288,7 @@ PLAIN_TEST(all_heaps_are_minimized)
     __atomic_store_n(&stage, 2, __ATOMIC_RELEASE);
     wait_for(3);
     bmm_heap_minimize(); /* what the other thread has emptied by now */
-    size_t end_kib = status_kib("VmRSS");
+    size_t end_kib = facts_status_bytes("VmRSS") >> 10;
     __atomic_store_n(&stage, 4, __ATOMIC_RELEASE);
     pthread_join(thread, NULL);
     PLAIN_CHECK(end_kib < start_kib + 8000);

@@ -1,8 +1,6 @@
 /* What the heap holds: the walk over its blocks, statistics, and the calls of glibc that tell of them. */
 #define _GNU_SOURCE
-#include "tests/plain.h"
-
-#include "brainmm/brainmm.h"
+#include "tests/facts.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -12,20 +10,6 @@
 #include <string.h>
 
 #define COUNT 3000
-
-static bool is_recorded(void)
-{
-    void *p = malloc(1);
-    bool knows = bmm_usable_size(p) == 1;
-    free(p);
-    return knows;
-}
-
-static bool keeps_freed(void)
-{
-    const char *options = getenv("BRAINMM_OPTIONS");
-    return is_recorded() && options != NULL && strstr(options, "mode=check") != NULL;
-}
 
 /* ---- the walk ---- */
 
@@ -48,7 +32,7 @@ static bool note(const struct bmm_memory_options *block, void *context)
     for (size_t i = 0; i < all->count; i++)
         if (all->blocks[i] == block->start) {
             all->found[i]++;
-            if (is_recorded() && block->size != all->size[i])
+            if (facts_is_recorded() && block->size != all->size[i])
                 all->is_right = false;
             return true;
         }
@@ -234,7 +218,7 @@ PLAIN_TEST(live_blocks_are_counted)
 {
     static void *blocks[1000];
     static const size_t sizes[] = { 16, 112, 1024, 3000, 20000 };
-    if (keeps_freed())
+    if (facts_is_checked())
         PLAIN_SKIP("slots are longer, and freed ones kept back");
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         bmm_stats(&before);
@@ -272,7 +256,7 @@ static void *free_some(void *unused)
 PLAIN_TEST(what_others_freed_is_counted)
 {
     pthread_t thread;
-    if (keeps_freed())
+    if (facts_is_checked())
         PLAIN_SKIP("freed blocks are kept back");
     bmm_stats(&before);
     pthread_create(&thread, NULL, allocate_there, NULL);
@@ -292,7 +276,7 @@ PLAIN_TEST(what_others_freed_is_counted)
 
 PLAIN_TEST(kinds_are_counted)
 {
-    if (keeps_freed())
+    if (facts_is_checked())
         PLAIN_SKIP("blocks have guards");
     bmm_stats(&before);
     void *big = malloc(100000), *bigger = malloc(4 << 20), *large = malloc(100 << 20), *pages = bmm_pages_get(3);
@@ -346,7 +330,7 @@ PLAIN_TEST(pieces_of_code_are_counted)
 PLAIN_TEST(what_is_given_back_is_counted)
 {
     static void *blocks[4000];
-    if (keeps_freed())
+    if (facts_is_checked())
         PLAIN_SKIP("freed blocks are kept back");
     for (unsigned i = 0; i < 4000; i++)
         memset(blocks[i] = malloc(3000), 1, 3000);

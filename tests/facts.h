@@ -1,0 +1,60 @@
+/* What tests of the API ask of the process and of the library that serves it. C11. */
+#ifndef FACTS_H
+#define FACTS_H
+
+#include "tests/plain.h"
+
+#include "brainmm/brainmm.h"
+
+#include <stdlib.h>
+
+/* The debugger records each block: libbrainmm_debug in its modes leak and check, which know what size was asked for. */
+static inline bool facts_is_recorded(void)
+{
+    void *p = malloc(1);
+    bool is_known = bmm_usable_size(p) == 1;
+    free(p);
+    return is_known;
+}
+
+/* Mode check: there are guards around blocks, and freed ones are kept back. */
+static inline bool facts_is_checked(void)
+{
+    const char *options = getenv("BRAINMM_OPTIONS");
+    return facts_is_recorded() && options != NULL && strstr(options, "mode=check") != NULL;
+}
+
+/* A line of /proc/self/status, as VmHWM, in bytes; 0: the system has none. */
+static inline size_t facts_status_bytes(const char *field)
+{
+    char line[128];
+    size_t kib = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, field, strlen(field)) == 0)
+            sscanf(line + strlen(field), ": %zu", &kib);
+    if (file != NULL)
+        fclose(file);
+    return kib << 10;
+}
+
+/* Of this process. */
+static inline size_t facts_resident_bytes(void)
+{
+    unsigned long size = 0, pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file == NULL || fscanf(file, "%lu %lu", &size, &pages) != 2)
+        _exit(2);
+    fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static inline bool facts_is_all(const void *p, size_t bytes, int value)
+{
+    for (size_t i = 0; i < bytes; i++)
+        if (((const unsigned char *)p)[i] != value)
+            return false;
+    return true;
+}
+
+#endif
