@@ -6,6 +6,8 @@
 
 #include "brainmm/brainmm.h"
 
+#include <pthread.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 /* The debugger records each block: libbrainmm_debug in its modes leak and check, which know what size was asked for. */
@@ -47,6 +49,21 @@ static inline size_t facts_resident_bytes(void)
         _exit(2);
     fclose(file);
     return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* The sum of what body, which is given 1, 2, …, returns in so many threads at once, 16 at most: how much was wrong. */
+static inline unsigned long facts_wrong_by(unsigned thread_count, void *(*body)(void *number))
+{
+    pthread_t threads[16];
+    unsigned long wrong = 0;
+    for (unsigned i = 0; i < thread_count; i++)
+        PLAIN_CHECK(pthread_create(&threads[i], NULL, body, (void *)(uintptr_t)(i + 1)) == 0); /* NOLINT */
+    for (unsigned i = 0; i < thread_count; i++) {
+        void *result;
+        pthread_join(threads[i], &result);
+        wrong += (unsigned long)(uintptr_t)result;
+    }
+    return wrong;
 }
 
 static inline bool facts_is_all(const void *p, size_t bytes, int value)

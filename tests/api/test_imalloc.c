@@ -146,3 +146,43 @@ PLAIN_TEST(heap_minimize_gives_memory_back)
         PLAIN_SKIP("the quarantine holds blocks back");
     PLAIN_CHECK(left + (size_t)(COUNT / 2) * BYTES < full);
 }
+
+/* Blocks of all sizes come, change and go; each holds what was written in it. */
+static void *use(void *number)
+{
+    enum { COUNT = 64, STEPS = 20000 };
+    const struct bmm_imalloc *table = bmm_imalloc();
+    uintptr_t random = (uintptr_t)number, wrong = 0;
+    unsigned char *blocks[COUNT] = { NULL };
+    size_t sizes[COUNT] = { 0 };
+    for (unsigned step = 0; step < STEPS; step++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        unsigned k = (unsigned)(random >> 58);
+        size_t size = 1 + (random >> 30) % (step % 100 == 0 ? 100000 : 600);
+        size_t kept = sizes[k] < size ? sizes[k] : size;
+        wrong += blocks[k] != NULL && (table->did_alloc(blocks[k]) != 1 || table->get_size(blocks[k]) < sizes[k]);
+        if (random >> 29 & 1) {
+            blocks[k] = table->realloc(blocks[k], size);
+            wrong += blocks[k] == NULL || !facts_is_all(blocks[k], kept, (int)k);
+        } else {
+            table->free(blocks[k]);
+            blocks[k] = table->alloc(size);
+            wrong += blocks[k] == NULL;
+        }
+        if (wrong != 0)
+            break;
+        memset(blocks[k], (int)k, sizes[k] = size);
+        if (step % 5000 == 0)
+            table->heap_minimize();
+    }
+    for (unsigned k = 0; k < COUNT; k++)
+        table->free(blocks[k]);
+    return (void *)wrong; /* NOLINT */
+}
+
+static void use_by(unsigned thread_count)
+{
+    PLAIN_CHECK_EQUAL(facts_wrong_by(thread_count, use), 0);
+}
+
+PLAIN_TEST_BY_THREADS(use_by)

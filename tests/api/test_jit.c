@@ -1,8 +1,6 @@
 /* JIT heaps: code is written and runs, with one view and with two; little memory for little code; and what must not be. */
 #define _GNU_SOURCE
-#include "tests/plain.h"
-
-#include "brainmm/brainmm.h"
+#include "tests/facts.h"
 
 #include <errno.h>
 #include <linux/audit.h>
@@ -450,7 +448,7 @@ static void *handed[THREADS][64]; /* got by one thread, ended by the next */
 
 static void *get_and_free(void *number)
 {
-    uintptr_t me = (uintptr_t)number, wrong = 0;
+    uintptr_t me = (uintptr_t)number % THREADS, wrong = 0;
     for (unsigned round = 0; round < 400; round++) {
         void *pieces[8];
         for (unsigned i = 0; i < 8; i++) {
@@ -473,27 +471,33 @@ static void *get_and_free(void *number)
     return (void *)wrong;
 }
 
-EITHER(sixteen_threads_at_one_heap)
+static void use_by(unsigned thread_count, unsigned flags)
 {
-    pthread_t threads[THREADS];
-    uintptr_t wrong = 0;
     shared_heap = bmm_jit_create(flags);
     memset(handed, 0, sizeof handed);
     size_t before = executable_bytes();
-    for (uintptr_t i = 0; i < THREADS; i++)
-        PLAIN_CHECK(pthread_create(&threads[i], NULL, get_and_free, (void *)i) == 0);
-    for (int i = 0; i < THREADS; i++) {
-        void *result;
-        pthread_join(threads[i], &result);
-        wrong += (uintptr_t)result;
-    }
-    PLAIN_CHECK_EQUAL(wrong, 0);
+    PLAIN_CHECK_EQUAL(facts_wrong_by(thread_count, get_and_free), 0);
     for (int i = 0; i < THREADS; i++)
         for (int k = 0; k < 64; k++)
             PLAIN_CHECK(handed[i][k] == NULL || bmm_jit_sync_free(shared_heap, handed[i][k]));
     PLAIN_CHECK(executable_bytes() <= before + MIB); /* but one region that is kept */
     bmm_jit_destroy(shared_heap);
     PLAIN_CHECK_EQUAL(executable_bytes(), before);
+}
+
+EITHER(one_thread_at_a_heap)
+{
+    use_by(1, flags);
+}
+
+EITHER(two_threads_at_one_heap)
+{
+    use_by(2, flags);
+}
+
+EITHER(sixteen_threads_at_one_heap)
+{
+    use_by(16, flags);
 }
 
 /* ---- fork ---- */

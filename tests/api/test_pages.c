@@ -501,16 +501,7 @@ static void *use(void *seed)
 
 static void use_by(unsigned thread_count)
 {
-    pthread_t threads[16];
-    for (unsigned i = 0; i < thread_count; i++)
-        PLAIN_CHECK(pthread_create(&threads[i], NULL, use, (void *)(uintptr_t)(i + 1)) == 0); /* NOLINT */
-    unsigned long wrong = 0;
-    for (unsigned i = 0; i < thread_count; i++) {
-        void *result;
-        pthread_join(threads[i], &result);
-        wrong += (unsigned long)(uintptr_t)result;
-    }
-    PLAIN_CHECK_EQUAL(wrong, 0);
+    PLAIN_CHECK_EQUAL(facts_wrong_by(thread_count, use), 0);
 }
 
 PLAIN_TEST_BY_THREADS(use_by)
