@@ -40,7 +40,7 @@ static uint64_t inherited_bytes(const struct bmm_snapshot_chunk *chunk)
         return 0;
     if (chunk->type != BMM_CHUNK_STACKS)
         return chunk->used != 0 ? chunk->used : chunk->bytes;
-    uint64_t bytes = stack_count > chunk->first ? (stack_count - chunk->first) * sizeof(struct bmm_snapshot_stack) : 0;
+    uint64_t bytes = stack_count > chunk->first ? (stack_count - chunk->first) * sizeof(uint32_t) : 0;
     return bytes < chunk->bytes ? bytes : chunk->bytes;
 }
 

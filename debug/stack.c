@@ -31,25 +31,28 @@ static uint32_t spares_taken; /* bit i: spare_walks[i] is */
 
 /* ---- ids ---- */
 
+static void add(struct bmm__walk *walk, uint32_t *count, uint64_t *hash, uintptr_t pc)
+{
+    *hash = bmm__depot_hash(*hash, pc);
+    walk->to_intern[(*count)++] = (struct bmm__depot_frame){ pc, *hash, 0, 0 };
+}
+
 /* The id of a walk's stack, by look-up of every frame. is_cut: there are more than the walk has. */
-static uint32_t intern_all(const struct bmm__walk *walk, bool is_cut)
+static uint32_t intern_all(struct bmm__walk *walk, bool is_cut)
 {
     uint32_t end = walk->count;
     if (end - walk->own_count > depth_max) {
         end = walk->own_count + depth_max;
         is_cut = true;
     }
-    uint64_t hash = is_cut ? bmm__depot_hash(0, BMM_STACK_TRUNCATED) : 0;
-    uint32_t id = is_cut ? bmm__depot_intern_hashed(0, BMM_STACK_TRUNCATED, hash) : 0;
-    if (is_cut && id == 0)
-        return 0;
-    for (uint32_t i = end; i-- > walk->own_count;) {
-        uintptr_t pc = bmm__walk_node_pc(walk->frames[i].pc, walk->frames[i].word);
-        hash = bmm__depot_hash(hash, pc);
-        if ((id = bmm__depot_intern_hashed(id, pc, hash)) == 0)
-            return 0;
-    }
-    return id;
+    uint64_t hash = 0;
+    uint32_t count = 0;
+    if (is_cut)
+        add(walk, &count, &hash, BMM_STACK_TRUNCATED);
+    for (uint32_t i = end; i-- > walk->own_count;)
+        add(walk, &count, &hash, bmm__walk_node_pc(walk->frames[i].pc, walk->frames[i].word));
+    bmm__depot_intern(0, walk->to_intern, count);
+    return count == 0 ? 0 : walk->to_intern[count - 1].id;
 }
 
 /* The id of what was walked and the memo's chain from `joined` on (0: none), by look-up of every frame. Uses up the walk. */

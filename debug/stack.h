@@ -2,8 +2,8 @@
  *
  * Words. *Frame state*: (pc, sp, fp) of a frame, enough to find its caller with a rule. *Rule*: how, at one pc, the
  * caller's state is found (CFA register and offset, where the frame pointer and the return address are saved).
- * *Memo*: what a thread saw on its own stack last time. *Depot*: every distinct stack, as a tree of call sites; a
- * stack id is the node of its innermost frame (struct bmm_snapshot_stack). 0: no stack.
+ * *Memo*: what a thread saw on its own stack last time. *Depot*: every distinct stack, as a tree of runs of call
+ * sites; a stack id is the place of its innermost frame's (brainmm/snapshot.h). 0: no stack.
  */
 #ifndef BMM_STACK_H
 #define BMM_STACK_H
@@ -45,6 +45,14 @@ void bmm__stack_fork_child(void);
 
 /* ---- the depot, also for tests ---- */
 
+/* A frame on its way into the depot. */
+struct bmm__depot_frame {
+    uintptr_t pc;
+    uint64_t hash; /* of the stack from here outwards: bmm__depot_hash */
+    uint32_t site; /* the depot's */
+    uint32_t id;   /* of that stack, when it is in; 0: it is full */
+};
+
 /* Where a stack is looked for follows from its frames alone, so it can be fetched before its parent's id is known: the hash of
  * a stack of one frame more (of no frame: 0). */
 static inline uint64_t bmm__depot_hash(uint64_t outer, uintptr_t pc)
@@ -55,11 +63,12 @@ static inline uint64_t bmm__depot_hash(uint64_t outer, uintptr_t pc)
 void bmm__depot_fetch_head(uint64_t hash); /* the first of two misses in the cache */
 void bmm__depot_fetch_node(uint64_t hash); /* the second, when the first has come */
 
-/* hash: of the stack of pc on top of parent. 0: full. */
-uint32_t bmm__depot_intern_hashed(uint32_t parent, uintptr_t pc, uint64_t hash);
-uint32_t bmm__depot_intern(uint32_t parent, uintptr_t pc);          /* the same, slower: finds out the hash */
-bool bmm__depot_node(uint32_t id, uintptr_t *pc, uint32_t *parent); /* false: no such node */
-uint32_t bmm__depot_count(void);                                    /* ids that may name a node are below */
+/* Gives count frames, at most BMM__DEPOT_FRAMES_MAX, the outermost first, which stand on top of the stack parent, their ids. */
+#define BMM__DEPOT_FRAMES_MAX 257u
+void bmm__depot_intern(uint32_t parent, struct bmm__depot_frame *frames, uint32_t count);
+uint32_t bmm__depot_intern_one(uint32_t parent, uintptr_t pc);      /* one frame, slower: finds out the hash */
+bool bmm__depot_node(uint32_t id, uintptr_t *pc, uint32_t *parent); /* a frame, and its caller's id. False: no such */
+uint32_t bmm__depot_count(void);                                    /* ids are below */
 void bmm__depot_fork_child(void);
 
 #endif

@@ -1,22 +1,27 @@
-/* The depot: every distinct stack once, as a tree of call sites that grows from the outermost frame inwards.
+/* The depot: every distinct stack once, as a tree of runs (brainmm/snapshot.h) that grows from the outermost frame inwards.
  *
  *   heads (private)           segments (chunks of the recorder), each as large as all before it
  *   ┌──┬──┬──┬──┐             ┌─────────────┬─────────────┬───────────────────────────┐
- *   │  │ 7│  │ 4│             │ 0 … 1023    │ … 2047 ids  │ …                         │
+ *   │  │77│  │40│             │ 0 … 4095    │ … 8191 ids  │ …                         │
  *   └──┴┬─┴──┴──┘             └─────────────┴─────────────┴───────────────────────────┘
- *       └──► node 7 ─ next ─► node 3 ─► 0      node: site, parent, next
+ *       └──► run 77 ─ next ─► run 30 ─► 0      run: next, parent, site, site, …; its name is the id of its first site
  *
- * Heads come in generations, each 32 times as large; a small process has touched only the first. A node stays in the
- * chain it was put into. To put a node into a newer generation, its bucket in each older one is sealed first: nothing
+ * A stack is looked for run by run: what stands behind a frame's word in its run is compared, and where that ends or differs, the
+ * run that begins with the next frame on top of this one is looked up. What is not found is added as one run.
+ * Heads come in generations, each 32 times as large; a small process has touched only the first. A run stays in the
+ * chain it was put into. To put one into a newer generation, its bucket in each older one is sealed first: nothing
  * is added there any more, so what was not found in it never will be, and no stack gets two ids.
  *
  * Invariants
- *  N1  A node is complete before a head names it (release), and never changes after (acquire by who follows).
+ *  N1  A run is complete before a head names it (release), and never changes after (acquire by who follows).
  *  N2  A parent's id is smaller than its child's.
- *  N3  (site, parent) is in at most one chain; an id may be lost to a race, and is then in none.
+ *  N3  A frame on top of a stack is in at most one place: behind that stack's innermost frame in its run, which is settled when the
+ *      run is complete, or as the first of a run in one chain. A run may be lost to a race, and is then in none.
  *  N4  A head with SEALED set never changes again.
  *  N5  Segments and generations are made ahead of need under a lock, published last; no one waits for another thread's
  *      insertion. In a forked child the lock is new, and chains hold what was complete when it was copied.
+ *  N6  No run lies in two segments, and none has the last word of one: so behind each site there is a word, which is the run's next
+ *      site, or another run's, with BMM_STACK_HEAD, or 0.
  */
 #include "module.h"
 #include "recorder.h"
@@ -28,13 +33,15 @@
 #include "core/lock.h"
 #include "core/os.h"
 
-#define FIRST_SHIFT 10
-#define SEGMENTS_MAX 17 /* 2^27 nodes, 1.5 GiB */
+#define FIRST_SHIFT 12
+#define SEGMENTS_MAX 17 /* 2^29 words, 2 GiB */
 #define SEALED 0x80000000u
+#define HEAD_WORDS 2u    /* of a run: next, parent */
+#define WORDS_PER_RUN 8u /* about as many, when more heads are made */
 #define GENERATIONS 3
 #define GENERATION_BITS(g) (12 + 5 * (g)) /* 16 KiB, 512 KiB, 16 MiB of heads */
 
-static struct bmm_snapshot_stack *segments[SEGMENTS_MAX]; /* release under lock, acquire by all */
+static uint32_t *segments[SEGMENTS_MAX]; /* release under lock, acquire by all */
 static uint32_t next_id = 1;
 static uint32_t first_heads[1u << GENERATION_BITS(0)];
 static uint32_t *heads[GENERATIONS] = { first_heads };
@@ -49,13 +56,13 @@ static unsigned segment_of(uint32_t id)
 }
 
 /* NULL: its segment does not exist. */
-static inline struct bmm_snapshot_stack *node_at(uint32_t id)
+static inline uint32_t *word_at(uint32_t id)
 {
     unsigned segment = segment_of(id);
     if (BMM__UNLIKELY(segment >= SEGMENTS_MAX))
         return NULL;
-    struct bmm_snapshot_stack *nodes = bmm__load_acquire(&segments[segment]);
-    return nodes ? nodes + (id + (1u << FIRST_SHIFT) - (1u << (FIRST_SHIFT + segment))) : NULL;
+    uint32_t *words = bmm__load_acquire(&segments[segment]);
+    return words ? words + (id + (1u << FIRST_SHIFT) - (1u << (FIRST_SHIFT + segment))) : NULL;
 }
 
 static inline uint32_t *head_of(unsigned generation, uint64_t hash)
@@ -63,14 +70,15 @@ static inline uint32_t *head_of(unsigned generation, uint64_t hash)
     return &bmm__load_relaxed(&heads[generation])[hash >> (64 - GENERATION_BITS(generation))];
 }
 
-/* The node in the chain that begins at id; 0: not there. until: where a former search of the chain began. */
+/* The run in the chain that begins with run id, whose first frame is that; 0: not there. until: where a former search of the chain
+ * began. */
 static inline uint32_t search(uint32_t id, uint32_t until, uint32_t parent, uint32_t site)
 {
     while (id != until && id != 0) {
-        const struct bmm_snapshot_stack *node = node_at(id);
-        if (node->site == site && node->parent == parent)
+        const uint32_t *first = word_at(id);
+        if (first[0] == site && first[-1] == (parent | BMM_STACK_HEAD))
             return id;
-        id = node->next;
+        id = first[-2] & ~BMM_STACK_HEAD;
     }
     return 0;
 }
@@ -89,12 +97,12 @@ static __attribute__((noinline, cold)) void grow(uint32_t id)
     bmm__lock_take(&lock);
     uint64_t count = (uint64_t)1 << (FIRST_SHIFT + segment);
     if (!segments[segment]) {
-        struct bmm_snapshot_stack *nodes =
-            bmm__recorder_chunk(BMM_CHUNK_STACKS, (size_t)count * sizeof *nodes, count - (1u << FIRST_SHIFT), NULL);
-        bmm__store_release(&segments[segment], nodes);
+        uint32_t *words =
+            bmm__recorder_chunk(BMM_CHUNK_STACKS, (size_t)count * sizeof *words, count - (1u << FIRST_SHIFT), NULL);
+        bmm__store_release(&segments[segment], words);
     }
     unsigned generation = generation_count;
-    if (generation < GENERATIONS && id >= 2u << GENERATION_BITS(generation - 1)) {
+    if (generation < GENERATIONS && id / WORDS_PER_RUN >= 2u << GENERATION_BITS(generation - 1)) {
         size_t bytes = sizeof(uint32_t) << GENERATION_BITS(generation);
         bmm__store_relaxed(&heads[generation], bmm__os_map(bytes, BMM__GRANULE));
         if (heads[generation])
@@ -103,75 +111,108 @@ static __attribute__((noinline, cold)) void grow(uint32_t id)
     bmm__lock_release(&lock);
 }
 
-/* A new id whose node can be written; 0: full. */
-static uint32_t make_id(void)
+/* So many words together that can be written, and the id of the first; NULL: full. */
+static uint32_t *make_words(uint32_t count, uint32_t *made)
 {
     uint32_t id = bmm__load_relaxed(&next_id);
-    if (segment_of(id) >= SEGMENTS_MAX)
+    for (;;) {
+        unsigned segment = segment_of(id);
+        if (segment >= SEGMENTS_MAX)
+            return NULL;
+        uint32_t *words = word_at(id);
+        if (BMM__UNLIKELY(!words)) {
+            grow(id);
+            if (!(words = word_at(id)))
+                return NULL;
+        }
+        uint32_t start = id + (1u << FIRST_SHIFT), segment_end = 2u << (FIRST_SHIFT + segment);
+        bool fits = start + count < segment_end; /* N6 */
+        uint32_t end = fits ? start + count : segment_end;
+        if (!bmm__cas_weak_acq_rel(&next_id, &id, end - (1u << FIRST_SHIFT)) || !fits)
+            continue;
+        /* In the middle of a segment: the next one, and perhaps more heads, before anyone needs them. */
+        uint32_t middle = 3u << (FIRST_SHIFT + segment - 1);
+        if (BMM__UNLIKELY(start < middle && end >= middle))
+            grow(segment_end - (1u << FIRST_SHIFT));
+        *made = id;
+        return words;
+    }
+}
+
+/* A run, but for its next; its name. 0: full. */
+static uint32_t make_run(uint32_t parent, const struct bmm__depot_frame *frames, uint32_t count)
+{
+    uint32_t id, *words = make_words(HEAD_WORDS + count, &id);
+    if (!words)
         return 0;
-    if (BMM__UNLIKELY(!node_at(id))) {
-        grow(id);
-        if (!node_at(id))
-            return 0;
-    }
-    id = bmm__add_relaxed(&next_id, 1); /* others may have taken the one looked at; few can be so many ahead */
-    struct bmm_snapshot_stack *node = node_at(id);
-    if (!node) {
-        grow(id);
-        node = node_at(id);
-    }
-    /* In the middle of a segment: the next one, and perhaps more heads, before anyone needs them. */
-    uint32_t place = id + (1u << FIRST_SHIFT);
-    if (BMM__UNLIKELY(place == 3u << __builtin_ctz(place)))
-        grow(place / 3 * 4 - (1u << FIRST_SHIFT));
-    return node ? id : 0;
+    bmm__store_relaxed(&words[1], parent | BMM_STACK_HEAD);
+    for (uint32_t i = 0; i < count; i++)
+        bmm__store_relaxed(&words[HEAD_WORDS + i], frames[i].site);
+    return id + HEAD_WORDS;
 }
 
 /* ---- interning ---- */
 
-static __attribute__((noinline)) uint32_t insert(uint32_t parent, uint32_t site, uint64_t hash)
+/* A run of those frames, whose first is nowhere yet; its name. Or the one that has it meanwhile. 0: full. */
+static __attribute__((noinline)) uint32_t insert(uint32_t parent, const struct bmm__depot_frame *frames, uint32_t count)
 {
-    uint32_t id = 0;
+    uint32_t site = frames[0].site, id = 0;
     for (;;) {
         unsigned newest = bmm__load_acquire(&generation_count) - 1;
         for (unsigned g = 0; g < newest; g++) {
-            uint32_t sealed = bmm__or_acq_rel(head_of(g, hash), SEALED); /* N4: now the answer is final */
+            uint32_t sealed = bmm__or_acq_rel(head_of(g, frames[0].hash), SEALED); /* N4: now the answer is final */
             uint32_t found = search(sealed & ~SEALED, 0, parent, site);
             if (found)
                 return found;
         }
-        uint32_t *head = head_of(newest, hash);
+        uint32_t *head = head_of(newest, frames[0].hash);
         uint32_t first = bmm__load_acquire(head), searched = 0;
         for (;;) {
             if (first & SEALED)
                 break; /* a newer generation came */
             uint32_t found = search(first, searched, parent, site);
             if (found)
-                return found; /* an id made meanwhile is lost (N3) */
+                return found; /* a run made meanwhile is lost (N3) */
             searched = first;
-            if (id == 0 && (id = make_id()) == 0)
+            if (id == 0 && (id = make_run(parent, frames, count)) == 0)
                 return 0;
-            struct bmm_snapshot_stack *node = node_at(id);
-            node->site = site;
-            node->parent = parent;
-            node->next = first;
-            if (bmm__cas_acq_rel(head, &first, id)) /* release: N1 */
+            bmm__store_relaxed(&word_at(id)[-2], first | BMM_STACK_HEAD); /* looked at behind the run before it (N6) */
+            if (bmm__cas_acq_rel(head, &first, id))                       /* release: N1 */
                 return id;
         }
     }
 }
 
-uint32_t bmm__depot_intern_hashed(uint32_t parent, uintptr_t pc, uint64_t hash)
+static inline uint32_t find(uint32_t parent, const struct bmm__depot_frame *frame)
 {
-    uint32_t site = bmm__site_of(pc);
-    if (BMM__UNLIKELY(site == 0))
-        return 0;
     for (unsigned g = bmm__load_acquire(&generation_count); g-- > 0;) {
-        uint32_t found = search(bmm__load_acquire(head_of(g, hash)) & ~SEALED, 0, parent, site);
+        uint32_t found = search(bmm__load_acquire(head_of(g, frame->hash)) & ~SEALED, 0, parent, frame->site);
         if (BMM__LIKELY(found != 0))
             return found;
     }
-    return insert(parent, site, hash);
+    return 0;
+}
+
+void bmm__depot_intern(uint32_t parent, struct bmm__depot_frame *frames, uint32_t count)
+{
+    BMM_ASSERT(count <= BMM__DEPOT_FRAMES_MAX);
+    uint32_t known = 0, at = 0;
+    for (; known < count && (frames[known].site = bmm__site_of(frames[known].pc)) != 0; known++)
+        ;
+    while (at < known) {
+        if (parent != 0)
+            for (const uint32_t *word = word_at(parent) + 1; at < known && bmm__load_relaxed(word) == frames[at].site;
+                 word++, at++)
+                frames[at].id = ++parent;
+        if (at == known)
+            break;
+        uint32_t id = find(parent, &frames[at]);
+        if (id == 0 && (id = insert(parent, frames + at, known - at)) == 0)
+            break;
+        frames[at++].id = parent = id;
+    }
+    for (; at < count; at++)
+        frames[at].id = 0;
 }
 
 void bmm__depot_fetch_head(uint64_t hash)
@@ -183,7 +224,7 @@ void bmm__depot_fetch_node(uint64_t hash)
 {
     uint32_t id = bmm__load_relaxed(head_of(bmm__load_acquire(&generation_count) - 1, hash)) & ~SEALED;
     if (id != 0)
-        __builtin_prefetch(node_at(id));
+        __builtin_prefetch(word_at(id));
 }
 
 /* By recursion, for a stack's hash begins with its outermost frame; as deep as a stack is, and not on any hot way. */
@@ -194,9 +235,11 @@ static uint64_t hash_of(uint32_t id)
     return bmm__depot_node(id, &pc, &parent) ? bmm__depot_hash(hash_of(parent), pc) : 0;
 }
 
-uint32_t bmm__depot_intern(uint32_t parent, uintptr_t pc)
+uint32_t bmm__depot_intern_one(uint32_t parent, uintptr_t pc)
 {
-    return bmm__depot_intern_hashed(parent, pc, bmm__depot_hash(hash_of(parent), pc));
+    struct bmm__depot_frame frame = { pc, bmm__depot_hash(hash_of(parent), pc), 0, 0 };
+    bmm__depot_intern(parent, &frame, 1);
+    return frame.id;
 }
 
 void bmm__depot_fork_child(void)
@@ -212,10 +255,13 @@ uint32_t bmm__depot_count(void)
 
 bool bmm__depot_node(uint32_t id, uintptr_t *pc, uint32_t *parent)
 {
-    const struct bmm_snapshot_stack *node = id == 0 || id >= bmm__load_relaxed(&next_id) ? NULL : node_at(id);
-    if (!node || node->site == 0)
+    if (id < HEAD_WORDS || id >= bmm__load_relaxed(&next_id) || !word_at(id) || segment_of(id - 1) != segment_of(id))
         return false;
-    *pc = bmm__site_pc(node->site);
-    *parent = node->parent;
+    const uint32_t *word = word_at(id);
+    uint32_t site = bmm__load_relaxed(&word[0]), before = bmm__load_relaxed(&word[-1]);
+    if (site == 0 || (site & BMM_STACK_HEAD) != 0 || before == 0)
+        return false;
+    *pc = bmm__site_pc(site);
+    *parent = (before & BMM_STACK_HEAD) != 0 ? before & ~BMM_STACK_HEAD : id - 1;
     return true;
 }

@@ -122,9 +122,6 @@ static uint32_t add_frame(struct bmm__stack_memo *memo, const struct bmm__walk_f
     frame->fp_mask = cfa != 0 && add_checks(memo, seen, cfa, outer != 0 && before->fp_mask != 0) ? UINTPTR_MAX : 0;
     frame->check_end = (uint16_t)memo->check_count;
     frame->id = 0;
-    if (!frame->is_open && frame->depth <= memo->walk.id_depth && (outer == 0 || before->id != 0))
-        frame->id =
-            bmm__depot_intern_hashed(outer == 0 ? 0 : before->id, bmm__walk_node_pc(seen->pc, seen->word), seen->hash);
     frame->is_answer = false;
     return index;
 }
@@ -141,6 +138,31 @@ static void fetch_places(struct bmm__walk *walk, uint64_t hash)
         bmm__depot_fetch_node(walk->frames[i].hash);
 }
 
+/* The frames of the walk have been kept on top of the frame `outer`: those that have no id get theirs. */
+static void give_ids(struct bmm__stack_memo *memo, uint32_t outer)
+{
+    struct bmm__walk *walk = &memo->walk;
+    uint32_t parent = memo->frames[outer].id, count = 0, first = walk->count, end = first; /* frame 0 has id 0 */
+    if (outer != 0 && parent == 0)
+        return; /* it is open, deep, or there was no room */
+    for (; end > walk->own_count; end--) {
+        const struct bmm__walk_frame *seen = &walk->frames[end - 1];
+        const struct bmm__memo_frame *frame = &memo->frames[seen->kept];
+        if (frame->is_open || frame->depth > walk->id_depth)
+            break;
+        if (frame->id != 0 && count == 0) {
+            parent = frame->id;
+            first = end - 1;
+            continue;
+        }
+        walk->to_intern[count++] =
+            (struct bmm__depot_frame){ bmm__walk_node_pc(seen->pc, seen->word), seen->hash, 0, 0 };
+    }
+    bmm__depot_intern(parent, walk->to_intern, count);
+    for (uint32_t i = 0; i < count; i++)
+        memo->frames[walk->frames[first - 1 - i].kept].id = walk->to_intern[i].id;
+}
+
 uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, uint32_t outer, bool is_open)
 {
     struct bmm__walk *walk = &memo->walk;
@@ -152,20 +174,22 @@ uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, uint32_t outer, bool is_op
     }
     fetch_places(walk, outer != 0 ? memo->frames[outer].hash : 0);
     /* Where the outermost frame's caller begins, or would: 0 if its rule says that there is none, and reads nothing. */
+    uint32_t outermost = outer;
     uintptr_t cfa = outer != 0 ? memo->frames[outer].sp : walk->ends_in_zero || is_open ? walk->state.sp : 0;
     for (uint32_t i = walk->count; i-- > walk->own_count;) {
-        const struct bmm__walk_frame *seen = &walk->frames[i];
+        struct bmm__walk_frame *seen = &walk->frames[i];
         uint16_t *made = made_slot(memo, seen->pc, seen->sp, outer);
         const struct bmm__memo_frame *frame = &memo->frames[*made];
         uint32_t frames_outer = *made == frame->run_first ? frame->run_outer : *made - 1u;
         if (*made == 0 || (outer == 0 && (is_open || frame->is_open)) || frames_outer != outer ||
             !bmm__memo_is(frame, seen->pc, seen->sp, seen->fp))
             *made = (uint16_t)add_frame(memo, seen, cfa, outer, is_open);
-        outer = *made;
+        outer = seen->kept = *made;
         cfa = seen->sp;
         memo->recent[bmm__memo_slot(seen->pc, seen->sp)] =
             (uint16_t)outer; /* what is like it and newer, `made` still knows */
     }
+    give_ids(memo, outermost);
     return outer;
 }
 

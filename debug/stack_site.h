@@ -1,6 +1,6 @@
-/* Code addresses in 32 bits, as nodes of the depot hold them: the number of a mebibyte of code, and the place in it.
+/* Code addresses in 31 bits, as the depot's runs hold them: the number of a mebibyte of code, and the place in it.
  *
- *    pc  ┌ epoch, 16 ┬ 28 bits ┬ 20 bits ┐        site ┌ number, 12 ┬ 20 bits ┐
+ *    pc  ┌ epoch, 16 ┬ 28 bits ┬ 20 bits ┐        site ┌ number, 11 ┬ 20 bits ┐
  *        └───────────┴─────────┴─────────┘  ─────►     └────────────┴─────────┘
  *              the mebibyte ──► its number: BMM_CHUNK_CODE of the snapshot, number → mebibyte
  *

@@ -148,7 +148,11 @@ enum bmm__walk_end bmm__walk_fast(struct bmm__walk *walk, const struct bmm__stac
             uintptr_t ra = BMM__ARCH_RA_CODE(*(const uintptr_t *)(cfa + (uintptr_t)BMM__ARCH_RA_OFFSET(distance)));
             if (BMM__UNLIKELY(ra == 0))
                 break;
-            *frame++ = (struct bmm__walk_frame){ pc, sp, fp, word, 0 };
+            frame->pc = pc;
+            frame->sp = sp;
+            frame->fp = fp;
+            frame->word = word;
+            frame++;
             walk->own_count += is_own;
             limit += is_own;
             is_only_own = is_own;

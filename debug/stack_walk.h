@@ -16,6 +16,7 @@
 #ifndef BMM_STACK_WALK_H
 #define BMM_STACK_WALK_H
 
+#include "stack.h"
 #include "stack_arch.h"
 #include "stack_range.h"
 #include "stack_rules.h"
@@ -29,6 +30,7 @@ struct bmm__walk_frame {
     uintptr_t pc, sp, fp;
     uint64_t word; /* of the rule cache; 0: a mark, not a frame */
     uint64_t hash; /* of the stack from here outwards, for the depot; the memo's */
+    uint32_t kept; /* the memo's frame */
 };
 
 enum bmm__walk_end {
@@ -48,6 +50,7 @@ struct bmm__walk {
     bool has_signal;     /* a signal frame was passed */
     bool ends_in_zero;   /* the outermost frame's return address is 0; state is what would be its caller's */
     struct bmm__walk_frame frames[BMM__WALK_FRAMES];
+    struct bmm__depot_frame to_intern[BMM__DEPOT_FRAMES_MAX]; /* the outermost first */
 };
 
 struct bmm__stack_memo;
@@ -70,7 +73,11 @@ static inline bool bmm__walk_store(struct bmm__walk *walk, uint64_t word)
     uint32_t count = walk->count;
     if (count - walk->own_count >= walk->depth_max || count == BMM__WALK_FRAMES)
         return false;
-    walk->frames[count] = (struct bmm__walk_frame){ walk->state.pc, walk->state.sp, walk->state.fp, word, 0 };
+    struct bmm__walk_frame *frame = &walk->frames[count];
+    frame->pc = walk->state.pc;
+    frame->sp = walk->state.sp;
+    frame->fp = walk->state.fp;
+    frame->word = word;
     if (walk->own_count == count && walk->state.pc - bmm__walk_own_start < bmm__walk_own_bytes &&
         count < BMM__WALK_OWN_MAX)
         walk->own_count++;

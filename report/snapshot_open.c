@@ -90,6 +90,14 @@ static int by_first(const void *left, const void *right)
     return (a->first > b->first) - (a->first < b->first);
 }
 
+/* Of the first frame of a run. */
+static bool is_wrong_parent(const struct bmm__stack_range *range, uint32_t k)
+{
+    uint32_t site = range->words[k], before = range->words[k - 1];
+    return site != 0 && (site & BMM_STACK_HEAD) == 0 && (before & BMM_STACK_HEAD) != 0 &&
+           (before & ~BMM_STACK_HEAD) >= range->first + k;
+}
+
 static bool check_stacks(struct bmm__snapshot *s, const char *path, struct bmm__why *why)
 {
     s->ranges = bmm__must_zero(s->header.chunk_count, sizeof *s->ranges);
@@ -101,7 +109,7 @@ static bool check_stacks(struct bmm__snapshot *s, const char *path, struct bmm__
         }
         if (chunk->type != BMM_CHUNK_STACKS)
             continue;
-        uint64_t count = (chunk->used > 0 ? chunk->used : chunk->bytes) / sizeof(struct bmm_snapshot_stack);
+        uint64_t count = (chunk->used > 0 ? chunk->used : chunk->bytes) / sizeof(uint32_t);
         if (chunk->first > UINT32_MAX || count > UINT32_MAX - chunk->first)
             return bmm__fail(why, "%s: stack ids of chunk %u do not fit 32 bits (S2)", path, i);
         s->ranges[s->range_count++] = (struct bmm__stack_range){ (uint32_t)chunk->first, (uint32_t)count,
@@ -112,10 +120,10 @@ static bool check_stacks(struct bmm__snapshot *s, const char *path, struct bmm__
         const struct bmm__stack_range *range = &s->ranges[i];
         if (i > 0 && range->first < range[-1].first + range[-1].count)
             return bmm__fail(why, "%s: two chunks hold the same stack ids (S2)", path);
-        for (uint32_t k = 0; k < range->count; k++)
-            if (range->nodes[k].site != 0 && range->nodes[k].parent >= range->first + k && !damaged(s))
+        for (uint32_t k = 1; k < range->count; k++)
+            if (is_wrong_parent(range, k) && !damaged(s))
                 return bmm__fail(why, "%s: stack %u has parent %u (S5)", path, range->first + k,
-                                 range->nodes[k].parent);
+                                 range->words[k - 1] & ~BMM_STACK_HEAD);
     }
     return true;
 }

@@ -201,8 +201,15 @@ bool bmm__snapshot_stack_node(const struct bmm__snapshot *s, uint32_t id, struct
         } else if (id - range->first >= range->count) {
             low = middle + 1;
         } else {
-            struct bmm_snapshot_stack written = range->nodes[id - range->first];
-            *node = (struct bmm__stack_node){ pc_of(s, written.site), written.parent };
+            if (id == range->first) /* a parent comes before */
+                return false;
+            const uint32_t *word = &range->words[id - range->first];
+            uint32_t site = word[0], before = word[-1];
+            if ((site & BMM_STACK_HEAD) != 0 || before == 0)
+                return false;
+            *node = (struct bmm__stack_node){ pc_of(s, site), id - 1 };
+            if ((before & BMM_STACK_HEAD) != 0)
+                node->parent = before & ~BMM_STACK_HEAD;
             return node->pc != 0 && node->parent < id; /* S5, of this copy */
         }
     }

@@ -20,7 +20,7 @@
 
 struct bmm__stack_range {
     uint32_t first, count; /* ids [first, first + count) */
-    const struct bmm_snapshot_stack *nodes;
+    const uint32_t *words;
 };
 
 struct bmm__snapshot {

@@ -1,7 +1,7 @@
 /* The snapshot: one self-describing file with everything the viewer needs.
  *
  * Words. *Recorder*: the same file while the program still runs and writes it, mapped shared. *Chunk*: a named
- * range of the file. *Stack id*: index of a depot node; 0 is "no stack". *Slot*: the place a block occupies.
+ * range of the file. *Stack id*: index of a word of the depot; 0 is "no stack". *Slot*: the place a block occupies.
  *
  *   0        4096            65536                                            header.file_bytes
  *   ┌────────┬───────────────┬──────────────┬─────────┬─────────┬─────────┬──┐
@@ -13,7 +13,7 @@
  *  S2  chunk_count ≤ chunk_capacity, and every entry lies inside file_bytes, which is ≤ the size of the file.
  *  S3  an entry whose type the reader does not know is skipped.
  *  S4  a mirror record is believed only if its check byte fits (bmm_mirror_check).
- *  S5  a stack node's parent id is smaller than its own id, so walking to the root ends.
+ *  S5  the id of a frame's caller is smaller than its own, so walking to the root ends.
  *
  * Written by: debug/recorder.c and the files that own a chunk type. Read by: report/snapshot_read.c.
  * Every integer is in the byte order of the machine that wrote it; there are no pointers to follow, only offsets.
@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 #define BMM_SNAPSHOT_MAGIC "BRAINMM1"    /* 8 bytes, no terminator in the file */
-#define BMM_SNAPSHOT_VERSION 0x00020001u /* major << 16 | minor; a reader refuses another major */
+#define BMM_SNAPSHOT_VERSION 0x00030000u /* major << 16 | minor; a reader refuses another major */
 #define BMM_SNAPSHOT_BYTE_ORDER 0x01020304u
 #define BMM_SNAPSHOT_HEADER_BYTES 4096u
 #define BMM_SNAPSHOT_CHUNKS_OFFSET 4096u
@@ -85,7 +85,7 @@ struct bmm_snapshot_header {
 enum bmm_chunk_type {
     BMM_CHUNK_COMMAND = 1,   /* argv, each string NUL-terminated; `used` bytes */
     BMM_CHUNK_OPTIONS = 2,   /* the options text in force, NUL-terminated */
-    BMM_CHUNK_STACKS = 3,    /* struct bmm_snapshot_stack[]; `first` is the id of element 0 */
+    BMM_CHUNK_STACKS = 3,    /* uint32_t[], words of the stack depot; `first` is the id of element 0 */
     BMM_CHUNK_MODULES = 4,   /* struct bmm_snapshot_module, packed one behind the other, `used` bytes */
     BMM_CHUNK_SPANS = 5,     /* struct bmm_snapshot_span[]; `used` bytes of them; entries with start 0 are unused */
     BMM_CHUNK_MIRROR = 6,    /* where spans keep their mirror records; read through the span entries only */
@@ -108,20 +108,22 @@ struct bmm_snapshot_chunk {
     uint64_t first;  /* number of the first element, where elements are numbered */
 };
 
-/* A node of the stack depot: a stack is the path from its node to the root, innermost frame first.
+/* The stack depot: words. Frames that were met together are a *run*, and lie side by side, the outermost first; what is on top of a
+ * run, or of a part of it, is another:
+ *
+ *      … │ next │ parent │ site │ site │ site │ next │ parent │ site │ …       next and parent have BMM_STACK_HEAD set, sites have not
+ *
+ * A stack id is the index of its innermost frame's site. The frame's caller is the word before it; if that is a parent, it is the id in
+ * its other bits, which is smaller; 0 ends the stack. next is the writer's hash chain and has no meaning for readers.
  * site: below, the low BMM_SITE_BITS bits of a code address; above, the number of the entry of BMM_CHUNK_CODE that has the others
  * (number 0 stands for 0). Together they are a pc, which holds a code address in its low 48 bits: a return address (the address of
  * the call is one less), except where a signal interrupted the frame. Above it stands the epoch of the module it belongs to: the
  * module is the entry with the same epoch whose range holds the address; epoch 0xffff: the latest there. site 0: not written, or
  * not used.
- * Written: the entry of BMM_CHUNK_CODE, then site and parent, then the id becomes visible in a record. */
-struct bmm_snapshot_stack {
-    uint32_t site;
-    uint32_t parent; /* id of the caller's node, smaller than this node's id; 0 ends the stack */
-    uint32_t next;   /* the writer's hash chain; no meaning for readers */
-};
+ * Written: the entries of BMM_CHUNK_CODE, then the run, then an id in it becomes visible in a record. */
+#define BMM_STACK_HEAD 0x80000000u
 #define BMM_SITE_BITS 20
-#define BMM_SITE_NUMBERS 4096u
+#define BMM_SITE_NUMBERS 2048u
 #define BMM_STACK_TRUNCATED 1u /* pseudo-pc of an outermost node: the stack went on, but could not be followed */
 #define BMM_STACK_SIGNAL 2u    /* pseudo-pc: the frame outside (parent) was interrupted by a signal at its exact pc */
 #define BMM_STACK_ADDRESS(pc) ((uint64_t)(pc)&0x0000ffffffffffffu)

@@ -24,12 +24,21 @@ static uintptr_t frame_of(uint32_t n, unsigned level)
     return 0x400000u + splitmix((uint64_t)(n >> (3 * (DEPTH - 1 - level))) * 8 + level) % 100000 * 5;
 }
 
-static uint32_t intern_stack(uint32_t n)
+/* All at once, or frame by frame. */
+static uint32_t intern_stack(uint32_t n, bool is_whole)
 {
+    struct bmm__depot_frame frames[DEPTH];
     uint32_t id = 0;
-    for (unsigned level = 0; level < DEPTH; level++)
-        id = bmm__depot_intern(id, frame_of(n, level));
-    return id;
+    uint64_t hash = 0;
+    for (unsigned level = 0; level < DEPTH; level++) {
+        hash = bmm__depot_hash(hash, frame_of(n, level));
+        frames[level] = (struct bmm__depot_frame){ frame_of(n, level), hash, 0, 0 };
+        if (!is_whole)
+            id = bmm__depot_intern_one(id, frame_of(n, level));
+    }
+    if (is_whole)
+        bmm__depot_intern(0, frames, DEPTH);
+    return is_whole ? frames[DEPTH - 1].id : id;
 }
 
 static bool is_stack(uint32_t id, uint32_t n)
@@ -46,12 +55,12 @@ static bool is_stack(uint32_t id, uint32_t n)
 
 Test(depot, same_stack_same_id)
 {
-    uint32_t a = bmm__depot_intern(0, 0x1000), b = bmm__depot_intern(a, 0x2000);
+    uint32_t a = bmm__depot_intern_one(0, 0x1000), b = bmm__depot_intern_one(a, 0x2000);
     cr_expect_neq(a, 0);
     cr_expect_gt(b, a);
-    cr_expect_eq(bmm__depot_intern(0, 0x1000), a);
-    cr_expect_eq(bmm__depot_intern(a, 0x2000), b);
-    cr_expect_neq(bmm__depot_intern(0, 0x2000), b);
+    cr_expect_eq(bmm__depot_intern_one(0, 0x1000), a);
+    cr_expect_eq(bmm__depot_intern_one(a, 0x2000), b);
+    cr_expect_neq(bmm__depot_intern_one(0, 0x2000), b);
 }
 
 Test(depot, no_such_node)
@@ -63,6 +72,65 @@ Test(depot, no_such_node)
     cr_expect_not(bmm__depot_node(UINT32_MAX, &pc, &parent));
 }
 
+/* What of a stack is known is not stored again, wherever in a run it ends or goes on. */
+Test(depot, stacks_share_what_they_have_in_common)
+{
+    enum { COUNT = 64 };
+    struct bmm__depot_frame frames[COUNT];
+    uint64_t hash = 0;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        hash = bmm__depot_hash(hash, 0x10000 + i);
+        frames[i] = (struct bmm__depot_frame){ 0x10000 + i, hash, 0, 0 };
+    }
+    bmm__depot_intern(0, frames, COUNT);
+    uint32_t whole = frames[COUNT - 1].id, end = bmm__depot_count();
+    cr_assert_neq(whole, 0);
+    cr_assert_eq(end - frames[0].id, COUNT, "a word each");
+    for (uint32_t count = 1; count < COUNT; count++) { /* the outer part of it, and all of it by its parts */
+        uint32_t id = frames[count - 1].id, caller;
+        uintptr_t pc;
+        cr_assert(bmm__depot_node(id, &pc, &caller) && pc == 0x10000 + count - 1 && caller == (count == 1 ? 0 : id - 1));
+        bmm__depot_intern(0, frames, count);
+        cr_assert_eq(frames[count - 1].id, id);
+        bmm__depot_intern(id, frames + count, COUNT - count);
+        cr_assert_eq(frames[COUNT - 1].id, whole);
+    }
+    cr_assert_eq(bmm__depot_count(), end, "nothing was added");
+    uint32_t others[COUNT];
+    for (uint32_t count = 1; count < COUNT; count++) /* and what goes on in another way: two words, and one for the frame */
+        others[count] = bmm__depot_intern_one(frames[count - 1].id, 0x20000);
+    cr_assert_eq(bmm__depot_count(), end + 3 * (COUNT - 1));
+    for (uint32_t count = 1; count < COUNT; count++)
+        cr_assert_eq(bmm__depot_intern_one(frames[count - 1].id, 0x20000), others[count]);
+}
+
+/* None lies in two segments. */
+Test(depot, runs_of_all_lengths)
+{
+    enum { STEPS = 20000 };
+    static uint32_t known[STEPS];
+    struct bmm__depot_frame frames[BMM__DEPOT_FRAMES_MAX];
+    unsigned wrong = 0;
+    for (unsigned round = 0; round < 2; round++)
+        for (uint32_t step = 0; step < STEPS; step++) {
+            uint32_t count = 1 + splitmix(step) % BMM__DEPOT_FRAMES_MAX;
+            uint64_t hash = 0;
+            for (uint32_t i = 0; i < count; i++) {
+                uintptr_t pc = 0x1000 + step + i;
+                hash = bmm__depot_hash(hash, pc);
+                frames[i] = (struct bmm__depot_frame){ pc, hash, 0, 0 };
+            }
+            bmm__depot_intern(0, frames, count);
+            uint32_t id = frames[count - 1].id, caller;
+            wrong += id == 0 || (round != 0 && id != known[step]);
+            known[step] = id;
+            uintptr_t pc;
+            for (uint32_t i = count; i-- > 0 && wrong == 0; id = caller)
+                wrong += !bmm__depot_node(id, &pc, &caller) || pc != 0x1000 + step + i || (i == 0) != (caller == 0);
+        }
+    cr_assert_eq(wrong, 0);
+}
+
 static uint32_t ids[THREADS][STACKS];
 static pthread_barrier_t barrier;
 
@@ -72,7 +140,7 @@ static void *intern_all(void *argument)
     pthread_barrier_wait(&barrier);
     for (uint32_t i = 0; i < STACKS; i++) {
         uint32_t n = me % 2 ? STACKS - 1 - i : i; /* half of them come from the other side */
-        ids[me][n] = intern_stack(n);
+        ids[me][n] = intern_stack(n, me / 2 % 2 != 0);
     }
     return NULL;
 }
@@ -103,12 +171,12 @@ Test(depot, a_million_nodes, .timeout = 60)
     unsigned wrong = 0;
     for (uint32_t i = 0; i < COUNT; i++) {
         uint32_t parent = i % 3 ? first[splitmix(i) % i] : 0;
-        first[i] = bmm__depot_intern(parent, 0x1000 + splitmix(i * 7 + 1) % 0x40000000u);
+        first[i] = bmm__depot_intern_one(parent, 0x1000 + splitmix(i * 7 + 1) % 0x40000000u);
         wrong += first[i] == 0 || first[i] <= parent;
     }
     for (uint32_t i = 0; i < COUNT; i++) {
         uint32_t parent = i % 3 ? first[splitmix(i) % i] : 0;
-        wrong += bmm__depot_intern(parent, 0x1000 + splitmix(i * 7 + 1) % 0x40000000u) != first[i];
+        wrong += bmm__depot_intern_one(parent, 0x1000 + splitmix(i * 7 + 1) % 0x40000000u) != first[i];
     }
     cr_expect_eq(wrong, 0);
     free(first);

@@ -68,7 +68,7 @@ static inline void made_begin(struct made_snapshot *made, uint32_t mode, uint32_
     header->exit_status = state == BMM_SNAPSHOT_EXITED ? 0 : -1;
     header->chunk_capacity = BMM_SNAPSHOT_CHUNKS_MAX;
     header->chunks_offset = BMM_SNAPSHOT_CHUNKS_OFFSET;
-    made_room(made, BMM_CHUNK_STACKS, sizeof(struct bmm_snapshot_stack)); /* id 0 */
+    made_room(made, BMM_CHUNK_STACKS, sizeof(uint32_t)); /* id 0 */
     made->stack_count = 1;
 }
 
@@ -91,13 +91,21 @@ static inline uint32_t made_site(struct made_snapshot *made, uint64_t pc)
     return number << BMM_SITE_BITS | (uint32_t)(pc - mebibyte);
 }
 
-/* A node under parent; returns its id. */
+static inline void made_word(struct made_snapshot *made, uint32_t word)
+{
+    *(uint32_t *)made_room(made, BMM_CHUNK_STACKS, sizeof word) = word;
+    made->stack_count++;
+}
+
+/* A frame on top of the stack parent, in its run if that is the last; returns its id. */
 static inline uint32_t made_node(struct made_snapshot *made, uint32_t parent, uint64_t pc)
 {
-    struct bmm_snapshot_stack *node = made_room(made, BMM_CHUNK_STACKS, sizeof *node);
-    node->site = made_site(made, pc);
-    node->parent = parent;
-    return made->stack_count++;
+    if (parent == 0 || parent + 1 != made->stack_count) {
+        made_word(made, BMM_STACK_HEAD);
+        made_word(made, parent | BMM_STACK_HEAD);
+    }
+    made_word(made, made_site(made, pc));
+    return made->stack_count - 1;
 }
 
 /* pcs innermost first, as backtrace() gives them. */

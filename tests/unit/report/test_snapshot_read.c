@@ -65,9 +65,11 @@ Test(snapshot, elements_are_read)
     cr_assert(bmm__snapshot_next_span(&s, &c, &span));
     cr_assert_eq(BMM_MIRROR_STATE(bmm__snapshot_mirror(&s, &span)[1].detail), BMM_SLOT_LIVE);
     struct bmm__stack_node node;
-    cr_assert(bmm__snapshot_stack_node(&s, 2, &node) && node.parent == 1);
-    cr_assert_not(bmm__snapshot_stack_node(&s, 0, &node));
-    cr_assert_not(bmm__snapshot_stack_node(&s, 3, &node));
+    cr_assert(bmm__snapshot_stack_node(&s, 3, &node) && node.parent == 0);
+    cr_assert(bmm__snapshot_stack_node(&s, 4, &node) && node.parent == 3);
+    static const uint32_t none[] = { 0, 1, 2, 5, UINT32_MAX };
+    for (unsigned i = 0; i < sizeof none / sizeof *none; i++)
+        cr_assert_not(bmm__snapshot_stack_node(&s, none[i], &node));
     bmm__snapshot_close(&s);
 }
 
@@ -114,7 +116,7 @@ Test(snapshot, what_is_wrong_is_named)
     cr_assert_str_eq(refusal(good, count), "");
     struct bmm_snapshot_header *header = header_of(bytes);
     EXPECT_REFUSED(header->magic[0] = 'X', "no BrainMM magic at its start (S1)");
-    EXPECT_REFUSED(header->version = 3u << 16, "snapshot format 3, this viewer reads 2 (S1)");
+    EXPECT_REFUSED(header->version = 2u << 16, "snapshot format 2, this viewer reads 3 (S1)");
     EXPECT_REFUSED(header->byte_order = 0x04030201u, "another byte order (S1)");
     EXPECT_REFUSED(header->header_bytes = 512, "header of 512 bytes instead of 4096 (S1)");
     EXPECT_REFUSED(header->state = 9, "unknown state 9 (S1)");
@@ -127,9 +129,8 @@ Test(snapshot, what_is_wrong_is_named)
     EXPECT_REFUSED(chunk_of(bytes, BMM_CHUNK_SPANS)->used = count, "lies outside the file (S2)");
     EXPECT_REFUSED(chunk_of(bytes, BMM_CHUNK_SPANS)->offset += 8, "lies outside the file (S2)");
     EXPECT_REFUSED(chunk_of(bytes, BMM_CHUNK_STACKS)->first = UINT32_MAX, "do not fit 32 bits (S2)");
-    EXPECT_REFUSED(
-        ((struct bmm_snapshot_stack *)(void *)(bytes + chunk_of(bytes, BMM_CHUNK_STACKS)->offset))[2].parent = 2,
-        "stack 2 has parent 2 (S5)");
+    EXPECT_REFUSED(((uint32_t *)(void *)(bytes + chunk_of(bytes, BMM_CHUNK_STACKS)->offset))[2] = 3 | BMM_STACK_HEAD,
+                   "stack 3 has parent 3 (S5)");
     EXPECT_REFUSED(
         ((struct bmm_snapshot_span *)(void *)(bytes + chunk_of(bytes, BMM_CHUNK_SPANS)->offset))->mirror_offset =
             count - 16,
