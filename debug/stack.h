@@ -53,15 +53,12 @@ struct bmm__depot_frame {
     uint32_t id;   /* of that stack, when it is in; 0: it is full */
 };
 
-/* Where a stack is looked for follows from its frames alone, so it can be fetched before its parent's id is known: the hash of
- * a stack of one frame more (of no frame: 0). */
+/* Where a stack is looked for follows from its frames alone: the hash of a stack of one frame more (of no frame: 0). */
 static inline uint64_t bmm__depot_hash(uint64_t outer, uintptr_t pc)
 {
     uint64_t mixed = (outer ^ pc) * 0xff51afd7ed558ccdu;
     return mixed ^ mixed >> 32;
 }
-void bmm__depot_fetch_head(uint64_t hash); /* the first of two misses in the cache */
-void bmm__depot_fetch_node(uint64_t hash); /* the second, when the first has come */
 
 /* Gives count frames, at most BMM__DEPOT_FRAMES_MAX, the outermost first, which stand on top of the stack parent, their ids. */
 #define BMM__DEPOT_FRAMES_MAX 257u

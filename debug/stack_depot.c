@@ -215,18 +215,6 @@ void bmm__depot_intern(uint32_t parent, struct bmm__depot_frame *frames, uint32_
         frames[at].id = 0;
 }
 
-void bmm__depot_fetch_head(uint64_t hash)
-{
-    __builtin_prefetch(head_of(bmm__load_acquire(&generation_count) - 1, hash));
-}
-
-void bmm__depot_fetch_node(uint64_t hash)
-{
-    uint32_t id = bmm__load_relaxed(head_of(bmm__load_acquire(&generation_count) - 1, hash)) & ~SEALED;
-    if (id != 0)
-        __builtin_prefetch(word_at(id));
-}
-
 /* By recursion, for a stack's hash begins with its outermost frame; as deep as a stack is, and not on any hot way. */
 static uint64_t hash_of(uint32_t id)
 {

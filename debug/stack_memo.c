@@ -126,18 +126,6 @@ static uint32_t add_frame(struct bmm__stack_memo *memo, const struct bmm__walk_f
     return index;
 }
 
-/* Has the depot's places for the walk's frames come into the cache, all at once. */
-static void fetch_places(struct bmm__walk *walk, uint64_t hash)
-{
-    for (uint32_t i = walk->count; i-- > walk->own_count;) {
-        struct bmm__walk_frame *seen = &walk->frames[i];
-        seen->hash = hash = bmm__depot_hash(hash, bmm__walk_node_pc(seen->pc, seen->word));
-        bmm__depot_fetch_head(hash);
-    }
-    for (uint32_t i = walk->count; i-- > walk->own_count;)
-        bmm__depot_fetch_node(walk->frames[i].hash);
-}
-
 /* The frames of the walk have been kept on top of the frame `outer`: those that have no id get theirs. */
 static void give_ids(struct bmm__stack_memo *memo, uint32_t outer)
 {
@@ -172,12 +160,13 @@ uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, uint32_t outer, bool is_op
         bmm__memo_forget(memo);
         return 0;
     }
-    fetch_places(walk, outer != 0 ? memo->frames[outer].hash : 0);
+    uint64_t hash = outer != 0 ? memo->frames[outer].hash : 0;
     /* Where the outermost frame's caller begins, or would: 0 if its rule says that there is none, and reads nothing. */
     uint32_t outermost = outer;
     uintptr_t cfa = outer != 0 ? memo->frames[outer].sp : walk->ends_in_zero || is_open ? walk->state.sp : 0;
     for (uint32_t i = walk->count; i-- > walk->own_count;) {
         struct bmm__walk_frame *seen = &walk->frames[i];
+        seen->hash = hash = bmm__depot_hash(hash, bmm__walk_node_pc(seen->pc, seen->word));
         uint16_t *made = made_slot(memo, seen->pc, seen->sp, outer);
         const struct bmm__memo_frame *frame = &memo->frames[*made];
         uint32_t frames_outer = *made == frame->run_first ? frame->run_outer : *made - 1u;

@@ -89,7 +89,8 @@ Test(depot, stacks_share_what_they_have_in_common)
     for (uint32_t count = 1; count < COUNT; count++) { /* the outer part of it, and all of it by its parts */
         uint32_t id = frames[count - 1].id, caller;
         uintptr_t pc;
-        cr_assert(bmm__depot_node(id, &pc, &caller) && pc == 0x10000 + count - 1 && caller == (count == 1 ? 0 : id - 1));
+        cr_assert(bmm__depot_node(id, &pc, &caller) && pc == 0x10000 + count - 1 &&
+                  caller == (count == 1 ? 0 : id - 1));
         bmm__depot_intern(0, frames, count);
         cr_assert_eq(frames[count - 1].id, id);
         bmm__depot_intern(id, frames + count, COUNT - count);
@@ -97,7 +98,8 @@ Test(depot, stacks_share_what_they_have_in_common)
     }
     cr_assert_eq(bmm__depot_count(), end, "nothing was added");
     uint32_t others[COUNT];
-    for (uint32_t count = 1; count < COUNT; count++) /* and what goes on in another way: two words, and one for the frame */
+    for (uint32_t count = 1; count < COUNT;
+         count++) /* and what goes on in another way: two words, and one for the frame */
         others[count] = bmm__depot_intern_one(frames[count - 1].id, 0x20000);
     cr_assert_eq(bmm__depot_count(), end + 3 * (COUNT - 1));
     for (uint32_t count = 1; count < COUNT; count++)
