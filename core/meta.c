@@ -14,7 +14,7 @@
 void *bmm__meta_map(size_t bytes)
 {
     if (GUARD == 0)
-        return bmm__os_map(bytes, BMM__GRANULE);
+        return bmm__os_map(bytes, bmm__os_page_bytes());
     char *start = bmm__os_reserve(bytes + 2 * GUARD, BMM__GRANULE);
     if (start != NULL && !bmm__os_commit(start + GUARD, bytes)) {
         bmm__os_release(start, bytes + 2 * GUARD);

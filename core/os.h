@@ -39,7 +39,7 @@ void *bmm__os_quiet_corner(size_t align);
 /* Makes reserved pages readable and writable; pages never touched or decommitted read as zero. False: out of memory. */
 bool bmm__os_commit(void *start, size_t bytes);
 
-/* Reserve and commit in one call. */
+/* Reserve and commit in one call; align may also be that of pages, which costs least. */
 void *bmm__os_map(size_t bytes, size_t align);
 
 /* Says that the range will be used densely: the system may put larger pages behind it than OS pages. */

@@ -167,7 +167,7 @@ void bmm__loader_read(void)
     if (can_ask())
         return;
     size_t bytes = (sizeof copies + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
-    struct reading reading = { bmm__os_map(bytes, BMM__GRANULE), 0, COPIES_MAX };
+    struct reading reading = { bmm__os_map(bytes, bmm__os_page_bytes()), 0, COPIES_MAX };
     if (!reading.list)
         return;
     dl_iterate_phdr(read_one, &reading); /* before the lock (D2) */

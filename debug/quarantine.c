@@ -34,7 +34,7 @@ bool bmm__quarantine_keep(struct bmm__quarantine *quarantine, uintptr_t slot_sta
     if (quarantine->is_busy || slot_bytes > limit / 4)
         return false;
     if (quarantine->ring == NULL) {
-        quarantine->ring = bmm__os_map(RING_BYTES, BMM__GRANULE);
+        quarantine->ring = bmm__os_map(RING_BYTES, bmm__os_page_bytes());
         if (quarantine->ring == NULL)
             return false;
     }

@@ -98,7 +98,7 @@ static void copy_all(char *to, const char *from)
 static bool make_private(void)
 {
     size_t bytes = (size_t)bmm__round_up(bmm__recorder.used, BMM__GRANULE);
-    char *copy = bmm__os_map(bytes, BMM__GRANULE);
+    char *copy = bmm__os_map(bytes, bmm__os_page_bytes());
     if (copy == NULL)
         return false;
     copy_all(copy, bmm__recorder.base);

@@ -104,7 +104,7 @@ static __attribute__((noinline, cold)) void grow(uint32_t id)
     unsigned generation = generation_count;
     if (generation < GENERATIONS && id / WORDS_PER_RUN >= 2u << GENERATION_BITS(generation - 1)) {
         size_t bytes = sizeof(uint32_t) << GENERATION_BITS(generation);
-        bmm__store_relaxed(&heads[generation], bmm__os_map(bytes, BMM__GRANULE));
+        bmm__store_relaxed(&heads[generation], bmm__os_map(bytes, bmm__os_page_bytes()));
         if (heads[generation])
             bmm__store_release(&generation_count, generation + 1);
     }

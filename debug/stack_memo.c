@@ -17,7 +17,7 @@ static size_t memo_bytes(void)
 
 struct bmm__stack_memo *bmm__stack_memo_make(void)
 {
-    struct bmm__stack_memo *memo = bmm__os_map(memo_bytes(), BMM__GRANULE);
+    struct bmm__stack_memo *memo = bmm__os_map(memo_bytes(), bmm__os_page_bytes());
     if (memo)
         memo->frame_count = 1;
     return memo;
