@@ -29,8 +29,6 @@
 #define bmm__or_acq_rel(p, v) __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
 #define bmm__and_acq_rel(p, v) __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
 
-/* Stores before it are seen by whoever sees a store after it. */
-#define bmm__release_fence() __atomic_thread_fence(__ATOMIC_RELEASE)
 /* Loads before it come before loads after it. */
 #define bmm__acquire_fence() __atomic_thread_fence(__ATOMIC_ACQUIRE)
 

@@ -2,9 +2,8 @@
 
 #include "core/text.h"
 
-bool bmm__census_count(uintptr_t start, size_t bytes, void *context)
+bool bmm__census_count(uintptr_t start, size_t bytes, struct bmm__census *census)
 {
-    struct bmm__census *census = context;
     struct bmm__census_line *line = census->lines;
     while (line < census->lines + census->line_count && line->bytes != bytes)
         line++;

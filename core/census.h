@@ -21,8 +21,8 @@ struct bmm__census {
     struct bmm__census_line lines[BMM__CENSUS_SIZES + 1]; /* the last for what found no line */
 };
 
-/* Of type of bmm__core_visit_blocks' visitor; context is a struct bmm__census, all zero at first. Always true. */
-bool bmm__census_count(uintptr_t start, size_t bytes, void *census);
+/* *census is all zero at first. Always true. */
+bool bmm__census_count(uintptr_t start, size_t bytes, struct bmm__census *census);
 
 /* Writes it, most bytes first. Nothing at all for no blocks. */
 void bmm__census_write(struct bmm__census *census);

@@ -166,10 +166,13 @@ void **bmm__core_span_side(struct bmm__span *span); /* access through atomic.h *
 /* Calls visit for every span with a side pointer. Spans born or ended meanwhile may be missed. */
 void bmm__core_walk(void (*visit)(struct bmm__span *span, void *side, void *context), void *context);
 
+/* is_certain: as bmm__visit_is_in_use (visit.h). False: no more. */
+typedef bool bmm__visitor(uintptr_t start, size_t bytes, bool is_certain, void *context);
+
 /* Calls visit for every block in use, until it says false. Exact for what the calling thread allocated and freed, and
  * for all when other threads stand still outside of the core; blocks that change hands meanwhile may be missed or seen too
  * often, as in a forked child those that other threads were at. */
-void bmm__core_visit_blocks(bool (*visit)(uintptr_t start, size_t bytes, void *context), void *context);
+void bmm__core_visit_blocks(bmm__visitor *visit, void *context);
 
 /* ---- threads ---- */
 

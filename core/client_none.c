@@ -26,8 +26,9 @@ void bmm__client_start(bool is_guest)
     (void)is_guest;
 }
 
-static bool count_unexpected(uintptr_t start, size_t bytes, void *census)
+static bool count_unexpected(uintptr_t start, size_t bytes, bool is_certain, void *census)
 {
+    (void)is_certain;
     return bmm__expect_takes(start, bytes) || bmm__census_count(start, bytes, census);
 }
 

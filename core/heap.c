@@ -316,7 +316,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     bmm__store_relaxed(&span->slot_count, (uint32_t)(span->span_bytes / slot_bytes));
     span->class_index = (uint16_t)class_index;
     span->align_shift = (uint8_t)(BMM__ALIGN_SHIFT_MIN + class_index / BMM__CLASS_COUNT);
-    span->heap = heap;
+    bmm__store_release(&span->heap, heap);
     if (heap->object != NULL && !bmm__object_add_span(heap->object, span)) {
         bmm__span_close(span, false);
         bmm__span_free(span);

@@ -57,19 +57,19 @@ struct bmm__heap {
     uint16_t medium_bin[BMM__SLOT_BYTES_MAX / BMM__MEDIUM_BYTES_STEP]; /* by (size - 1) / step */
     uintptr_t token;
     void *client_state;
-    uint64_t slow_ms;        /* the last look at the clock */
-    uint8_t is_busy;         /* H3 */
-    uint8_t watch;           /* slow calls for which the clock is looked at each time */
-    uint8_t looks;           /* slow calls until the next look at the clock */
-    uint8_t idle_looks;      /* looks that found nothing to be given back */
-    uint8_t pooled;          /* enum bmm__heap_pooled; under the pool's lock (heap_pool.h) */
-    uint8_t has_posted;      /* something may be in the outbox */
-    uint16_t align_sets;     /* bit i: classes of alignment 16 << i were used */
-    uint32_t thread_id;      /* of the system; 0: in the pool */
-    uint32_t send_count;     /* odd: a batch is on its way from the outbox to its span (visit.c) */
-    uint32_t minimized;      /* the wish that it has fulfilled (bmm__heap_minimize_wish) */
-    struct bmm__span *ready; /* full spans that others freed into, through next; pushed with acq_rel, taken whole */
-    struct bmm__heap *next;  /* in the pool */
+    uint64_t slow_ms;          /* the last look at the clock */
+    uint8_t is_busy;           /* H3 */
+    uint8_t watch;             /* slow calls for which the clock is looked at each time */
+    uint8_t looks;             /* slow calls until the next look at the clock */
+    uint8_t idle_looks;        /* looks that found nothing to be given back */
+    uint8_t pooled;            /* enum bmm__heap_pooled; under the pool's lock (heap_pool.h) */
+    uint8_t has_posted;        /* something may be in the outbox */
+    uint16_t align_sets;       /* bit i: classes of alignment 16 << i were used */
+    uint32_t thread_id;        /* of the system; 0: in the pool */
+    uint32_t minimized;        /* the wish that it has fulfilled (bmm__heap_minimize_wish) */
+    struct bmm__span *sending; /* a batch is on its way from the outbox to this one; NULL: none (visit.c) */
+    struct bmm__span *ready;   /* full spans that others freed into, through next; pushed with acq_rel, taken whole */
+    struct bmm__heap *next;    /* in the pool */
     struct bmm__heap *all_next;
     struct bmm_heap *object; /* the program's whose heap it is, and no thread's: heap_object.h; NULL: none */
     struct bmm__bin bins[BMM__HEAP_CLASS_COUNT];

@@ -79,7 +79,7 @@ void bmm__object_drop_span(struct bmm_heap *object, const struct bmm__span *span
 
 static void add_large(struct bmm_heap *object, struct bmm__span *span)
 {
-    span->heap = object->heap;
+    bmm__store_release(&span->heap, object->heap);
     span->prev = NULL;
     span->next = object->large;
     if (object->large != NULL)
@@ -236,10 +236,10 @@ struct visit {
     void *context;
 };
 
-static bool visit_slot(uintptr_t start, size_t bytes, void *context)
+static bool visit_slot(uintptr_t start, size_t bytes, bool is_certain, void *context)
 {
     const struct visit *to = context;
-    (void)bytes;
+    (void)bytes, (void)is_certain;
     to->visit(start, to->context);
     return true;
 }

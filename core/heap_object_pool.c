@@ -35,10 +35,13 @@ static struct bmm_heap *take(struct bmm_heap **list)
 static bool make_some(void)
 {
     size_t bytes = (BATCH * heap_bytes() + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
-    struct bmm_heap *objects = bmm__core_meta_alloc(BATCH * sizeof *objects);
-    char *heaps = objects == NULL ? NULL : bmm__meta_map(bytes);
-    if (heaps == NULL)
+    char *heaps = bmm__meta_map(bytes);
+    struct bmm_heap *objects = heaps == NULL ? NULL : bmm__core_meta_alloc(BATCH * sizeof *objects);
+    if (objects == NULL) {
+        if (heaps != NULL)
+            bmm__meta_unmap(heaps, bytes);
         return false;
+    }
     for (size_t i = BATCH; i-- > 0;) {
         objects[i].heap = (struct bmm__heap *)(void *)(heaps + i * heap_bytes());
         objects[i].lock = (struct bmm__lock)BMM__LOCK_INIT(BMM__RANK_OBJECT);
@@ -105,7 +108,7 @@ void bmm__object_pool_give(struct bmm_heap *object)
     bmm__lock_release(&lock);
     if (is_warm)
         return;
-    bmm__os_purge(object->heap, heap_bytes());
+    bmm__os_purge_own(object->heap, heap_bytes());
     bmm__lock_take(&lock);
     put(&cold, object);
     bmm__lock_release(&lock);

@@ -384,7 +384,7 @@ void bmm__jit_region_close(struct bmm__jit_region *region)
     describe(region, NULL, none, 0, 0);
     bmm__tally_sub(BMM__TALLY_KIND(BMM_MEMORY_JIT), region->bytes);
     release(views, region->bytes);
-    if (table_bytes != 0 && !bmm__os_purge(region->table, BMM__GRANULE))
+    if (table_bytes != 0 && !bmm__os_purge_own(region->table, BMM__GRANULE))
         memset(region->table, 0, table_bytes);
     retire(region);
     bmm__lock_release(&pool_lock);

@@ -108,10 +108,11 @@ void bmm__lock_take_all(void)
 
 void bmm__lock_release_all(void)
 {
+    uintptr_t me = bmm__os_thread_key();
     bmm__store_relaxed(&all_owner, (uintptr_t)0);
     for (uint32_t rank = 0; rank <= BMM__RANK_META; rank++)
         for (struct bmm__lock *lock = first_of(rank); lock != NULL; lock = lock->next)
-            if (!lock->is_kept)
+            if (!lock->is_kept && bmm__load_relaxed(&lock->owner) == me) /* else it came into the registry since */
                 release(lock);
 }
 

@@ -15,6 +15,9 @@
 #include <stdint.h>
 
 enum bmm__lock_rank {
+    BMM__RANK_OBJECT_POOL =
+        2, /* which heaps of the program's there are; under it locks are made, which a fork is to take after it */
+    BMM__RANK_JIT_HEAPS = 3, /* which JIT heaps there are; the same */
     BMM__RANK_OBJECT = 4,  /* a heap that the program made: allocations under it purge, and tell the client of spans */
     BMM__RANK_JIT = 5,     /* a JIT heap: what is purged under it tells the client of its spans */
     BMM__RANK_CLIENT = 10, /* debug: above everything of core */
@@ -25,8 +28,7 @@ enum bmm__lock_rank {
     BMM__RANK_PURGE = 40,
     BMM__RANK_HEAP_POOL = 50,
     BMM__RANK_ARENA = 60,
-    BMM__RANK_OBJECT_POOL = 64, /* which heaps of the program's there are */
-    BMM__RANK_JIT_POOL = 65,    /* which regions and JIT heaps there are */
+    BMM__RANK_JIT_POOL = 65, /* which regions there are */
     BMM__RANK_META = 70
 };
 

@@ -116,12 +116,15 @@ struct walk {
     void *context;
 };
 
-static bool visit_slot(uintptr_t start, size_t bytes, void *context)
+static bool visit_slot(uintptr_t start, size_t bytes, bool is_certain, void *context)
 {
     const struct walk *walk = context;
     struct bmm_memory_options options;
     (void)bytes;
-    return !find(start, true, &options) || walk->visit(&options, walk->context);
+    if (!find(start, true, &options))
+        return true;
+    options.exact = options.exact && (is_certain || bmm__process.client != NULL);
+    return walk->visit(&options, walk->context);
 }
 
 void bmm_heap_walk(bool (*visit)(const struct bmm_memory_options *block, void *context), void *context)

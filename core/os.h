@@ -50,7 +50,8 @@ void bmm__os_prefer_small(void *start, size_t bytes);
 /* Gives the memory behind committed pages back; they stay usable and read as zero when touched again. False: the system
  * keeps it (locked pages, say); what is there may still be there. */
 bool bmm__os_purge(void *start, size_t bytes);
-uint64_t bmm__os_purged_bytes(void); /* that were given back so, and by bmm__os_purge_moved, until now */
+uint64_t bmm__os_purged_bytes(void);               /* that were given back so, and by bmm__os_purge_moved, until now */
+bool bmm__os_purge_own(void *start, size_t bytes); /* the same of tables and descriptors; it is not counted */
 
 /* Gives the memory back and makes the pages inaccessible; commit makes them usable again. */
 void bmm__os_decommit(void *start, size_t bytes);
@@ -130,6 +131,7 @@ uint64_t bmm__os_process_birth(void);    /* stays over exec and tells two users 
 uint64_t bmm__os_address_limit(
     void);                    /* most bytes of address space the process may have (RLIMIT_AS); UINT64_MAX: any */
 bool bmm__os_is_secure(void); /* set-uid or alike: the environment must not be believed (AT_SECURE) */
+void bmm__os_yield(void);     /* lets another thread run that can */
 void bmm__os_wait(uint32_t *word, uint32_t value); /* sleeps while *word == value; may wake for no reason */
 void bmm__os_wake(uint32_t *word, int count);
 void bmm__os_nap(void); /* about a millisecond; by the same system call as wait, which sandboxes allow */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -134,16 +135,22 @@ void bmm__os_prefer_small(void *start, size_t bytes)
 
 static uint64_t purged_bytes; /* relaxed */
 
-bool bmm__os_purge(void *start, size_t bytes)
+bool bmm__os_purge_own(void *start, size_t bytes)
 {
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* from 5.18 on */
 #endif
     int saved_errno = errno;
     bool is_done = madvise(start, bytes, MADV_DONTNEED) == 0 || madvise(start, bytes, MADV_DONTNEED_LOCKED) == 0;
+    errno = saved_errno;
+    return is_done;
+}
+
+bool bmm__os_purge(void *start, size_t bytes)
+{
+    bool is_done = bmm__os_purge_own(start, bytes);
     if (is_done)
         bmm__add_relaxed(&purged_bytes, (uint64_t)bytes);
-    errno = saved_errno;
     return is_done;
 }
 
@@ -369,6 +376,11 @@ uint64_t bmm__os_address_limit(void)
 bool bmm__os_is_secure(void)
 {
     return getauxval(AT_SECURE) != 0;
+}
+
+void bmm__os_yield(void)
+{
+    sched_yield();
 }
 
 void bmm__os_wait(uint32_t *word, uint32_t value)

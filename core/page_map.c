@@ -2,9 +2,11 @@
 
 #include "core/meta.h"
 
-#define LEAF_BYTES ((size_t)1 << BMM__LEAF_SHIFT)
+#define ASK_BYTES ((size_t)1 << 30)     /* from which on a range is asked whether it is too much */
 #define PURGE_BYTES ((size_t)128 << 10) /* of entries, a GiB's: then a system call is quicker than as many stores */
-#define ENTRIES_SHARE 16u               /* of the machine's memory, that one range's entries may take */
+#define ENTRIES_SHARE 16u               /* of the machine's memory, that entries may take */
+
+static uint64_t entered_bytes; /* of address space, outside of the window; relaxed */
 
 uintptr_t bmm__page_map_root[BMM__ROOT_COUNT];
 struct bmm__span *bmm__page_map_zero_leaf[BMM__LEAF_COUNT];
@@ -52,11 +54,11 @@ uintptr_t *bmm__page_map_entry(uintptr_t start)
     return (uintptr_t *)bmm__window_start + index; /* NOLINT */
 }
 
-/* What entries take that much is refused: it would be lost for little. */
+/* Whether entries for so many bytes more would, with those that there are, take a good part of the machine's memory. */
 static bool is_too_much(size_t bytes)
 {
-    uint64_t memory = bmm__os_memory_bytes();
-    return memory != 0 && bytes / BMM__GRANULE * sizeof(struct bmm__span *) > memory / ENTRIES_SHARE;
+    uint64_t memory = bmm__os_memory_bytes(), all = bmm__load_relaxed(&entered_bytes) + bytes;
+    return memory != 0 && all / BMM__GRANULE * sizeof(struct bmm__span *) > memory / ENTRIES_SHARE;
 }
 
 bool bmm__page_map_prepare(uintptr_t start, size_t bytes)
@@ -64,7 +66,7 @@ bool bmm__page_map_prepare(uintptr_t start, size_t bytes)
     uintptr_t end = start + bytes;
     if ((start - bmm__window_start) >> BMM__GRANULE_SHIFT < bmm__load_acquire(&bmm__window_count))
         return true;
-    if (end >> BMM__LEAF_SHIFT >= BMM__ROOT_COUNT || (bytes > LEAF_BYTES && is_too_much(bytes)))
+    if (end >> BMM__LEAF_SHIFT >= BMM__ROOT_COUNT || (bytes >= ASK_BYTES && is_too_much(bytes)))
         return false;
     for (uintptr_t at = start; at < end; at = next_leaf(at))
         if (leaf_of(at) == NULL)
@@ -84,7 +86,7 @@ static void clear(struct bmm__span **from, struct bmm__span **to)
     size_t page = bmm__os_page_bytes();
     char *whole = (char *)(((uintptr_t)from + page - 1) & ~(page - 1)), /* NOLINT */
         *end = (char *)((uintptr_t)to & ~(page - 1));                   /* NOLINT */
-    if (end < whole + PURGE_BYTES || !bmm__os_purge(whole, (size_t)(end - whole))) {
+    if (end < whole + PURGE_BYTES || !bmm__os_purge_own(whole, (size_t)(end - whole))) {
         fill(from, to, NULL);
         return;
     }
@@ -106,6 +108,10 @@ bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span)
     }
     if (span != NULL && !bmm__page_map_prepare(start, bytes))
         return false;
+    if (span != NULL)
+        bmm__add_relaxed(&entered_bytes, (uint64_t)bytes);
+    else
+        bmm__sub_relaxed(&entered_bytes, (uint64_t)bytes);
     for (uintptr_t at = start, next; at < end; at = next) {
         next = next_leaf(at) < end ? next_leaf(at) : end;
         struct bmm__span **from = leaf_of(at) + ((at >> BMM__GRANULE_SHIFT) & (BMM__LEAF_COUNT - 1));

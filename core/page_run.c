@@ -239,11 +239,11 @@ static bool leave_run(struct bmm__page_area *area, uintptr_t start, uint32_t *pa
 static void give(struct bmm__page_area *area, uint32_t page, uint32_t count, uint8_t attributes)
 {
     size_t bytes = (size_t)count << area->map.unit_shift;
+    count_run(area, attributes, 0, count);
     if (!bmm__page_run_restore_rights(area->span, (uintptr_t)address_of(area, page), bytes))
         return; /* nobody could use them: they stay taken */
     bool is_dirty = bmm__arena_may_keep(bytes) || bmm__purge_excess(address_of(area, page), bytes) < bytes;
     bmm__run_map_give(&area->map, page, count, is_dirty);
-    count_run(area, attributes, 0, count);
     note_room(area);
 }
 

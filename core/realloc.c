@@ -107,8 +107,9 @@ static void *realloc_run(struct bmm__span *span, void *p, size_t size, bool keep
     if (stays_run && bmm__core_resize(p, size))
         return p;
     if (!bmm__run_restore_rights(span, run.start, run.bytes)) { /* it will be read, or be another's */
-        errno = ENOMEM;
-        return NULL;
+        if (size > run.bytes)
+            errno = ENOMEM;
+        return size > run.bytes ? NULL : p;
     }
     struct bmm_heap *object = bmm__object_of(span);
     void *moved = NULL;

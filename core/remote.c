@@ -148,11 +148,10 @@ static void send(struct bmm__heap *heap, struct bmm__outbox *box)
     bmm__slot_expect_carrier(carrier);
     for (uint32_t i = 0; i < other_count; i++)
         bmm__batch_others(carrier)[i] = box->slots[i];
-    bmm__store_relaxed(&heap->send_count, heap->send_count + 1);
-    bmm__release_fence(); /* who sees the box empty sees that something is on its way (visit.c) */
-    bmm__store_relaxed(&box->span, NULL);
+    bmm__store_relaxed(&heap->sending, span);
+    bmm__store_release(&box->span, NULL); /* who sees the box empty sees that the batch is on its way (visit.c) */
     uint64_t pushed = publish(span, last, other_count);
-    bmm__store_release(&heap->send_count, heap->send_count + 1); /* and now it has arrived */
+    bmm__store_release(&heap->sending, NULL); /* and now it has arrived */
     settle(heap, span, pushed);
 }
 
@@ -173,13 +172,12 @@ static uint32_t most_of(uint32_t slot_bytes)
     return most < little ? most : little;
 }
 
-/* The process may be copied at any moment: until it is counted, the slot is not in the batch. */
+/* The process may be copied at any moment, and others look (visit.c): until it is counted, the slot is not in the batch. */
 static inline void add(struct bmm__outbox *box, uint32_t index)
 {
     uint32_t count = box->count;
     bmm__store_relaxed(&box->slots[count], (uint16_t)index);
-    bmm__signal_fence();
-    bmm__store_relaxed(&box->count, (uint16_t)(count + 1));
+    bmm__store_release(&box->count, (uint16_t)(count + 1));
 }
 
 static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
@@ -189,10 +187,9 @@ static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
     if (box->span != span) {
         if (box->span != NULL)
             send(heap, box);
-        bmm__store_relaxed(&box->count, 0);
+        bmm__store_release(&box->count, 0);
         box->most = (uint16_t)most_of(span->list.slot_bytes);
-        bmm__signal_fence();
-        bmm__store_relaxed(&box->span, span);
+        bmm__store_release(&box->span, span);
     }
     add(box, index);
     if (box->count == box->most)

@@ -154,7 +154,7 @@ void bmm__secure_purged(uintptr_t start, size_t bytes)
     size_t from = (granule * TABLE_BYTES + page - 1) & ~(page - 1);
     size_t to = (granule + (bytes >> BMM__GRANULE_SHIFT)) * TABLE_BYTES & ~(page - 1);
     if (from < to)
-        bmm__os_purge(tables + from, to - from);
+        bmm__os_purge_own(tables + from, to - from);
 }
 
 /* ---- what is wrong ---- */

@@ -53,6 +53,7 @@ static void clean(struct bmm__span *span)
     span->is_listed = 0;
     span->is_moved = 0;
     bmm__store_relaxed(&span->use, (uint8_t)0);
+    bmm__store_relaxed(&span->heap, NULL);
 }
 
 struct bmm__span *bmm__span_make(void)

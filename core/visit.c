@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define SLOTS_MAX 4096u
-#define LOOKS_MAX 100u /* for slots of a span, while batches are on their way */
+#define LOOKS_MAX 200u  /* at the slots of a span, while batches for it are on their way */
+#define QUICK_LOOKS 50u /* then others are let on, that one may arrive */
 
 _Static_assert(BMM__GRANULE / 16 <= SLOTS_MAX, "the smallest slots of a span have a bit each");
 
@@ -62,22 +63,19 @@ static void mark_remote(const struct bmm__span *span, uint64_t word, uint64_t *i
     mark_chain(span, BMM__REMOTE_HEAD(word), BMM__REMOTE_COUNT(word), is_free);
     for (struct bmm__heap *heap = bmm__heap_pool_all(); heap != NULL; heap = heap->all_next) {
         const struct bmm__outbox *box = bmm__remote_box(heap, span);
-        uint32_t count = bmm__load_acquire(&box->span) == span ? bmm__load_relaxed(&box->count) : 0;
+        uint32_t count = bmm__load_acquire(&box->span) == span ? bmm__load_acquire(&box->count) : 0;
         for (uint32_t i = 0; i < count && i < BMM__BATCH_SLOTS_MAX; i++)
             mark_index(span, bmm__load_relaxed(&box->slots[i]), is_free);
     }
 }
 
-/* How many batches have left outboxes, or arrived; odd numbers say that one is on its way, which is neither here nor there. */
-static uint64_t count_sent(bool *is_any_on_its_way)
+/* Whether a batch for the span has left an outbox, and not arrived. */
+static bool is_any_on_its_way(const struct bmm__span *span)
 {
-    uint64_t sum = 0;
-    for (struct bmm__heap *heap = bmm__heap_pool_all(); heap != NULL; heap = heap->all_next) {
-        uint32_t count = bmm__load_acquire(&heap->send_count);
-        *is_any_on_its_way = *is_any_on_its_way || count % 2 != 0;
-        sum += count;
-    }
-    return sum;
+    for (struct bmm__heap *heap = bmm__heap_pool_all(); heap != NULL; heap = heap->all_next)
+        if (bmm__load_acquire(&heap->sending) == span)
+            return true;
+    return false;
 }
 
 static void mark_free(struct bmm__span *span, uint64_t word, uint64_t *is_free)
@@ -93,21 +91,35 @@ static void mark_free(struct bmm__span *span, uint64_t word, uint64_t *is_free)
 #endif
 }
 
+/* Whether what was found beside the word is all there is. A batch that left its outbox before that was looked at is on its way still,
+ * or has changed the word. */
+static bool is_settled(const struct bmm__span *span, uint64_t word)
+{
+#ifdef BMM_SECURE /* has one place for each slot */
+    (void)span, (void)word, (void)is_any_on_its_way;
+    return true;
+#else
+    bmm__acquire_fence();
+    return !is_any_on_its_way(span) && bmm__load_relaxed(&span->remote) == word;
+#endif
+}
+
 /* Looks until nothing has moved meanwhile, some times. False: something always has. */
 static bool mark_all(struct bmm__span *span, uint64_t *is_free)
 {
     for (unsigned i = 0; i < LOOKS_MAX; i++) {
-        bool is_moving = false;
-        uint64_t sent = count_sent(&is_moving), word = bmm__load_acquire(&span->remote);
+        uint64_t word = bmm__load_acquire(&span->remote);
         bool is_claimed = BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED; /* then nothing in it is live */
         memset(is_free, is_claimed ? 0xff : 0, SLOTS_MAX / 8);
         if (is_claimed)
             return true;
         mark_free(span, word, is_free);
-        bmm__acquire_fence();
-        if (count_sent(&is_moving) == sent && !is_moving && bmm__load_relaxed(&span->remote) == word)
+        if (is_settled(span, word))
             return true;
-        bmm__pause();
+        if (i < QUICK_LOOKS)
+            bmm__pause();
+        else
+            bmm__os_yield();
     }
     return false;
 }
@@ -125,6 +137,8 @@ bool bmm__visit_is_in_use(struct bmm__span *span, uint32_t index, bool *is_certa
 #else
     uint64_t is_free[SLOTS_MAX / 64];
     *is_certain = mark_all(span, is_free);
+    if (!*is_certain)
+        return true; /* for all that is known */
     return (is_free[index / 64] >> index % 64 & 1) == 0;
 #endif
 }
@@ -172,15 +186,16 @@ uint32_t bmm__visit_live_count(struct bmm__span *span)
     return count_in_use(span, word);
 }
 
-bool bmm__visit_span(struct bmm__span *span, bool (*visit)(uintptr_t start, size_t bytes, void *context), void *context)
+bool bmm__visit_span(struct bmm__span *span, bmm__visitor *visit, void *context)
 {
     uint64_t is_free[SLOTS_MAX / 64];
-    mark_all(span, is_free);
+    bool is_certain = mark_all(span, is_free);
     uintptr_t start = span->start;
     uint32_t slot_bytes = span->list.slot_bytes;
     uint32_t count = span->extended < span->slot_count ? span->extended : span->slot_count;
     for (uint32_t i = 0; i < count; i++)
-        if ((is_free[i / 64] >> i % 64 & 1) == 0 && !visit(start + (uintptr_t)i * slot_bytes, slot_bytes, context))
+        if ((is_free[i / 64] >> i % 64 & 1) == 0 &&
+            !visit(start + (uintptr_t)i * slot_bytes, slot_bytes, is_certain, context))
             return false;
     return true;
 }
@@ -192,20 +207,19 @@ static bool is_area(const struct bmm__span *span, uintptr_t start)
            bmm__load_acquire(&span->area) != NULL;
 }
 
-static bool visit_runs(const struct bmm__span *span, bool (*visit)(uintptr_t start, size_t bytes, void *context),
-                       void *context)
+static bool visit_runs(const struct bmm__span *span, bmm__visitor *visit, void *context)
 {
     uintptr_t start = span->start, end = start + span->span_bytes;
     for (uintptr_t at = start; at < end && is_area(span, start);) {
         struct bmm__page_run run = bmm__page_run_find(span, at);
-        if (!run.is_free && !visit(run.start, run.bytes, context))
+        if (!run.is_free && !visit(run.start, run.bytes, true, context))
             return false;
         at = run.start + run.bytes;
     }
     return true;
 }
 
-void bmm__core_visit_blocks(bool (*visit)(uintptr_t start, size_t bytes, void *context), void *context)
+void bmm__core_visit_blocks(bmm__visitor *visit, void *context)
 {
     bool goes_on = true;
     for (struct bmm__span *span = bmm__span_first(); span != NULL && goes_on; span = span->all_next) {
@@ -215,6 +229,6 @@ void bmm__core_visit_blocks(bool (*visit)(uintptr_t start, size_t bytes, void *c
         else if (kind == BMM__SPAN_RUNS)
             goes_on = visit_runs(span, visit, context);
         else if (kind == BMM__SPAN_BIG || kind == BMM__SPAN_LARGE)
-            goes_on = visit(span->start, span->span_bytes, context);
+            goes_on = visit(span->start, span->span_bytes, true, context);
     }
 }

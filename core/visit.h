@@ -2,15 +2,15 @@
 #ifndef BMM_VISIT_H
 #define BMM_VISIT_H
 
+#include "core/client.h"
 #include "core/span.h"
 
-/* Whether the slot with the index, of a span of slots, is in use. *is_certain: no batch was on its way while it was looked for;
- * then the answer is exact on the owner's thread, for what was freed before. */
+/* Whether the slot with the index, of a span of slots, is in use. *is_certain: no batch for the span was on its way while it was looked
+ * for; then the answer is exact on the owner's thread, for what was freed before. Else it is true. */
 bool bmm__visit_is_in_use(struct bmm__span *span, uint32_t index, bool *is_certain);
 
 /* Calls visit for each of the span's slots that was in use when it began, until it says false, and says false then. */
-bool bmm__visit_span(struct bmm__span *span, bool (*visit)(uintptr_t start, size_t bytes, void *context),
-                     void *context);
+bool bmm__visit_span(struct bmm__span *span, bmm__visitor *visit, void *context);
 
 /* How many slots of the span are in use, likewise; of a span that is not allocated from without looking at them. */
 uint32_t bmm__visit_live_count(struct bmm__span *span);

@@ -54,7 +54,7 @@ type
     Kind: TMemoryKind;
     Align: TMemoryAlign;         { ma2048Bytes also for more }
     BlockSize: TMemoryBlockSize; { of mkBlock; else BLOCK_4K, of no meaning }
-    AccessRights: TMemoryAccessRights;
+    AccessRights: TMemoryAccessRights; { none also where the system does not say }
     ThreadId: NativeUInt; { of the system; 0: in nobody's heap }
     Size: NativeUInt;     { as MemSize }
     { What the Delphi library did not say: }
@@ -175,6 +175,7 @@ const
   BMM_RIGHT_READ = 1;
   BMM_RIGHT_WRITE = 2;
   BMM_RIGHT_EXECUTE = 4;
+  BMM_RIGHT_UNKNOWN = 8;
   BMM_MEMORY_SMALL = 1;
   BMM_MEMORY_MEDIUM = 2;
   BMM_MEMORY_BIG = 3;
@@ -534,7 +535,7 @@ begin
   Options.Align := TMemoryAlign(Align);
   if Options.Kind = mkBlock then
     Options.BlockSize := TMemoryBlockSize((Log2(Known.size) - 12) div 2);
-  Options.AccessRights := TMemoryAccessRights(Byte(Known.rights));
+  Options.AccessRights := TMemoryAccessRights(Byte(Known.rights and 7));
   Options.ThreadId := Known.thread_id;
   Options.Size := Known.size;
   Options.Start := Known.start;

@@ -121,7 +121,8 @@ struct bmm_memory_options {
 
 /* What is known of the live block that p lies in. False for every other value: wild or freed pointers, stacks, globals, one past
  * the end. The memory at p is not touched. Any thread may ask while others allocate; in libbrainmm whether a block of another
- * thread's heap, of up to 32 KiB, is live is then known as it was a moment ago, and exact is false. */
+ * thread's heap, or of one of the program's own, of up to 32 KiB, is live is then known as it was a moment ago, and exact is false; so
+ * it is where a thread stopped in the middle of giving blocks like this one back. */
 BMM_API bool bmm_memory_options(const void *p, struct bmm_memory_options *options);
 
 /* Calls visit for every live block of the process, until it says false; the C library's own are among them. visit may allocate and

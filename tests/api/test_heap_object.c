@@ -260,6 +260,48 @@ PLAIN_TEST(a_forked_child_goes_on)
     bmm_heap_destroy(heap);
 }
 
+static unsigned char is_over;
+
+static void *make_heaps(void *unused)
+{
+    struct bmm_heap *heaps[40];
+    while (!__atomic_load_n(&is_over, __ATOMIC_RELAXED)) {
+        for (unsigned i = 0; i < 40; i++)
+            memset(bmm_heap_malloc(heaps[i] = bmm_heap_create(), 100), 1, 100);
+        for (unsigned i = 0; i < 40; i++)
+            bmm_heap_destroy(heaps[i]);
+    }
+    return unused;
+}
+
+PLAIN_TEST(children_that_come_while_heaps_are_made_make_heaps)
+{
+    pthread_t threads[2];
+    struct bmm_heap *heap = bmm_heap_create();
+    for (unsigned i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, make_heaps, NULL);
+    bool is_right = true;
+    fflush(NULL);
+    for (unsigned round = 0; round < 100 && is_right; round++) {
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(30);
+            char *p = bmm_heap_malloc(heap, 100), *q = NULL;
+            for (unsigned i = 0; i < 100; i++)
+                q = bmm_heap_malloc(bmm_heap_create(), 100);
+            bmm_heap_destroy(heap);
+            _exit(p != NULL && q != NULL ? 0 : 1);
+        }
+        int status;
+        is_right = child > 0 && waitpid(child, &status, 0) == child && status == 0;
+    }
+    __atomic_store_n(&is_over, 1, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    PLAIN_CHECK(is_right);
+    bmm_heap_destroy(heap);
+}
+
 /* A heap's own memory, and the page of the block that is written. */
 PLAIN_TEST(many_heaps_cost_little_and_nothing_in_the_end)
 {

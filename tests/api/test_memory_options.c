@@ -243,39 +243,93 @@ PLAIN_TEST(a_forked_child_has_another_thread)
     free(p);
 }
 
-#define HANDED_COUNT 4000
+/* Of the caller's blocks, by address, each FREERS + 1st stays, and the others are freed by so many threads. */
+enum { HANDED_COUNT = 8000, FREERS = 3 };
 static char *handed[HANDED_COUNT];
-static int freed_count; /* release: so many of them are free */
+static int freed_count[FREERS]; /* release: of the blocks up to there, what the thread is to free is free */
 
-static void *free_handed(void *unused)
+static int by_address(const void *a, const void *b)
 {
-    for (int i = 0; i < HANDED_COUNT; i++) {
-        free(handed[i]);
-        __atomic_store_n(&freed_count, i + 1, __ATOMIC_RELEASE);
-    }
-    return unused;
+    const char *const *left = a, *const *right = b;
+    return (*left > *right) - (*left < *right);
 }
 
-PLAIN_TEST(exact_is_exact_while_another_thread_frees)
+static void *free_handed(void *number)
 {
-    unsigned wrong = 0;
-    for (unsigned round = 0; round < 60; round++) {
-        pthread_t thread;
+    int me = (int)(uintptr_t)number - 1;
+    for (int i = 0; i < HANDED_COUNT; i++) {
+        if (i % (FREERS + 1) == me)
+            free(handed[i]);
+        __atomic_store_n(&freed_count[me], i + 1, __ATOMIC_RELEASE);
+    }
+    return NULL;
+}
+
+struct asked {
+    int freed[FREERS]; /* when it began */
+    unsigned wrong, exact_count, live_count;
+};
+
+static bool is_freed(const struct asked *asked, int i)
+{
+    int freer = i % (FREERS + 1);
+    return freer != FREERS && i < asked->freed[freer];
+}
+
+static void ask_of(struct asked *asked, int i)
+{
+    struct bmm_memory_options options;
+    bool is_found = bmm_memory_options(handed[i], &options);
+    if (is_freed(asked, i))
+        asked->wrong += is_found && options.start == handed[i] && options.exact;
+    if (i % (FREERS + 1) != FREERS)
+        return;
+    asked->wrong += !is_found || options.start != handed[i];
+    asked->live_count++;
+    asked->exact_count += is_found && options.exact;
+}
+
+static bool ask_in_walk(const struct bmm_memory_options *block, void *context)
+{
+    struct asked *asked = context;
+    const char *start = block->start;
+    char **found = bsearch(&start, handed, HANDED_COUNT, sizeof *handed, by_address);
+    asked->wrong += found != NULL && block->exact && is_freed(asked, (int)(found - handed));
+    return true;
+}
+
+PLAIN_TEST(exact_is_exact_while_other_threads_free)
+{
+    struct asked asked = { .wrong = 0 };
+    for (unsigned round = 0; round < 40; round++) {
+        pthread_t threads[FREERS];
         for (int i = 0; i < HANDED_COUNT; i++)
             handed[i] = malloc(64);
-        __atomic_store_n(&freed_count, 0, __ATOMIC_RELAXED);
-        pthread_create(&thread, NULL, free_handed, NULL);
-        int count;
+        qsort(handed, HANDED_COUNT, sizeof *handed, by_address);
+        memset(freed_count, 0, sizeof freed_count);
+        for (uintptr_t i = 0; i < FREERS; i++)
+            pthread_create(&threads[i], NULL, free_handed, (void *)(i + 1)); /* NOLINT */
+        int least;
         do {
-            count = __atomic_load_n(&freed_count, __ATOMIC_ACQUIRE);
-            for (int i = count - 2; i >= 0 && i > count - 14; i--) {
-                struct bmm_memory_options options;
-                wrong += bmm_memory_options(handed[i], &options) && options.start == handed[i] && options.exact;
+            least = HANDED_COUNT;
+            for (int i = 0; i < FREERS; i++) {
+                asked.freed[i] = __atomic_load_n(&freed_count[i], __ATOMIC_ACQUIRE);
+                least = asked.freed[i] < least ? asked.freed[i] : least;
             }
-        } while (count < HANDED_COUNT);
-        pthread_join(thread, NULL);
+            for (int k = 0; k < FREERS; k++) /* where each is at */
+                for (int i = asked.freed[k] - 12; i < asked.freed[k] + 12; i++)
+                    if (i >= 0 && i < HANDED_COUNT)
+                        ask_of(&asked, i);
+            if (round % 4 == 0)
+                bmm_heap_walk(ask_in_walk, &asked);
+        } while (least < HANDED_COUNT);
+        for (int i = 0; i < FREERS; i++)
+            pthread_join(threads[i], NULL);
+        for (int i = FREERS; i < HANDED_COUNT; i += FREERS + 1)
+            free(handed[i]);
     }
-    PLAIN_CHECK_EQUAL(wrong, 0);
+    PLAIN_CHECK_EQUAL(asked.wrong, 0);
+    PLAIN_CHECK(asked.exact_count >= asked.live_count / 10 * 9);
 }
 
 static unsigned char is_over;

@@ -121,9 +121,9 @@ PLAIN_TEST(blocks_that_cross_threads_keep_their_content)
             PLAIN_CHECK(bmm__core_free(table[i]));
 }
 
-static bool count_block(uintptr_t start, size_t bytes, void *context)
+static bool count_block(uintptr_t start, size_t bytes, bool is_certain, void *context)
 {
-    (void)start;
+    (void)start, (void)is_certain;
     ((size_t *)context)[0]++;
     ((size_t *)context)[1] += bytes;
     return true;

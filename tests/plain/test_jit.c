@@ -98,10 +98,10 @@ PLAIN_TEST(pieces_are_no_blocks)
     }
 }
 
-static bool is_jit(uintptr_t start, size_t bytes, void *piece)
+static bool is_jit(uintptr_t start, size_t bytes, bool is_certain, void *piece)
 {
     bool *is_seen = piece;
-    (void)bytes;
+    (void)bytes, (void)is_certain;
     *is_seen = *is_seen || is_found((const void *)start); /* NOLINT */
     return true;
 }
