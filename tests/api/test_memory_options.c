@@ -243,10 +243,17 @@ PLAIN_TEST(a_forked_child_has_another_thread)
     free(p);
 }
 
-/* Of the caller's blocks, by address, each FREERS + 1st stays, and the others are freed by so many threads. */
+/* Of the caller's blocks, by address, each fourth stays, and the others are freed by one thread or three. */
 enum { HANDED_COUNT = 8000, FREERS = 3 };
+static int freer_count;
 static char *handed[HANDED_COUNT];
 static int freed_count[FREERS]; /* release: of the blocks up to there, what the thread is to free is free */
+
+/* Who frees the block; FREERS: nobody. */
+static int freer_of(int i)
+{
+    return i % (FREERS + 1) == FREERS ? FREERS : i % (FREERS + 1) % freer_count;
+}
 
 static int by_address(const void *a, const void *b)
 {
@@ -258,7 +265,7 @@ static void *free_handed(void *number)
 {
     int me = (int)(uintptr_t)number - 1;
     for (int i = 0; i < HANDED_COUNT; i++) {
-        if (i % (FREERS + 1) == me)
+        if (freer_of(i) == me)
             free(handed[i]);
         __atomic_store_n(&freed_count[me], i + 1, __ATOMIC_RELEASE);
     }
@@ -272,8 +279,7 @@ struct asked {
 
 static bool is_freed(const struct asked *asked, int i)
 {
-    int freer = i % (FREERS + 1);
-    return freer != FREERS && i < asked->freed[freer];
+    return freer_of(i) != FREERS && i < asked->freed[freer_of(i)];
 }
 
 static void ask_of(struct asked *asked, int i)
@@ -282,7 +288,7 @@ static void ask_of(struct asked *asked, int i)
     bool is_found = bmm_memory_options(handed[i], &options);
     if (is_freed(asked, i))
         asked->wrong += is_found && options.start == handed[i] && options.exact;
-    if (i % (FREERS + 1) != FREERS)
+    if (freer_of(i) != FREERS)
         return;
     asked->wrong += !is_found || options.start != handed[i];
     asked->live_count++;
@@ -301,29 +307,30 @@ static bool ask_in_walk(const struct bmm_memory_options *block, void *context)
 PLAIN_TEST(exact_is_exact_while_other_threads_free)
 {
     struct asked asked = { .wrong = 0 };
-    for (unsigned round = 0; round < 40; round++) {
+    for (unsigned round = 0; round < 400; round++) {
+        freer_count = round % 10 == 0 ? FREERS : 1;
         pthread_t threads[FREERS];
         for (int i = 0; i < HANDED_COUNT; i++)
             handed[i] = malloc(64);
         qsort(handed, HANDED_COUNT, sizeof *handed, by_address);
         memset(freed_count, 0, sizeof freed_count);
-        for (uintptr_t i = 0; i < FREERS; i++)
-            pthread_create(&threads[i], NULL, free_handed, (void *)(i + 1)); /* NOLINT */
+        for (int i = 0; i < freer_count; i++)
+            pthread_create(&threads[i], NULL, free_handed, (void *)(uintptr_t)(i + 1)); /* NOLINT */
         int least;
         do {
             least = HANDED_COUNT;
-            for (int i = 0; i < FREERS; i++) {
+            for (int i = 0; i < freer_count; i++) {
                 asked.freed[i] = __atomic_load_n(&freed_count[i], __ATOMIC_ACQUIRE);
                 least = asked.freed[i] < least ? asked.freed[i] : least;
             }
-            for (int k = 0; k < FREERS; k++) /* where each is at */
+            for (int k = 0; k < freer_count; k++) /* where each is at */
                 for (int i = asked.freed[k] - 12; i < asked.freed[k] + 12; i++)
                     if (i >= 0 && i < HANDED_COUNT)
                         ask_of(&asked, i);
-            if (round % 4 == 0)
+            if (freer_count == FREERS)
                 bmm_heap_walk(ask_in_walk, &asked);
         } while (least < HANDED_COUNT);
-        for (int i = 0; i < FREERS; i++)
+        for (int i = 0; i < freer_count; i++)
             pthread_join(threads[i], NULL);
         for (int i = FREERS; i < HANDED_COUNT; i += FREERS + 1)
             free(handed[i]);
