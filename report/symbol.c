@@ -19,7 +19,8 @@ struct module {
     uint8_t build_id[20];
     uint32_t build_id_bytes;
     enum bmm__role role;
-    bool is_open;
+    bool is_file_open;
+    bool is_open;       /* also to find frames in */
     bool is_remembered; /* frames of it came from the cache */
     bool has_code;      /* the file does: one of debug information alone cannot tell all that is asked */
     struct bmm__module_file file;
@@ -97,10 +98,17 @@ static bool is_libc(const struct module *module)
     return module->role == BMM_ROLE_LIBC || module->role == BMM_ROLE_LOADER;
 }
 
+static void open_file(struct module *module)
+{
+    if (!module->is_file_open)
+        bmm__module_file_open(&module->file, module->path, module->build_id, module->build_id_bytes);
+    module->is_file_open = true;
+}
+
 static void open_module(struct module *module)
 {
     module->is_open = true;
-    bmm__module_file_open(&module->file, module->path, module->build_id, module->build_id_bytes);
+    open_file(module);
     if (module->file.state != BMM_FILE_GOOD)
         return;
     Dwarf_Addr bias = 0;
@@ -224,8 +232,9 @@ const char *bmm__symbolizer_type(struct bmm__symbolizer *symbolizer, uint32_t nu
     if (number >= symbolizer->module_count)
         return NULL;
     struct module *module = &symbolizer->modules[number];
-    if (!module->is_open)
-        open_module(module);
+    if (is_libc(module)) /* it has no classes */
+        return NULL;
+    open_file(module);
     if (module->file.state != BMM_FILE_GOOD)
         return NULL;
     if (!module->has_types)
