@@ -131,7 +131,10 @@ uint64_t bmm__os_process_birth(void);    /* stays over exec and tells two users 
 uint64_t bmm__os_address_limit(
     void);                    /* most bytes of address space the process may have (RLIMIT_AS); UINT64_MAX: any */
 bool bmm__os_is_secure(void); /* set-uid or alike: the environment must not be believed (AT_SECURE) */
-void bmm__os_yield(void);     /* lets another thread run that can */
+/* No signal handler runs on this thread until the mask is given back. */
+uint64_t bmm__os_block_signals(void);
+void bmm__os_restore_signals(uint64_t mask);
+void bmm__os_yield(void);                          /* lets another thread run that can */
 void bmm__os_wait(uint32_t *word, uint32_t value); /* sleeps while *word == value; may wake for no reason */
 void bmm__os_wake(uint32_t *word, int count);
 void bmm__os_nap(void); /* about a millisecond; by the same system call as wait, which sandboxes allow */

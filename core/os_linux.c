@@ -378,6 +378,18 @@ bool bmm__os_is_secure(void)
     return getauxval(AT_SECURE) != 0;
 }
 
+uint64_t bmm__os_block_signals(void)
+{
+    uint64_t all = UINT64_MAX, before = 0;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof before);
+    return before;
+}
+
+void bmm__os_restore_signals(uint64_t mask)
+{
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
+}
+
 void bmm__os_yield(void)
 {
     sched_yield();

@@ -85,15 +85,14 @@ static inline uint32_t search(uint32_t id, uint32_t until, uint32_t parent, uint
 
 /* ---- growing ---- */
 
-/* Makes the segment that id is in, and the next generation of heads when it is time. Nested in itself by a signal
- * handler it does nothing. */
+/* Makes the segment that id is in, and the next generation of heads when it is time. A signal handler that nested this in itself
+ * would find no room. */
 static __attribute__((noinline, cold)) void grow(uint32_t id)
 {
-    if (bmm__lock_is_mine(&lock))
-        return;
     unsigned segment = segment_of(id);
-    if (segment >= SEGMENTS_MAX)
+    if (segment >= SEGMENTS_MAX || bmm__lock_is_mine(&lock))
         return;
+    uint64_t mask = bmm__os_block_signals();
     bmm__lock_take(&lock);
     uint64_t count = (uint64_t)1 << (FIRST_SHIFT + segment);
     if (!segments[segment]) {
@@ -109,6 +108,7 @@ static __attribute__((noinline, cold)) void grow(uint32_t id)
             bmm__store_release(&generation_count, generation + 1);
     }
     bmm__lock_release(&lock);
+    bmm__os_restore_signals(mask);
 }
 
 /* So many words together that can be written, and the id of the first; NULL: full. */

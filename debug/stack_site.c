@@ -6,6 +6,7 @@
 #include "core/assert.h"
 #include "core/atomic.h"
 #include "core/lock.h"
+#include "core/os.h"
 
 #define NUMBERS (BMM_SITE_NUMBERS)
 #define NUMBERS_WITH_EPOCH (NUMBERS - 512)
@@ -47,16 +48,18 @@ static uint32_t give_number(uint64_t mebibyte, uint32_t limit)
     return count++;
 }
 
-/* Nested in itself by a signal handler it finds none. */
+/* A signal handler that nested this in itself would find none. */
 static __attribute__((noinline, cold)) uint32_t new_number(uint64_t mebibyte)
 {
     if (bmm__lock_is_mine(&lock))
         return 0;
+    uint64_t mask = bmm__os_block_signals();
     bmm__lock_take(&lock);
     uint32_t number = give_number(mebibyte, NUMBERS_WITH_EPOCH);
     if (number == 0)
         number = give_number((mebibyte & ADDRESS_MASK) | EPOCH_UNKNOWN, NUMBERS);
     bmm__lock_release(&lock);
+    bmm__os_restore_signals(mask);
     return number;
 }
 

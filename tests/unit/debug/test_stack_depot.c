@@ -1,10 +1,18 @@
 /* The depot: one stack, one id, whoever asks and however many there are. */
+#define _GNU_SOURCE
 #include "debug/stack.h"
+
+#include "core/client.h"
+#include "core/os.h"
 
 #include <criterion/criterion.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define THREADS 8
 #define STACKS 60000u
@@ -131,6 +139,44 @@ Test(depot, runs_of_all_lengths)
                 wrong += !bmm__depot_node(id, &pc, &caller) || pc != 0x1000 + step + i || (i == 0) != (caller == 0);
         }
     cr_assert_eq(wrong, 0);
+}
+
+/* In front of libc's: a signal comes just when the depot gets memory. */
+static volatile sig_atomic_t is_to_raise, map_count;
+
+void *mmap(void *start, size_t bytes, int rights, int flags, int file, off_t offset)
+{
+    map_count++;
+    if (is_to_raise) {
+        is_to_raise = 0;
+        raise(SIGUSR1);
+    }
+    return (void *)syscall(SYS_mmap, start, bytes, rights, flags, file, offset); /* NOLINT */
+}
+
+static uint32_t id_in_handler;
+
+static void intern_in_handler(int number)
+{
+    (void)number;
+    id_in_handler = bmm__depot_intern_one(0, 0x7f0000001000);
+}
+
+/* Once a capture in a handler had no stack: it had interrupted the first of all, which held the lock. */
+Test(depot, a_handler_that_interrupts_growth_finds_room)
+{
+    struct sigaction action = { .sa_handler = intern_in_handler };
+    sigaction(SIGUSR1, &action, NULL);
+    for (int before = map_count; map_count == before;)
+        bmm__core_meta_alloc(BMM__GRANULE / 4); /* a new granule of memory, of which nothing is left then */
+    for (int i = 1; i < 4; i++)
+        bmm__core_meta_alloc(BMM__GRANULE / 4);
+    is_to_raise = 1;
+    uint32_t id = bmm__depot_intern_one(0, 0x555500002000), caller;
+    uintptr_t pc;
+    cr_assert_eq(is_to_raise, 0, "it came");
+    cr_assert(bmm__depot_node(id, &pc, &caller) && pc == 0x555500002000);
+    cr_assert(bmm__depot_node(id_in_handler, &pc, &caller) && pc == 0x7f0000001000);
 }
 
 static uint32_t ids[THREADS][STACKS];
