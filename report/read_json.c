@@ -13,6 +13,8 @@ struct reading {
     struct bmm__report *report;
     uint32_t process_base;  /* number of the file's process 0 in the report */
     uint32_t process_count; /* in the file */
+    struct bmm__frame *frames;
+    uint32_t frame_count;
 };
 
 static const char *text_or_null(struct reading *r, const cJSON *object, const char *key)
@@ -64,28 +66,37 @@ static struct bmm__check check_of(struct reading *r, const cJSON *object)
                                 is_true(object, "incomplete") };
 }
 
-static const struct bmm__stack *stack_of(struct reading *r, const cJSON *array, bool is_truncated)
+static void read_frames(struct reading *r, const cJSON *array)
 {
-    uint32_t count = (uint32_t)cJSON_GetArraySize(array);
-    if (count == 0)
-        return &bmm__no_stack;
-    struct bmm__frame *frames = bmm__arena_alloc(&r->report->arena, count * sizeof *frames);
-    const struct bmm__frame **list = bmm__arena_alloc(&r->report->arena, count * sizeof *list);
     const cJSON *object;
-    uint32_t i = 0;
+    r->frames = bmm__arena_alloc(&r->report->arena, (size_t)cJSON_GetArraySize(array) * sizeof *r->frames);
     cJSON_ArrayForEach(object, array)
     {
         const char *module = text_or_null(r, object, "module");
-        frames[i] = (struct bmm__frame){ .function = text_or_null(r, object, "function"),
-                                         .file = text_or_null(r, object, "file"),
-                                         .module = module,
-                                         .offset = address_of(object, "offset"),
-                                         .line = small_of(object, "line"),
-                                         .role = (uint8_t)bmm__role_of_module(module),
-                                         .is_inlined = is_true(object, "inlined") };
-        list[i] = &frames[i];
-        i++;
+        r->frames[r->frame_count++] = (struct bmm__frame){ .function = text_or_null(r, object, "function"),
+                                                           .file = text_or_null(r, object, "file"),
+                                                           .module = module,
+                                                           .offset = address_of(object, "offset"),
+                                                           .line = small_of(object, "line"),
+                                                           .role = (uint8_t)bmm__role_of_module(module),
+                                                           .is_inlined = is_true(object, "inlined") };
     }
+}
+
+/* Numbers of frames that are not there are left out. */
+static const struct bmm__stack *stack_of(struct reading *r, const cJSON *array, bool is_truncated)
+{
+    size_t capacity = (size_t)cJSON_GetArraySize(array);
+    const struct bmm__frame **list = bmm__arena_alloc(&r->report->arena, capacity * sizeof *list);
+    const cJSON *number;
+    uint32_t count = 0;
+    cJSON_ArrayForEach(number, array)
+    {
+        if (cJSON_IsNumber(number) && number->valuedouble >= 0 && number->valuedouble < r->frame_count)
+            list[count++] = &r->frames[(uint32_t)number->valuedouble];
+    }
+    if (count == 0)
+        return &bmm__no_stack;
     struct bmm__stack *stack = bmm__arena_alloc(&r->report->arena, sizeof *stack);
     *stack = (struct bmm__stack){ list, count, is_truncated };
     return stack;
@@ -199,6 +210,7 @@ static void read_all(struct reading *r, const cJSON *root)
     }
     if (r->process_count == 0)
         return;
+    read_frames(r, cJSON_GetObjectItemCaseSensitive(root, "frames"));
     cJSON_ArrayForEach(object, cJSON_GetObjectItemCaseSensitive(root, "leaks")) read_leak(r, object, BMM__LEAKS);
     cJSON_ArrayForEach(object, cJSON_GetObjectItemCaseSensitive(root, "runtime")) read_leak(r, object, BMM__RUNTIME);
     cJSON_ArrayForEach(object, cJSON_GetObjectItemCaseSensitive(root, "expected")) read_leak(r, object, BMM__EXPECTED);
@@ -243,9 +255,9 @@ bool bmm__read_json(struct bmm__report *report, const char *path, struct bmm__wh
         bmm__fail(why, "%s: not JSON, or cut short", path);
     else if (format == NULL || strcmp(format, BMM__REPORT_FORMAT) != 0)
         bmm__fail(why, "%s: JSON, but no %s", path, BMM__REPORT_FORMAT);
-    else if (number_of(root, "version") != BMM__REPORT_VERSION)
+    else if (number_of(root, "version") != BMM__JSON_VERSION)
         bmm__fail(why, "%s: report version %llu, this viewer reads %d", path,
-                  (unsigned long long)number_of(root, "version"), BMM__REPORT_VERSION);
+                  (unsigned long long)number_of(root, "version"), BMM__JSON_VERSION);
     else
         is_read = true;
     if (is_read)

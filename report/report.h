@@ -25,7 +25,8 @@
 #include <stdint.h>
 
 #define BMM__REPORT_FORMAT "brainmm-report"
-#define BMM__REPORT_VERSION 1
+#define BMM__JSON_VERSION 2
+#define BMM__SQLITE_VERSION 1
 #define BMM__CHANGED_MAX 16
 
 struct bmm__check {

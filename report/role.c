@@ -120,3 +120,19 @@ uint32_t bmm__stack_bottom(const struct bmm__stack *stack, uint32_t top)
     }
     return stack->count;
 }
+
+uint32_t bmm__stack_site(const struct bmm__stack *stack)
+{
+    uint32_t top = bmm__stack_top(stack), bottom = bmm__stack_bottom(stack, top), site = stack->count;
+    for (uint32_t i = top; i < bottom; i++) {
+        if (bmm__frame_is_system(stack->frames[i]))
+            continue;
+        if (stack->frames[i]->file != NULL)
+            return i;
+        if (site == stack->count)
+            site = i;
+    }
+    if (site < stack->count)
+        return site;
+    return top < stack->count ? top : 0;
+}

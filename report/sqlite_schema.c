@@ -9,7 +9,7 @@ const char bmm__sqlite_tables[] =
     "CREATE TABLE modules(process INTEGER REFERENCES processes, path TEXT, build_id TEXT, start TEXT, \"end\" TEXT);"
     "CREATE TABLE frames(id INTEGER PRIMARY KEY, function TEXT, file TEXT, line INTEGER, module TEXT, offset TEXT,"
     " inlined INTEGER);"
-    "CREATE TABLE stacks(id INTEGER PRIMARY KEY, depth INTEGER, truncated INTEGER);"
+    "CREATE TABLE stacks(id INTEGER PRIMARY KEY, depth INTEGER, truncated INTEGER, site INTEGER);"
     "CREATE TABLE stack_frames(stack INTEGER REFERENCES stacks, position INTEGER, frame INTEGER REFERENCES frames,"
     " PRIMARY KEY(stack, position)) WITHOUT ROWID;"
     "CREATE TABLE leaks(id INTEGER PRIMARY KEY, process INTEGER REFERENCES processes, class TEXT, kind TEXT,"
@@ -38,11 +38,9 @@ const char bmm__sqlite_indexes_and_views[] =
     "CREATE VIEW v_stacks AS SELECT stack, group_concat(coalesce(function, module || '+' || offset, offset) ||"
     " coalesce(' (' || file || ':' || line || ')', ''), char(10)) AS text FROM"
     " (SELECT * FROM stack_frames JOIN frames ON frames.id = frame ORDER BY stack, position) GROUP BY stack;"
-    /* The innermost frame with a source line: mostly the call of malloc that one wants to see. */
+    /* Mostly the call of malloc that one wants to see. */
     "CREATE VIEW v_sites AS SELECT stack, position, function, file, line, module, offset FROM"
-    " (SELECT stack, min(CASE WHEN file IS NULL THEN position + 1000000 ELSE position END) % 1000000 AS position"
-    " FROM stack_frames JOIN frames ON frames.id = frame GROUP BY stack)"
-    " JOIN stack_frames USING (stack, position) JOIN frames ON frames.id = frame;"
+    " stacks JOIN stack_frames ON stack = stacks.id AND position = site JOIN frames ON frames.id = frame;"
     "CREATE VIEW v_leaks AS SELECT leaks.id, processes.pid, processes.command, class, kind, bytes, blocks, fingerprint,"
     " function, file, line, module, leaks.stack, v_stacks.text AS stack_text, type FROM leaks"
     " JOIN processes ON processes.id = process LEFT JOIN v_sites ON v_sites.stack = leaks.stack"

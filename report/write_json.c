@@ -1,6 +1,6 @@
-#define _GNU_SOURCE /* fwrite_unlocked */
 #include "report/write_json.h"
 
+#include "report/role.h"
 #include "report/sentence.h"
 
 #include <cjson/cJSON.h>
@@ -8,18 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct printed {
-    char *text;
-    size_t length;
-};
+#define NUMBER_BYTES 11 /* of a frame in a stack, with the comma */
 
 struct writing {
     const struct bmm__report *report;
     FILE *out;
-    struct bmm__map frames;  /* pointer of a frame → printed */
-    struct printed *printed; /* the frame's object as text: most frames stand in many stacks */
-    uint32_t printed_count, printed_capacity;
-    char *stack; /* buffer for one stack's array */
+    struct bmm__map numbers; /* pointer of a frame → its place in the list of frames */
+    char *stack;             /* buffer for one stack's array */
     uint32_t stack_capacity;
 };
 
@@ -72,7 +67,7 @@ static void add_check(cJSON *object, const struct bmm__check *check)
     add_text(member, "reason", check->reason);
 }
 
-/* ---- stacks ---- */
+/* ---- printing ---- */
 
 static char *print_and_delete(cJSON *object)
 {
@@ -85,7 +80,25 @@ static char *print_and_delete(cJSON *object)
     return text;
 }
 
-static char *print_frame(const struct bmm__frame *frame)
+/* One record on a line of its own: the file can be read with line tools, too. */
+static void put(struct writing *w, cJSON *object, uint32_t index)
+{
+    char *text = print_and_delete(object);
+    fputs(index == 0 ? "\n" : ",\n", w->out);
+    fputs(text, w->out);
+    free(text);
+}
+
+static void put_object(struct writing *w, const char *key, cJSON *object)
+{
+    char *text = print_and_delete(object);
+    fprintf(w->out, "\"%s\":%s,\n", key, text);
+    free(text);
+}
+
+/* ---- frames and stacks ---- */
+
+static cJSON *frame_object(const struct bmm__frame *frame)
 {
     cJSON *object = cJSON_CreateObject();
     add_text(object, "function", frame->function);
@@ -95,38 +108,71 @@ static char *print_frame(const struct bmm__frame *frame)
     add_address(object, "offset", frame->offset);
     if (frame->is_inlined)
         cJSON_AddTrueToObject(object, "inlined");
-    return print_and_delete(object);
+    return object;
 }
 
-static const struct printed *frame_text(struct writing *w, const struct bmm__frame *frame)
+/* Most frames stand in many stacks: each is printed once. */
+static void put_frames_of(struct writing *w, const struct bmm__stack *stack)
 {
-    bool is_new;
-    uint32_t index = bmm__map_put(&w->frames, (uintptr_t)frame, 0, w->printed_count, &is_new);
-    if (is_new) {
-        w->printed = bmm__grow(w->printed, &w->printed_capacity, (size_t)w->printed_count + 1, sizeof *w->printed);
-        char *text = print_frame(frame);
-        w->printed[w->printed_count++] = (struct printed){ text, strlen(text) };
+    for (uint32_t i = 0; i < stack->count; i++) {
+        bool is_new;
+        uint32_t number = bmm__map_put(&w->numbers, (uintptr_t)stack->frames[i], 0, w->numbers.count, &is_new);
+        if (is_new)
+            put(w, frame_object(stack->frames[i]), number);
     }
-    return &w->printed[index];
+}
+
+static void put_frames(struct writing *w)
+{
+    const struct bmm__report *report = w->report;
+    fputs("\"frames\":[", w->out);
+    for (uint32_t i = 0; i < report->leak_count; i++)
+        put_frames_of(w, report->leaks[i].stack);
+    for (uint32_t i = 0; i < report->error_count; i++) {
+        put_frames_of(w, report->errors[i].detected);
+        put_frames_of(w, report->errors[i].allocated);
+        put_frames_of(w, report->errors[i].freed);
+    }
+    for (uint32_t i = 0; i < report->runtime_count; i++)
+        put_frames_of(w, report->runtime[i].stack);
+    for (uint32_t i = 0; i < report->expected_count; i++)
+        put_frames_of(w, report->expected[i].stack);
+    fputs("],\n", w->out);
 }
 
 static void add_stack(struct writing *w, cJSON *object, const char *key, const struct bmm__stack *stack)
 {
-    size_t used = 0;
+    w->stack = bmm__grow(w->stack, &w->stack_capacity, (size_t)stack->count * NUMBER_BYTES + 3, 1);
+    char *at = w->stack;
+    *at++ = '[';
     for (uint32_t i = 0; i < stack->count; i++) {
-        const struct printed *frame = frame_text(w, stack->frames[i]);
-        w->stack = bmm__grow(w->stack, &w->stack_capacity, used + frame->length + 3, 1);
-        w->stack[used++] = i == 0 ? '[' : ',';
-        memcpy(w->stack + used, frame->text, frame->length);
-        used += frame->length;
+        bool is_new;
+        uint32_t number = bmm__map_put(&w->numbers, (uintptr_t)stack->frames[i], 0, 0, &is_new), digits = 1;
+        for (uint32_t rest = number; rest >= 10; rest /= 10)
+            digits++;
+        if (i > 0)
+            *at++ = ',';
+        for (uint32_t k = digits; k > 0; number /= 10)
+            at[--k] = (char)('0' + number % 10);
+        at += digits;
     }
-    if (used == 0) {
-        cJSON_AddArrayToObject(object, key);
+    memcpy(at, "]", 2);
+    cJSON_AddRawToObject(object, key, w->stack);
+}
+
+/* What most people ask a leak for, so that they need not look up its frames. */
+static void add_site(cJSON *object, const struct bmm__stack *stack)
+{
+    if (stack->count == 0) {
+        cJSON_AddNullToObject(object, "site");
         return;
     }
-    w->stack[used] = ']';
-    w->stack[used + 1] = 0;
-    cJSON_AddRawToObject(object, key, w->stack);
+    const struct bmm__frame *frame = stack->frames[bmm__stack_site(stack)];
+    cJSON *member = cJSON_AddObjectToObject(object, "site");
+    add_text(member, "function", frame->function);
+    add_text(member, "file", frame->file);
+    add_number_or_null(member, "line", frame->line);
+    add_text(member, "module", frame->module);
 }
 
 /* ---- records ---- */
@@ -169,8 +215,7 @@ static cJSON *process_object(const struct bmm__process *process)
     return object;
 }
 
-/* Without its stack, which is most of the text: put_leaks prints it as it goes. */
-static cJSON *leak_object(const struct bmm__leak *leak)
+static cJSON *leak_object(struct writing *w, const struct bmm__leak *leak)
 {
     cJSON *object = cJSON_CreateObject();
     add_number(object, "process", leak->process);
@@ -183,6 +228,8 @@ static cJSON *leak_object(const struct bmm__leak *leak)
     add_text(object, "fingerprint", leak->fingerprint);
     if (leak->stack->is_truncated)
         cJSON_AddTrueToObject(object, "truncated");
+    add_site(object, leak->stack);
+    add_stack(w, object, "stack", leak->stack);
     return object;
 }
 
@@ -250,22 +297,6 @@ static cJSON *note_object(const struct bmm__note *note)
 
 /* ---- the whole ---- */
 
-/* One record on a line of its own: the file can be read with line tools, too. */
-static void put(struct writing *w, cJSON *object, uint32_t index)
-{
-    char *text = print_and_delete(object);
-    fputs(index == 0 ? "\n" : ",\n", w->out);
-    fputs(text, w->out);
-    free(text);
-}
-
-static void put_object(struct writing *w, const char *key, cJSON *object)
-{
-    char *text = print_and_delete(object);
-    fprintf(w->out, "\"%s\":%s,\n", key, text);
-    free(text);
-}
-
 static void put_array(struct writing *w, const char *key, bool is_last, uint32_t count,
                       cJSON *(*make)(struct writing *w, uint32_t index))
 {
@@ -278,21 +309,8 @@ static void put_array(struct writing *w, const char *key, bool is_last, uint32_t
 static void put_leaks(struct writing *w, const char *key, uint32_t count, const struct bmm__leak *leaks)
 {
     fprintf(w->out, "\"%s\":[", key);
-    for (uint32_t i = 0; i < count; i++) {
-        char *text = print_and_delete(leak_object(&leaks[i]));
-        fputs(i == 0 ? "\n" : ",\n", w->out);
-        fwrite(text, 1, strlen(text) - 1, w->out); /* its brace comes behind the stack */
-        fputs(",\"stack\":[", w->out);
-        free(text);
-        const struct bmm__stack *stack = leaks[i].stack;
-        for (uint32_t k = 0; k < stack->count; k++) {
-            const struct printed *frame = frame_text(w, stack->frames[k]);
-            if (k > 0)
-                putc_unlocked(',', w->out);
-            fwrite_unlocked(frame->text, 1, frame->length, w->out);
-        }
-        fputs("]}", w->out);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        put(w, leak_object(w, &leaks[i]), i);
     fputs("],\n", w->out);
 }
 
@@ -333,13 +351,14 @@ static cJSON *summary_object(const struct bmm__report *report)
 void bmm__write_json(const struct bmm__report *report, FILE *out)
 {
     struct writing w = { .report = report, .out = out };
-    fprintf(out, "{\"format\":\"%s\",\"version\":%d,\n", BMM__REPORT_FORMAT, BMM__REPORT_VERSION);
+    fprintf(out, "{\"format\":\"%s\",\"version\":%d,\n", BMM__REPORT_FORMAT, BMM__JSON_VERSION);
     cJSON *check = cJSON_CreateObject();
     add_check(check, &report->check);
     put_object(&w, "check", cJSON_DetachItemFromObject(check, "check"));
     cJSON_Delete(check);
     put_array(&w, "processes", false, report->process_count, make_process);
     put_object(&w, "summary", summary_object(report));
+    put_frames(&w);
     put_leaks(&w, "leaks", report->leak_count, report->leaks);
     put_array(&w, "errors", false, report->error_count, make_error);
     put_leaks(&w, "runtime", report->runtime_count, report->runtime);
@@ -347,9 +366,6 @@ void bmm__write_json(const struct bmm__report *report, FILE *out)
     put_array(&w, "unchecked", false, report->unchecked_count, make_unchecked);
     put_array(&w, "notes", true, report->note_count, make_note);
     fputs("}\n", out);
-    for (uint32_t i = 0; i < w.printed_count; i++)
-        free(w.printed[i].text);
-    free(w.printed);
     free(w.stack);
-    bmm__map_free(&w.frames);
+    bmm__map_free(&w.numbers);
 }

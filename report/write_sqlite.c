@@ -1,5 +1,6 @@
 #include "report/write_sqlite.h"
 
+#include "report/role.h"
 #include "report/sentence.h"
 #include "report/sqlite_schema.h"
 
@@ -84,7 +85,8 @@ static int64_t stack_row(struct writing *w, const struct bmm__stack *stack)
         return 0;
     uint32_t row = bmm__map_put(&w->stacks, (uintptr_t)stack, 0, w->stacks.count + 1, &is_new);
     if (is_new) {
-        insert(w, w->stack, "iii", (int64_t)row, (int64_t)stack->count, (int64_t)stack->is_truncated);
+        insert(w, w->stack, "iiii", (int64_t)row, (int64_t)stack->count, (int64_t)stack->is_truncated,
+               (int64_t)bmm__stack_site(stack));
         for (uint32_t i = 0; i < stack->count; i++)
             insert(w, w->stack_frame, "iii", (int64_t)row, (int64_t)i, frame_row(w, stack->frames[i]));
     }
@@ -96,7 +98,7 @@ static void put_meta(struct writing *w)
     const struct bmm__report *report = w->report;
     sqlite3_stmt *row = prepare(w, "INSERT INTO meta VALUES(?,?)");
     insert(w, row, "tt", "format", BMM__REPORT_FORMAT);
-    insert(w, row, "ti", "version", (int64_t)BMM__REPORT_VERSION);
+    insert(w, row, "ti", "version", (int64_t)BMM__SQLITE_VERSION);
     insert(w, row, "tt", "mode", report->check.mode);
     insert(w, row, "ti", "ran", (int64_t)report->check.ran);
     insert(w, row, "ti", "incomplete", (int64_t)report->check.is_incomplete);
@@ -213,7 +215,7 @@ bool bmm__write_sqlite(const struct bmm__report *report, const char *path, struc
     execute(&w, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA user_version=1; BEGIN");
     execute(&w, bmm__sqlite_tables);
     w.frame = prepare(&w, "INSERT INTO frames VALUES(?,?,?,?,?,?,?)");
-    w.stack = prepare(&w, "INSERT INTO stacks VALUES(?,?,?)");
+    w.stack = prepare(&w, "INSERT INTO stacks VALUES(?,?,?,?)");
     w.stack_frame = prepare(&w, "INSERT INTO stack_frames VALUES(?,?,?)");
     put_meta(&w);
     put_processes(&w);

@@ -94,3 +94,21 @@ Test(trim, allocator_on_top_and_start_below_are_left_out)
     stack = stack_of_text(&made, "libc.so.6!exit libc.so.6!__libc_start_main program!_start");
     cr_assert_eq(bmm__stack_bottom(stack, 0), 3, "a stack is never trimmed to nothing");
 }
+
+Test(trim, the_site_is_of_the_program_and_has_a_line_if_one_has)
+{
+    struct stack_text made;
+    const struct bmm__stack *stack = stack_of_text(
+        &made, "libbrainmm_debug.so!malloc libc.so.6!strdup program!copy program!invite program!main" START);
+    cr_expect_eq(bmm__stack_site(stack), 2, "no line is known: the innermost of the program");
+    made.frames[3].file = "guests.c";
+    cr_expect_eq(bmm__stack_site(stack), 3);
+    made.frames[1].file = "strdup.c";
+    cr_expect_eq(bmm__stack_site(stack), 3, "libc's own lines say nothing");
+    made.frames[3].file = NULL;
+    made.frames[5].file = "libc-start.c";
+    cr_expect_eq(bmm__stack_site(stack), 2, "nor does where the program starts");
+    cr_expect_eq(bmm__stack_site(stack_of_text(&made, "libbrainmm_debug.so!malloc libc.so.6!strdup")), 1);
+    cr_expect_eq(bmm__stack_site(stack_of_text(&made, "libbrainmm_debug.so!malloc")), 0);
+    cr_expect_eq(bmm__stack_site(stack_of_text(&made, "")), 0);
+}

@@ -330,14 +330,34 @@ Test(load, strange_files_are_named)
     cr_expect_not_null(strstr(refusal("x", "hello", 5), "neither a snapshot nor"));
     cr_expect_not_null(strstr(refusal("x", "{\"format\":", 10), "not JSON, or cut short"));
     cr_expect_not_null(strstr(refusal("x", "{}", 2), "JSON, but no brainmm-report"));
-    const char *newer = "{\"format\":\"brainmm-report\",\"version\":2}";
-    cr_expect_not_null(strstr(refusal("x", newer, strlen(newer)), "report version 2, this viewer reads 1"));
-    const char *bare = "{\"format\":\"brainmm-report\",\"version\":1}";
+    const char *newer = "{\"format\":\"brainmm-report\",\"version\":3}";
+    cr_expect_not_null(strstr(refusal("x", newer, strlen(newer)), "report version 3, this viewer reads 2"));
+    const char *bare = "{\"format\":\"brainmm-report\",\"version\":2}";
     cr_expect_str_eq(refusal("x", bare, strlen(bare)), "");
     const char *odd =
-        "{\"format\":\"brainmm-report\",\"version\":1,\"processes\":[3],\"leaks\":[{\"process\":9,\"stack\":"
+        "{\"format\":\"brainmm-report\",\"version\":2,\"processes\":[3],\"leaks\":[{\"process\":9,\"stack\":"
         "[1,{}],\"bytes\":-1}],\"errors\":[[],{\"changed\":7,\"process\":-3}],\"notes\":[null]}";
     cr_expect_str_eq(refusal("x", odd, strlen(odd)), "");
+}
+
+Test(load, numbers_that_name_no_frame_are_left_out)
+{
+    static const char text[] =
+        "{\"format\":\"brainmm-report\",\"version\":2,\"processes\":[{}],\"frames\":[{\"function\":\"inner\"},7],"
+        "\"leaks\":[{\"bytes\":1,\"stack\":[0,-1,2,\"0\",1e300,null,1]},{\"bytes\":2,\"stack\":[-0.5,4294967296]}]}";
+    const char *path = made_path("numbers.json");
+    made_write_bytes(path, text, sizeof text - 1);
+    struct bmm__why why = { "" };
+    struct bmm__report *report = bmm__report_make();
+    cr_assert(bmm__report_load(report, NULL, path, &why), "%s", why.text);
+    cr_assert_eq(report->leak_count, 2);
+    cr_assert_eq(report->leaks[0].stack->count, 2);
+    cr_expect_str_eq(report->leaks[0].stack->frames[0]->function, "inner");
+    cr_expect_null(report->leaks[0].stack->frames[1]->function,
+                   "what is no object is a frame of which nothing is known");
+    cr_expect_eq(report->leaks[1].stack->count, 0);
+    bmm__report_free(report);
+    unlink(path);
 }
 
 Test(load, a_damaged_database_does_no_harm, .timeout = 60)
