@@ -92,6 +92,13 @@ BMM__BIRTH_INLINE bool bmm__birth_find_record(struct bmm__block *block, bool is_
     return true;
 }
 
+BMM__BIRTH_INLINE void bmm__birth_fetch_record(const struct bmm__block *block)
+{
+    __builtin_prefetch(block->record, 1);
+    if (BMM__LIKELY(block->side->mirrors != NULL))
+        __builtin_prefetch(&block->side->mirrors[block->slot.index], 1);
+}
+
 /* A slot without a record: what bmm__birth_make returns then. */
 void *bmm__birth_unrecorded(const struct bmm__block *block, bool is_settled);
 

@@ -16,17 +16,33 @@ static __attribute__((noinline)) void *alloc_otherwise(size_t size, size_t align
     return p;
 }
 
+static __attribute__((noinline, cold)) void *none(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* Under leak the slot comes first, and its record, of which a program with many blocks has little in its caches, is fetched while
+ * the stack is found. */
 void *bmm__call_alloc(size_t size, size_t align, bool is_zeroed, unsigned kind)
 {
-    struct bmm__caller caller = bmm__caller_of_alloc();
+    struct bmm__caller caller = { .is_settled = bmm__process_is_settled(), .thread = bmm__thread_current() };
     if (BMM__UNLIKELY(!caller.is_settled || caller.thread == NULL || bmm__options.mode != BMM_MODE_LEAK)) {
+        if (caller.is_settled)
+            caller.stack = bmm__caller_stack(caller.thread);
         const struct bmm__caller other = caller; /* so that this one need not have an address */
         return alloc_otherwise(size, align, is_zeroed, kind, &other);
     }
-    void *p = bmm__birth_make_as(BMM_MODE_LEAK, size, size, align, is_zeroed, kind, &caller);
-    if (BMM__UNLIKELY(p == NULL))
-        errno = ENOMEM;
-    return p;
+    struct bmm__block block;
+    if (BMM__UNLIKELY(!bmm__core_alloc_slot(size, align, is_zeroed, &block.slot)))
+        return none();
+    if (BMM__UNLIKELY(!bmm__birth_find_record(&block, true))) {
+        bmm__core_free_slot(&block.slot);
+        return none();
+    }
+    bmm__birth_fetch_record(&block); /* which comes while the stack is found */
+    caller.stack = bmm__caller_stack(caller.thread);
+    return bmm__birth_in_as(BMM_MODE_LEAK, &block, size, align, kind, size, &caller);
 }
 
 void *bmm__call_object_alloc(struct bmm_heap *object, size_t size, size_t align, bool is_zeroed, unsigned kind)

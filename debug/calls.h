@@ -1,5 +1,5 @@
 /* The client's functions: what happens at malloc, free and realloc while the debug layer is on. The order in each call:
- * stack first (before any lock), then the core, then the record. */
+ * stack and core, neither within a lock of the other, then the record. */
 #ifndef BMM_CALLS_H
 #define BMM_CALLS_H
 
