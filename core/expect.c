@@ -21,7 +21,7 @@ struct rule {
     size_t size, count;
 };
 
-static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_EXPECT);
+BMM__LOCK(lock, BMM__RANK_EXPECT);
 static struct rule rules[RULES_MAX]; /* under lock; count 0: unused */
 
 /* The rule for the same, or an unused one; NULL: there is neither. */

@@ -7,7 +7,7 @@
 #define BATCH 16u
 #define WARM_MAX 16u
 
-static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_OBJECT_POOL);
+BMM__LOCK(lock, BMM__RANK_OBJECT_POOL);
 static struct bmm_heap *warm, *cold; /* under lock */
 static uint32_t warm_count;
 

@@ -8,7 +8,7 @@
 
 uint32_t bmm__heap_pool_warm; /* written under lock */
 
-static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_HEAP_POOL);
+BMM__LOCK(lock, BMM__RANK_HEAP_POOL);
 static struct bmm__heap *warm, *cold; /* under lock */
 static struct bmm__heap *all;         /* written under lock, release; read by anyone, acquire */
 

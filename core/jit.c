@@ -11,7 +11,7 @@
 
 #include <errno.h>
 
-static struct bmm__lock pool_lock = BMM__LOCK_INIT(BMM__RANK_JIT_HEAPS);
+BMM__LOCK(pool_lock, BMM__RANK_JIT_HEAPS);
 static struct bmm_jit_heap *unused; /* under it */
 
 /* ---- lists of regions ---- */

@@ -21,7 +21,7 @@
 _Static_assert(TABLE_BYTES(UNITS_MAX) <= BMM__GRANULE, "a table is a granule");
 _Static_assert(BMM__GRANULE / 64 % UNIT == 0, "the units of a region are whole words of bits");
 
-static struct bmm__lock pool_lock = BMM__LOCK_INIT(BMM__RANK_JIT_POOL);
+BMM__LOCK(pool_lock, BMM__RANK_JIT_POOL);
 static struct bmm__jit_region *unused, *all; /* under it */
 
 /* Of a run map whose free units need not be purged: nobody ever sets a bit. */
@@ -322,7 +322,8 @@ static struct bmm__jit_region *open_locked(struct bmm_jit_heap *heap, size_t byt
                                            bool has_two_views)
 {
     uintptr_t views[2];
-    struct bmm__jit_region *region = make(own_bytes == 0, has_two_views);
+    struct bmm__jit_region *region =
+        bmm__page_map_has_room((uint64_t)bytes * (has_two_views ? 2 : 1)) ? make(own_bytes == 0, has_two_views) : NULL;
     if (region == NULL) {
         errno = ENOMEM;
         return NULL;

@@ -6,14 +6,15 @@
 
 #include <stddef.h>
 
+/* By the linker, of section bmm_locks. */
+extern struct bmm__lock *const __start_bmm_locks[] BMM__HIDDEN; /* NOLINT */
+extern struct bmm__lock *const __stop_bmm_locks[] BMM__HIDDEN;  /* NOLINT */
+
 static struct bmm__lock *registry[BMM__RANK_META + 1]; /* by rank; pushed to with acq_rel, never popped */
 static uintptr_t all_owner; /* the thread that holds every lock because it forks; 0: nobody */
 
 void bmm__lock_register(struct bmm__lock *lock)
 {
-    uint32_t no = 0;
-    if (!bmm__cas_acq_rel(&lock->is_registered, &no, 1))
-        return;
     struct bmm__lock **of_rank = &registry[lock->rank], *first = bmm__load_acquire(of_rank);
     do
         lock->next = first;
@@ -44,8 +45,6 @@ static bool has_all(void)
 
 void bmm__lock_take(struct bmm__lock *lock)
 {
-    if (BMM__UNLIKELY(bmm__load_acquire(&lock->is_registered) == 0))
-        bmm__lock_register(lock);
     if (has_all())
         return;
     take(lock);
@@ -54,8 +53,6 @@ void bmm__lock_take(struct bmm__lock *lock)
 
 bool bmm__lock_try(struct bmm__lock *lock)
 {
-    if (BMM__UNLIKELY(bmm__load_acquire(&lock->is_registered) == 0))
-        bmm__lock_register(lock);
     uint32_t found = 0;
     if (has_all() || !bmm__cas_acq_rel(&lock->state, &found, 1))
         return false;
@@ -87,39 +84,55 @@ void bmm__lock_reset(struct bmm__lock *lock)
     bmm__store_relaxed(&lock->state, 0);
 }
 
-static struct bmm__lock *first_of(uint32_t rank)
+/* ---- fork ---- */
+
+static void visit_all(void (*visit)(struct bmm__lock *lock, uintptr_t me))
 {
-    return bmm__load_acquire(&registry[rank]);
+    uintptr_t me = bmm__os_thread_key();
+    for (uint32_t rank = 0; rank <= BMM__RANK_META; rank++) {
+        for (struct bmm__lock *const *entry = __start_bmm_locks; entry < __stop_bmm_locks; entry++)
+            if ((*entry)->rank == rank)
+                visit(*entry, me);
+        for (struct bmm__lock *lock = bmm__load_acquire(&registry[rank]); lock != NULL; lock = lock->next)
+            visit(lock, me);
+    }
+}
+
+static void take_for_fork(struct bmm__lock *lock, uintptr_t me)
+{
+    lock->is_kept = bmm__load_relaxed(&lock->owner) == me;
+    if (!lock->is_kept) {
+        take(lock);
+        bmm__store_relaxed(&lock->owner, me);
+    }
+}
+
+static void release_after_fork(struct bmm__lock *lock, uintptr_t me)
+{
+    if (!lock->is_kept && bmm__load_relaxed(&lock->owner) == me) /* else it came into the registry since */
+        release(lock);
+}
+
+static void reset(struct bmm__lock *lock, uintptr_t me)
+{
+    (void)me;
+    bmm__lock_reset(lock);
 }
 
 void bmm__lock_take_all(void)
 {
-    uintptr_t me = bmm__os_thread_key();
-    for (uint32_t rank = 0; rank <= BMM__RANK_META; rank++)
-        for (struct bmm__lock *lock = first_of(rank); lock != NULL; lock = lock->next) {
-            lock->is_kept = bmm__load_relaxed(&lock->owner) == me;
-            if (!lock->is_kept) {
-                take(lock);
-                bmm__store_relaxed(&lock->owner, me);
-            }
-        }
-    bmm__store_relaxed(&all_owner, me);
+    visit_all(take_for_fork);
+    bmm__store_relaxed(&all_owner, bmm__os_thread_key());
 }
 
 void bmm__lock_release_all(void)
 {
-    uintptr_t me = bmm__os_thread_key();
     bmm__store_relaxed(&all_owner, (uintptr_t)0);
-    for (uint32_t rank = 0; rank <= BMM__RANK_META; rank++)
-        for (struct bmm__lock *lock = first_of(rank); lock != NULL; lock = lock->next)
-            if (!lock->is_kept && bmm__load_relaxed(&lock->owner) == me) /* else it came into the registry since */
-                release(lock);
+    visit_all(release_after_fork);
 }
 
 void bmm__lock_reset_all(void)
 {
     bmm__store_relaxed(&all_owner, (uintptr_t)0);
-    for (uint32_t rank = 0; rank <= BMM__RANK_META; rank++)
-        for (struct bmm__lock *lock = first_of(rank); lock != NULL; lock = lock->next)
-            bmm__lock_reset(lock);
+    visit_all(reset);
 }

@@ -1,10 +1,11 @@
-/* A lock for what is not on a fast path. Registered, so that fork can hold every lock while it copies the process,
- * and ranked, so that debug builds see a wrong order at once.
+/* A lock for what is not on a fast path. Registered, so that fork can hold every lock while it copies the process, and
+ * ranked, so that it takes them in the order in which others do.
  *
  * state: 0 free · 1 held · 2 held, and someone sleeps. Three states after Drepper, "Futexes are tricky".
  * Invariants
  *  L1  A thread takes locks in ascending rank.
- *  L2  A lock that was ever taken is in the registry before it is taken (bmm__lock_take sees to it).
+ *  L2  A fork knows every lock that can be taken: those that are defined from the start, as their addresses are in a section of their
+ *      own, which the linker makes a table of; others from when they were registered, before anyone else saw them.
  *  L3  owner is the holder's thread key; a thread that forks while it holds a lock (from a signal handler, or from
  *      inside an allocation hook) does not wait for itself, and keeps what it had before.
  */
@@ -37,15 +38,22 @@ struct bmm__lock {
     uint32_t rank;
     uintptr_t owner; /* bmm__os_thread_key() of the holder, 0: none or unknown yet */
     struct bmm__lock *next;
-    uint32_t is_registered;
     uint32_t is_kept; /* between take_all and release_all: the forking thread had it before */
 };
 #define BMM__LOCK_INIT(lock_rank) \
     { \
-        0, (lock_rank), 0, 0, 0, 0 \
+        0, (lock_rank), 0, 0, 0 \
     }
 
-void bmm__lock_register(struct bmm__lock *lock); /* so that a fork from now on knows of it (L2) */
+/* Defines a lock of a file's own. */
+#define BMM__LOCK(name, lock_rank) \
+    static struct bmm__lock name = BMM__LOCK_INIT(lock_rank); \
+    BMM__LOCK_ENTRY(name, name)
+/* For one that is part of something else. */
+#define BMM__LOCK_ENTRY(name, lock) \
+    static struct bmm__lock *const name##_entry __attribute__((used, retain, section("bmm_locks"))) = &(lock)
+
+void bmm__lock_register(struct bmm__lock *lock); /* one that is made while the process runs, once (L2) */
 void bmm__lock_take(struct bmm__lock *lock);
 bool bmm__lock_try(struct bmm__lock *lock); /* false: someone holds it */
 void bmm__lock_release(struct bmm__lock *lock);

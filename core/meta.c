@@ -28,7 +28,7 @@ void bmm__meta_unmap(void *start, size_t bytes)
     bmm__os_release((char *)start - GUARD, bytes + 2 * GUARD);
 }
 
-static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_META);
+BMM__LOCK(lock, BMM__RANK_META);
 static char *chunk;
 static size_t room;
 

@@ -91,7 +91,7 @@ bool bmm__os_purge_moved(void *start, size_t bytes);
  * in signal handlers and with any stack. */
 bool bmm__os_can_read(const void *start, size_t bytes);
 
-uint64_t bmm__os_memory_bytes(void); /* of the machine; 0: unknown */
+uint64_t bmm__os_memory_bytes(void); /* of the machine; 0: unknown. The system is asked once */
 size_t bmm__os_resident_bytes(void); /* of the process; 0: unknown */
 
 /* A committed OS page that reads as zero in a forked child. NULL where the system has no such thing. */
@@ -134,7 +134,6 @@ bool bmm__os_is_secure(void); /* set-uid or alike: the environment must not be b
 /* No signal handler runs on this thread until the mask is given back. */
 uint64_t bmm__os_block_signals(void);
 void bmm__os_restore_signals(uint64_t mask);
-void bmm__os_yield(void);                          /* lets another thread run that can */
 void bmm__os_wait(uint32_t *word, uint32_t value); /* sleeps while *word == value; may wake for no reason */
 void bmm__os_wake(uint32_t *word, int count);
 void bmm__os_nap(void); /* about a millisecond; by the same system call as wait, which sandboxes allow */

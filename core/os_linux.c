@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -266,11 +265,17 @@ bool bmm__os_can_read(const void *start, size_t bytes)
 
 uint64_t bmm__os_memory_bytes(void)
 {
+    static uint64_t memory_bytes;
+    uint64_t bytes = bmm__load_relaxed(&memory_bytes);
+    if (bytes != 0)
+        return bytes;
     struct sysinfo facts;
     int saved_errno = errno;
-    bool is_known = sysinfo(&facts) == 0;
+    if (sysinfo(&facts) == 0)
+        bytes = (uint64_t)facts.totalram * facts.mem_unit;
     errno = saved_errno;
-    return is_known ? (uint64_t)facts.totalram * facts.mem_unit : 0;
+    bmm__store_relaxed(&memory_bytes, bytes);
+    return bytes;
 }
 
 void *bmm__os_page_wiped_on_fork(void)
@@ -388,11 +393,6 @@ uint64_t bmm__os_block_signals(void)
 void bmm__os_restore_signals(uint64_t mask)
 {
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
-}
-
-void bmm__os_yield(void)
-{
-    sched_yield();
 }
 
 void bmm__os_wait(uint32_t *word, uint32_t value)

@@ -54,11 +54,12 @@ uintptr_t *bmm__page_map_entry(uintptr_t start)
     return (uintptr_t *)bmm__window_start + index; /* NOLINT */
 }
 
-/* Whether entries for so many bytes more would, with those that there are, take a good part of the machine's memory. */
-static bool is_too_much(size_t bytes)
+bool bmm__page_map_has_room(uint64_t bytes)
 {
+    if (bytes < ASK_BYTES)
+        return true;
     uint64_t memory = bmm__os_memory_bytes(), all = bmm__load_relaxed(&entered_bytes) + bytes;
-    return memory != 0 && all / BMM__GRANULE * sizeof(struct bmm__span *) > memory / ENTRIES_SHARE;
+    return memory == 0 || all / BMM__GRANULE * sizeof(struct bmm__span *) <= memory / ENTRIES_SHARE;
 }
 
 bool bmm__page_map_prepare(uintptr_t start, size_t bytes)
@@ -66,7 +67,7 @@ bool bmm__page_map_prepare(uintptr_t start, size_t bytes)
     uintptr_t end = start + bytes;
     if ((start - bmm__window_start) >> BMM__GRANULE_SHIFT < bmm__load_acquire(&bmm__window_count))
         return true;
-    if (end >> BMM__LEAF_SHIFT >= BMM__ROOT_COUNT || (bytes >= ASK_BYTES && is_too_much(bytes)))
+    if (end >> BMM__LEAF_SHIFT >= BMM__ROOT_COUNT)
         return false;
     for (uintptr_t at = start; at < end; at = next_leaf(at))
         if (leaf_of(at) == NULL)

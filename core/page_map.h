@@ -75,9 +75,12 @@ static inline struct bmm__span *bmm__page_map_find(uintptr_t address)
 /* Enters span (or NULL) for the granules of [start, start + bytes). False: no memory for a leaf, nothing entered. */
 bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span);
 
-/* Makes the leaves for that: from now on it cannot fail (M1). False: no memory, or the range is so large that the entries of all (of
- * 512 times the machine's memory) would take a sixteenth of it. */
+/* Makes the leaves for that: from now on it cannot fail (M1). False: no memory. */
 bool bmm__page_map_prepare(uintptr_t start, size_t bytes);
+
+/* Asked before so many bytes of address space more are had outside of the window. False: the entries of all, of 512 times the
+ * machine's memory, would take a sixteenth of it. */
+bool bmm__page_map_has_room(uint64_t bytes);
 
 /* The window's entry for the granule at start, NULL if it lies outside: which list is found there is what the span's owner
  * writes to it, as its distance from BMM__WINDOW_TABLE. Until then, and from bmm__page_map_enter(NULL) on, it is none. */

@@ -17,7 +17,7 @@
 #define EXCESS_BYTES ((size_t)4 << 20)
 #define SWEEP_SPANS 16u /* between two looks at the clock: any of them may have to be given back */
 
-static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_PURGE);
+BMM__LOCK(lock, BMM__RANK_PURGE);
 static uint64_t next_ms; /* relaxed: only when to look */
 
 /* The rest is under lock. */

@@ -162,6 +162,8 @@ static void *grow_mapping(struct bmm__span *span, size_t whole)
 {
     size_t old_bytes = span->span_bytes, align = (size_t)1 << span->align_shift;
     uintptr_t old_start = span->start;
+    if (!bmm__page_map_has_room(whole - old_bytes))
+        return NULL;
     enum bmm__os_resized resized = bmm__os_resize((void *)old_start, old_bytes, whole); /* NOLINT */
     if (resized == BMM__OS_RESIZED) {
         if (bmm__page_map_enter(old_start + old_bytes, whole - old_bytes, span))

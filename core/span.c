@@ -131,7 +131,7 @@ struct bmm__span *bmm__span_open(size_t bytes, size_t align, enum bmm__span_is k
 struct bmm__span *bmm__span_open_large(size_t bytes, size_t align)
 {
     size_t whole = (bytes + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
-    struct bmm__span *span = whole < bytes ? NULL : bmm__span_make();
+    struct bmm__span *span = whole < bytes || !bmm__page_map_has_room(whole) ? NULL : bmm__span_make();
     if (span == NULL)
         return NULL;
     align = align < BMM__GRANULE ? BMM__GRANULE : align;

@@ -26,7 +26,7 @@ __thread struct bmm__heap *bmm__heap __attribute__((tls_model("initial-exec"))) 
 struct bmm__process bmm__process;
 const int bmm__process_anchor = 1;
 
-static struct bmm__lock late_lock = BMM__LOCK_INIT(BMM__RANK_LATE_HEAP);
+BMM__LOCK(late_lock, BMM__RANK_LATE_HEAP);
 static struct bmm__heap late_heap;
 
 static pthread_key_t key; /* both from bmm__process_start */

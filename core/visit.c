@@ -10,8 +10,8 @@
 #include <string.h>
 
 #define SLOTS_MAX 4096u
-#define LOOKS_MAX 200u  /* at the slots of a span, while batches for it are on their way */
-#define QUICK_LOOKS 50u /* then others are let on, that one may arrive */
+#define LOOKS_MAX 150u  /* at the slots of a span, while batches for it are on their way */
+#define QUICK_LOOKS 50u /* then others are let on for a while, that one may arrive */
 
 _Static_assert(BMM__GRANULE / 16 <= SLOTS_MAX, "the smallest slots of a span have a bit each");
 
@@ -119,7 +119,7 @@ static bool mark_all(struct bmm__span *span, uint64_t *is_free)
         if (i < QUICK_LOOKS)
             bmm__pause();
         else
-            bmm__os_yield();
+            bmm__os_nap();
     }
     return false;
 }

@@ -28,7 +28,7 @@ size_t bmm__window_count;
 struct bmm__span **bmm__window_spans;
 struct bmm__run_map bmm__window_map = { .unit_shift = BMM__GRANULE_SHIFT };
 
-static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_ARENA);
+BMM__LOCK(lock, BMM__RANK_ARENA);
 static size_t capacity;    /* granules */
 static size_t reserved;    /* granules */
 static size_t own_count;   /* granules of the tables and the bits */

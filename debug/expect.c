@@ -16,7 +16,7 @@
 #define RULES_PER_CHUNK 64u
 #define CHUNKS_MAX 64u
 
-static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_CLIENT);
+BMM__LOCK(lock, BMM__RANK_CLIENT);
 static struct bmm_snapshot_expected *chunks[CHUNKS_MAX]; /* under lock */
 
 /* ---- marks ---- */

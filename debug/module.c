@@ -29,7 +29,7 @@ static struct known known[KNOWN_MAX];
 static uintptr_t known_start[KNOWN_MAX]; /* again, densely: this is what is searched */
 static uint32_t known_count;             /* release after the entry (M1), acquire by who searches */
 uint32_t bmm__module_loads = 1;
-static struct bmm__lock log_lock = BMM__LOCK_INIT(BMM__RANK_MODULES);
+BMM__LOCK(log_lock, BMM__RANK_MODULES);
 
 static uint8_t *log_at; /* the rest is under log_lock */
 static size_t log_left;
@@ -211,9 +211,12 @@ bool bmm__module_find(uintptr_t pc, struct bmm__module *module, bool *is_certain
         *is_certain = false;
         return true;
     }
+    /* Without signals: a handler's stack may come here by way of locks that a fork takes together with this one. */
+    uint64_t mask = bmm__os_block_signals();
     bmm__lock_take(&log_lock);
     *module = recognise(&loaded, at_load)->module;
     bmm__lock_release(&log_lock);
+    bmm__os_restore_signals(mask);
     return true;
 }
 

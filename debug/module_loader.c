@@ -39,7 +39,7 @@ extern int _dl_find_object(void *pc, found_object *result) __attribute__((weak))
 static struct bmm__loaded copies[COPIES_MAX];
 static uint32_t copy_count;
 static uint32_t copy_version; /* D1 */
-static struct bmm__lock copy_lock = BMM__LOCK_INIT(BMM__RANK_MODULES);
+BMM__LOCK(copy_lock, BMM__RANK_MODULES);
 static bool is_loader_forgotten;
 static bool is_started; /* libc's own start is over */
 

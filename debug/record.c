@@ -21,7 +21,7 @@
 
 uint8_t bmm__record_fork_count;
 
-static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_CLIENT);
+BMM__LOCK(lock, BMM__RANK_CLIENT);
 
 static struct bmm__side *ended; /* pushed by span_end without lock, taken whole under lock */
 

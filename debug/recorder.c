@@ -25,6 +25,7 @@ struct bmm__recorder_process *bmm__recorder_process = &not_wiped;
 uint32_t bmm__recorder_epoch;
 
 struct bmm__recorder_state bmm__recorder = { .lock = BMM__LOCK_INIT(BMM__RANK_RECORDER) };
+BMM__LOCK_ENTRY(recorder, bmm__recorder.lock);
 
 struct bmm_snapshot_header *bmm__recorder_header(void)
 {
@@ -111,14 +112,28 @@ static bool grow_to(uint64_t end)
     return is_grown;
 }
 
+/* Without signals: a stack that is captured in a handler may need a chunk, too. */
+static uint64_t lock(void)
+{
+    uint64_t mask = bmm__os_block_signals();
+    bmm__lock_take(&bmm__recorder.lock);
+    return mask;
+}
+
+static void unlock(uint64_t mask)
+{
+    bmm__lock_release(&bmm__recorder.lock);
+    bmm__os_restore_signals(mask);
+}
+
 void bmm__recorder_make_room(void)
 {
     int saved_errno = errno;
-    bmm__lock_take(&bmm__recorder.lock);
+    uint64_t mask = lock();
     uint64_t wanted = bmm__recorder.used + ROOM_BYTES;
     if (bmm__recorder.has_file && wanted > bmm__recorder.mapped)
         grow_to(wanted < bmm__recorder.capacity ? wanted : bmm__recorder.capacity);
-    bmm__lock_release(&bmm__recorder.lock);
+    unlock(mask);
     errno = saved_errno;
 }
 
@@ -162,7 +177,7 @@ void *bmm__recorder_chunk(enum bmm_chunk_type type, size_t bytes, uint64_t first
 {
     int saved_errno = errno;
     bytes = (size_t)bmm__round_up(bytes, bmm__os_page_bytes()); /* R4 */
-    bmm__lock_take(&bmm__recorder.lock);
+    uint64_t mask = lock();
     void *memory = NULL;
     if (bmm__recorder.has_file) {
         memory = file_chunk(type, bytes, first, entry);
@@ -171,7 +186,7 @@ void *bmm__recorder_chunk(enum bmm_chunk_type type, size_t bytes, uint64_t first
     }
     if (memory == NULL)
         memory = private_chunk(type, bytes, first, entry);
-    bmm__lock_release(&bmm__recorder.lock);
+    unlock(mask);
     errno = saved_errno;
     return memory;
 }

@@ -1,6 +1,6 @@
 /* Programs that lock themselves in. After a seccomp filter is installed, a system call that the program does not make
  * itself may kill it; so from then on this library makes none but those of memory (mmap, munmap, mprotect, madvise),
- * of waiting, of reading the mask of signals, and write to stderr.
+ * of waiting, of the mask of signals, and write to stderr.
  *
  * A filter that was there when the program began is no such thing: whoever laid it let the library in.
  * Knows nothing of what a filter says.

@@ -37,7 +37,7 @@ static void add(struct bmm__walk *walk, uint32_t *count, uint64_t *hash, uintptr
     walk->to_intern[(*count)++] = (struct bmm__depot_frame){ pc, *hash, 0, 0 };
 }
 
-/* The id of a walk's stack, by look-up of every frame. is_cut: there are more than the walk has. */
+/* The id of a walk's stack, by look-up from its outermost frame on. is_cut: there are more than the walk has. */
 static uint32_t intern_all(struct bmm__walk *walk, bool is_cut)
 {
     uint32_t end = walk->count;
@@ -55,7 +55,8 @@ static uint32_t intern_all(struct bmm__walk *walk, bool is_cut)
     return count == 0 ? 0 : walk->to_intern[count - 1].id;
 }
 
-/* The id of what was walked and the memo's chain from `joined` on (0: none), by look-up of every frame. Uses up the walk. */
+/* The id of what was walked and the memo's chain from `joined` on (0: none), by look-up from its outermost frame on. Uses up the
+ * walk. */
 static __attribute__((noinline)) uint32_t intern_joined(struct bmm__stack_memo *memo, uint32_t joined, bool is_cut)
 {
     struct bmm__walk *walk = &memo->walk;

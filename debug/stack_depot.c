@@ -16,7 +16,8 @@
  *  N1  A run is complete before a head names it (release), and never changes after (acquire by who follows).
  *  N2  A parent's id is smaller than its child's.
  *  N3  A frame on top of a stack is in at most one place: behind that stack's innermost frame in its run, which is settled when the
- *      run is complete, or as the first of a run in one chain. A run may be lost to a race, and is then in none.
+ *      run is complete, or as the first of a run in one chain. A run may be lost to a race, and is then in none. (Where numbers with
+ *      an epoch were used up, a chain is one epoch's, though sites no longer tell them apart.)
  *  N4  A head with SEALED set never changes again.
  *  N5  Segments and generations are made ahead of need under a lock, published last; no one waits for another thread's
  *      insertion. In a forked child the lock is new, and chains hold what was complete when it was copied.
@@ -46,7 +47,7 @@ static uint32_t next_id = 1;
 static uint32_t first_heads[1u << GENERATION_BITS(0)];
 static uint32_t *heads[GENERATIONS] = { first_heads };
 static uint32_t generation_count = 1; /* release after the heads */
-static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_MODULES);
+BMM__LOCK(lock, BMM__RANK_MODULES);
 
 /* ---- where an id is ---- */
 
@@ -96,8 +97,11 @@ static __attribute__((noinline, cold)) void grow(uint32_t id)
     bmm__lock_take(&lock);
     uint64_t count = (uint64_t)1 << (FIRST_SHIFT + segment);
     if (!segments[segment]) {
+        struct bmm_snapshot_chunk *entry;
         uint32_t *words =
-            bmm__recorder_chunk(BMM_CHUNK_STACKS, (size_t)count * sizeof *words, count - (1u << FIRST_SHIFT), NULL);
+            bmm__recorder_chunk(BMM_CHUNK_STACKS, (size_t)count * sizeof *words, count - (1u << FIRST_SHIFT), &entry);
+        if (words != NULL)
+            bmm__store_release(&entry->used, count * sizeof *words); /* a page may be larger than that */
         bmm__store_release(&segments[segment], words);
     }
     unsigned generation = generation_count;

@@ -17,11 +17,11 @@
 
 static uint64_t mebibytes[NUMBERS]; /* S1 */
 static uint16_t slots[SLOTS];       /* hash → number; 0: none (release after the number is complete) */
-static uint32_t count = 1;          /* under lock */
+static uint32_t count = 1;          /* changed under lock, release after the number is complete */
 static uint64_t *written;           /* the chunk; NULL: not made yet */
-static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_MODULES);
+BMM__LOCK(lock, BMM__RANK_MODULES);
 
-/* The mebibyte's slot, or the first free one where it would be. Never full: there are twice as many as numbers. */
+/* The mebibyte's slot, or the first free one where it would be. Never full: there are four times as many as numbers. */
 static uint16_t *slot_of(uint64_t mebibyte)
 {
     uint32_t i = (uint32_t)((mebibyte * 0x9e3779b97f4a7c15u) >> (64 - SLOT_BITS));
@@ -45,19 +45,25 @@ static uint32_t give_number(uint64_t mebibyte, uint32_t limit)
     mebibytes[count] = mebibyte;
     written[count] = mebibyte << BMM_SITE_BITS;
     bmm__store_release(slot, (uint16_t)count);
-    return count++;
+    bmm__store_release(&count, count + 1);
+    return count - 1;
 }
 
 /* A signal handler that nested this in itself would find none. */
 static __attribute__((noinline, cold)) uint32_t new_number(uint64_t mebibyte)
 {
+    uint64_t without_epoch = (mebibyte & ADDRESS_MASK) | EPOCH_UNKNOWN;
+    uint32_t known = bmm__load_acquire(&count);
+    if (known >= NUMBERS_WITH_EPOCH &&
+        ((known = bmm__load_acquire(slot_of(without_epoch))) != 0 || bmm__load_acquire(&count) == NUMBERS))
+        return known;
     if (bmm__lock_is_mine(&lock))
         return 0;
     uint64_t mask = bmm__os_block_signals();
     bmm__lock_take(&lock);
     uint32_t number = give_number(mebibyte, NUMBERS_WITH_EPOCH);
     if (number == 0)
-        number = give_number((mebibyte & ADDRESS_MASK) | EPOCH_UNKNOWN, NUMBERS);
+        number = give_number(without_epoch, NUMBERS);
     bmm__lock_release(&lock);
     bmm__os_restore_signals(mask);
     return number;

@@ -16,7 +16,7 @@
 
 __thread struct bmm__thread *bmm__thread_own;
 
-static struct bmm__lock lock = BMM__LOCK_INIT(BMM__RANK_CLIENT);
+BMM__LOCK(lock, BMM__RANK_CLIENT);
 static struct bmm__thread *all;           /* written under lock, read by anyone: release, acquire */
 static struct bmm__thread *idle;          /* under lock */
 static uint32_t index_next;               /* under lock */

@@ -36,7 +36,11 @@ static bool map_file(struct bmm__snapshot *s, const char *path, struct bmm__why 
 
 static bool check_header(struct bmm__snapshot *s, const char *path, struct bmm__why *why)
 {
-    memcpy(&s->header, s->bytes, sizeof s->header);
+    /* Of a process that runs, the count first: what else is said then is as new. */
+    const struct bmm_snapshot_header *live = (const void *)s->bytes;
+    uint32_t chunk_count = __atomic_load_n(&live->chunk_count, __ATOMIC_ACQUIRE);
+    memcpy(&s->header, live, sizeof s->header);
+    s->header.chunk_count = chunk_count;
     const struct bmm_snapshot_header *header = &s->header;
     if (memcmp(header->magic, BMM_SNAPSHOT_MAGIC, sizeof header->magic) != 0)
         return bmm__fail(why, "%s: not a snapshot: no BrainMM magic at its start (S1)", path);

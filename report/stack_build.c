@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEPTH_MAX 4096 /* far beyond what is ever captured: only damaged files have more */
+#define STEPS_MAX 1024 /* far beyond what is ever captured: only damaged files have more */
 
 void bmm__stack_build_open(struct bmm__stack_build *build, const struct bmm__snapshot *snapshot,
                            struct bmm__symbolizer *symbolizer, struct bmm__arena *arena)
@@ -81,11 +81,11 @@ static bool is_own(const struct bmm__frame *frame)
 static const struct bmm__stack *make_stack(struct bmm__stack_build *build, uint32_t id)
 {
     const struct bmm__frame **frames = NULL;
-    uint32_t count = 0, capacity = 0;
+    uint32_t count = 0, capacity = 0, steps = 0;
     bool is_exact = false, is_truncated = false;
     struct bmm__stack_node node;
     for (; id != 0; id = node.parent) {
-        if (!bmm__snapshot_stack_node(build->snapshot, id, &node) || count > DEPTH_MAX) {
+        if (!bmm__snapshot_stack_node(build->snapshot, id, &node) || ++steps > STEPS_MAX) {
             is_truncated = true;
             break;
         }

@@ -130,6 +130,37 @@ PLAIN_TEST(a_block_that_would_need_much_for_its_addresses_is_refused)
     PLAIN_CHECK(malloc((size_t)1 << 46) == NULL && errno == ENOMEM);
 }
 
+/* How many blocks of a hundred times the machine's memory there can be. */
+static int count_huge(uint64_t memory)
+{
+    enum { BLOCKS_MAX = 8 };
+    void *blocks[BLOCKS_MAX];
+    int count = 0, result;
+    while (count < BLOCKS_MAX && (blocks[count] = malloc((size_t)memory * 100)) != NULL)
+        count++;
+    result = count;
+    while (count > 0)
+        free(blocks[--count]);
+    return result;
+}
+
+/* What is refused is the sum; and when all that is gone there is room again. In a child: the addresses of the tables stay taken. */
+PLAIN_TEST(many_huge_blocks_are_refused_together)
+{
+#ifdef BMM_EMULATED
+    PLAIN_SKIP("the emulator has tables of what is mapped");
+#endif
+    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    if (memory >> 37 != 0)
+        PLAIN_SKIP("the machine has memory enough for that");
+    pid_t child = fork();
+    if (child == 0)
+        _exit(count_huge(memory) * 10 + count_huge(memory));
+    int status = 0;
+    waitpid(child, &status, 0);
+    PLAIN_CHECK_EQUAL(WEXITSTATUS(status), 55);
+}
+
 /* A few at a time, and then nothing for a while: each time the last ones are no longer seldom. */
 PLAIN_TEST(memory_goes_back_to_a_program_that_works_in_bursts)
 {

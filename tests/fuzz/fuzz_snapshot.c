@@ -2,12 +2,36 @@
 #define _GNU_SOURCE
 #include "report/add_snapshot.h"
 
+#include "fuzz.h"
+
+#include "../unit/report/make_snapshot.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
+bool fuzz_is_accepted;
+
+/* Of the format of today, whatever it is: good ones, and beginnings of one. */
+int LLVMFuzzerInitialize(int *argument_count, char ***arguments)
+{
+    const char *folder = getenv("BMM_FUZZ_SEEDS");
+    struct made_snapshot made;
+    char path[PATH_MAX];
+    size_t count;
+    (void)argument_count, (void)arguments;
+    for (uint32_t state = BMM_SNAPSHOT_RUNNING; folder != NULL && state <= BMM_SNAPSHOT_EXECED; state++) {
+        made_sample(&made, state);
+        unsigned char *bytes = made_bytes(&made, &count);
+        snprintf(path, sizeof path, "%s/seed_%u", folder, state);
+        made_write_bytes(path, bytes, count);
+        snprintf(path, sizeof path, "%s/cut_%u", folder, state);
+        made_write_bytes(path, bytes, count * state / BMM_SNAPSHOT_EXECED - 1);
+        free(bytes);
+    }
+    return 0;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
@@ -19,7 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         return 0;
     struct bmm__report *report = bmm__report_make();
     struct bmm__symbolizer *symbolizer = bmm__symbolizer_make(&report->strings);
-    if (bmm__report_add_snapshot(report, symbolizer, path, &(struct bmm__process_facts){ 0 }, &why))
+    fuzz_is_accepted = bmm__report_add_snapshot(report, symbolizer, path, &(struct bmm__process_facts){ 0 }, &why);
+    if (fuzz_is_accepted)
         bmm__report_finish(report);
     bmm__symbolizer_free(symbolizer);
     bmm__report_free(report);

@@ -1,18 +1,19 @@
-/* Runs a fuzz target over kept inputs: the main of fuzz_*.c where libFuzzer is not linked. One case per input. */
+/* Runs a fuzz target over the inputs in folders: the main of fuzz_*.c where libFuzzer is not linked. One case per input; one named
+ * seed_… fails if it is not accepted, for then none leads far enough. */
+#include "fuzz.h"
+
 #include <dirent.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-static int replay(const char *folder, const char *name)
+static bool replay(const char *folder, const char *name)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "rb");
     if (!file)
-        return -1;
+        return false;
     fseek(file, 0, SEEK_END);
     long bytes = ftell(file);
     rewind(file);
@@ -25,23 +26,27 @@ static int replay(const char *folder, const char *name)
         LLVMFuzzerTestOneInput(data, got);
     }
     free(data);
-    return got == (size_t)bytes ? 0 : -1;
+    return got == (size_t)bytes && (fuzz_is_accepted || strncmp(name, "seed_", 5) != 0);
 }
 
 int main(int argument_count, char **arguments)
 {
     int passed = 0, failed = 0;
-    DIR *folder = argument_count > 1 ? opendir(arguments[1]) : NULL;
-    for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        if (entry->d_name[0] == '.')
-            continue;
-        if (replay(arguments[1], entry->d_name) == 0)
-            passed++;
-        else
-            failed++;
+    LLVMFuzzerInitialize(&argument_count, &arguments);
+    for (int i = 1; i < argument_count; i++) {
+        DIR *folder = opendir(arguments[i]);
+        int before = passed;
+        for (struct dirent *entry; folder && (entry = readdir(folder));) {
+            if (entry->d_name[0] == '.')
+                continue;
+            bool is_good = replay(arguments[i], entry->d_name);
+            passed += is_good;
+            failed += !is_good;
+        }
+        if (folder)
+            closedir(folder);
+        failed += passed == before; /* an empty folder tests nothing */
     }
-    if (folder)
-        closedir(folder);
     printf("%d passed, %d failed\n", passed, failed);
     return failed || !passed;
 }

@@ -114,7 +114,7 @@ Test(depot, stacks_share_what_they_have_in_common)
         cr_assert_eq(bmm__depot_intern_one(frames[count - 1].id, 0x20000), others[count]);
 }
 
-/* None lies in two segments. */
+/* None lies in two segments, nor has the last word of one. */
 Test(depot, runs_of_all_lengths)
 {
     enum { STEPS = 20000 };
@@ -133,6 +133,8 @@ Test(depot, runs_of_all_lengths)
             bmm__depot_intern(0, frames, count);
             uint32_t id = frames[count - 1].id, caller;
             wrong += id == 0 || (round != 0 && id != known[step]);
+            for (uint32_t i = 0; i < count; i++) /* the last words of segments: 2^n - 4097 */
+                wrong += ((frames[i].id + 4097) & (frames[i].id + 4096)) == 0;
             known[step] = id;
             uintptr_t pc;
             for (uint32_t i = count; i-- > 0 && wrong == 0; id = caller)
@@ -154,17 +156,18 @@ void *mmap(void *start, size_t bytes, int rights, int flags, int file, off_t off
     return (void *)syscall(SYS_mmap, start, bytes, rights, flags, file, offset); /* NOLINT */
 }
 
+static uintptr_t pc_in_handler;
 static uint32_t id_in_handler;
 
 static void intern_in_handler(int number)
 {
     (void)number;
-    id_in_handler = bmm__depot_intern_one(0, 0x7f0000001000);
+    id_in_handler = bmm__depot_intern_one(0, pc_in_handler);
 }
 
-/* Once a capture in a handler had no stack: it had interrupted the first of all, which held the lock. */
-Test(depot, a_handler_that_interrupts_growth_finds_room)
+static void interrupt_first_growth(uintptr_t first_pc, uintptr_t handler_pc)
 {
+    pc_in_handler = handler_pc;
     struct sigaction action = { .sa_handler = intern_in_handler };
     sigaction(SIGUSR1, &action, NULL);
     for (int before = map_count; map_count == before;)
@@ -172,11 +175,23 @@ Test(depot, a_handler_that_interrupts_growth_finds_room)
     for (int i = 1; i < 4; i++)
         bmm__core_meta_alloc(BMM__GRANULE / 4);
     is_to_raise = 1;
-    uint32_t id = bmm__depot_intern_one(0, 0x555500002000), caller;
+    uint32_t id = bmm__depot_intern_one(0, first_pc), caller;
     uintptr_t pc;
     cr_assert_eq(is_to_raise, 0, "it came");
-    cr_assert(bmm__depot_node(id, &pc, &caller) && pc == 0x555500002000);
-    cr_assert(bmm__depot_node(id_in_handler, &pc, &caller) && pc == 0x7f0000001000);
+    cr_assert(bmm__depot_node(id, &pc, &caller) && pc == first_pc);
+    cr_assert(bmm__depot_node(id_in_handler, &pc, &caller) && pc == handler_pc);
+}
+
+/* Once a capture in a handler had no stack: it had interrupted the first of all, which held the lock. */
+Test(depot, a_handler_that_interrupts_the_first_number_finds_one)
+{
+    interrupt_first_growth(0x555500002000, 0x7f0000001000);
+}
+
+/* Addresses that need no number: what grows first is the depot. */
+Test(depot, a_handler_that_interrupts_the_first_segment_finds_room)
+{
+    interrupt_first_growth(0x2000, 0x3000);
 }
 
 static uint32_t ids[THREADS][STACKS];

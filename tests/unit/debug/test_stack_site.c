@@ -1,4 +1,4 @@
-/* Code addresses as 32 bits and back. */
+/* Code addresses as 31 bits and back. */
 #define _GNU_SOURCE
 #include "debug/stack_site.h"
 

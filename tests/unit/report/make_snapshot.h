@@ -215,6 +215,29 @@ static inline void made_unchecked(struct made_snapshot *made, uint32_t pid, cons
     strcpy(record->text + strlen(reason) + 1, path);
 }
 
+/* One element of each kind, two of some. */
+static inline void made_sample(struct made_snapshot *made, uint32_t state)
+{
+    made_begin(made, BMM_MODE_CHECK, state);
+    made_text(made, BMM_CHUNK_COMMAND, "program");
+    made_text(made, BMM_CHUNK_COMMAND, "");
+    made_text(made, BMM_CHUNK_COMMAND, "argument");
+    made_text(made, BMM_CHUNK_NOTES, "a note");
+    made_module(made, "/path/of/program", 0x1000, 0x9000, 0x1000, (const uint8_t *)"\1\2\3", 3);
+    made_unchecked(made, 7, "it is statically linked", "/bin/static");
+    uint32_t outer = made_node(made, 0, 0x2000), inner = made_node(made, outer, 0x3000);
+    uint32_t record = made_span(made, 0x7f0000000000, 64, 16);
+    made_block(made, record + 1, BMM_SLOT_LIVE, BMM_KIND_NEW, 40, inner);
+    made_block(made, record + 2, BMM_SLOT_FREE, BMM_KIND_NEW, 40, inner);
+    struct bmm_snapshot_error *error = made_error(made, BMM_ERROR_DOUBLE_FREE, BMM_MOMENT_FREE);
+    error->address = 0x7f0000000040;
+    error->detected_stack = inner;
+    made_error(made, BMM_ERROR_DOUBLE_FREE, BMM_MOMENT_FREE)->committed = 0;
+    struct bmm_snapshot_thread *thread = made_room(made, BMM_CHUNK_THREADS, sizeof *thread);
+    thread->tid = 4321;
+    strcpy(thread->name, "main-thread");
+}
+
 /* The bytes of the file, freed by the caller; the builder is emptied. */
 static inline unsigned char *made_bytes(struct made_snapshot *made, size_t *bytes)
 {

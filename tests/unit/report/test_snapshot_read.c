@@ -6,34 +6,12 @@
 
 #include <criterion/criterion.h>
 
-static void make(struct made_snapshot *made, uint32_t state)
-{
-    made_begin(made, BMM_MODE_CHECK, state);
-    made_text(made, BMM_CHUNK_COMMAND, "program");
-    made_text(made, BMM_CHUNK_COMMAND, "");
-    made_text(made, BMM_CHUNK_COMMAND, "argument");
-    made_text(made, BMM_CHUNK_NOTES, "a note");
-    made_module(made, "/path/of/program", 0x1000, 0x9000, 0x1000, (const uint8_t *)"\1\2\3", 3);
-    made_unchecked(made, 7, "it is statically linked", "/bin/static");
-    uint32_t outer = made_node(made, 0, 0x2000), inner = made_node(made, outer, 0x3000);
-    uint32_t record = made_span(made, 0x7f0000000000, 64, 16);
-    made_block(made, record + 1, BMM_SLOT_LIVE, BMM_KIND_NEW, 40, inner);
-    made_block(made, record + 2, BMM_SLOT_FREE, BMM_KIND_NEW, 40, inner);
-    struct bmm_snapshot_error *error = made_error(made, BMM_ERROR_DOUBLE_FREE, BMM_MOMENT_FREE);
-    error->address = 0x7f0000000040;
-    error->detected_stack = inner;
-    made_error(made, BMM_ERROR_DOUBLE_FREE, BMM_MOMENT_FREE)->committed = 0;
-    struct bmm_snapshot_thread *thread = made_room(made, BMM_CHUNK_THREADS, sizeof *thread);
-    thread->tid = 4321;
-    strcpy(thread->name, "main-thread");
-}
-
 Test(snapshot, elements_are_read)
 {
     struct made_snapshot made;
     struct bmm__snapshot s;
     struct bmm__why why;
-    make(&made, BMM_SNAPSHOT_EXITED);
+    made_sample(&made, BMM_SNAPSHOT_EXITED);
     const char *path = made_path("elements.bmm");
     made_write(&made, path);
     cr_assert(bmm__snapshot_open(&s, path, &why), "%s", why.text);
@@ -111,7 +89,7 @@ Test(snapshot, what_is_wrong_is_named)
 {
     struct made_snapshot made;
     size_t count;
-    make(&made, BMM_SNAPSHOT_EXITED);
+    made_sample(&made, BMM_SNAPSHOT_EXITED);
     unsigned char *good = made_bytes(&made, &count), *bytes = malloc(count);
     cr_assert_str_eq(refusal(good, count), "");
     struct bmm_snapshot_header *header = header_of(bytes);
@@ -169,7 +147,7 @@ Test(snapshot, every_truncation_is_refused)
 {
     struct made_snapshot made;
     size_t count;
-    make(&made, BMM_SNAPSHOT_RUNNING);
+    made_sample(&made, BMM_SNAPSHOT_RUNNING);
     unsigned char *bytes = made_bytes(&made, &count);
     cr_assert(read_all(bytes, count));
     for (size_t length = 0; length < count; length += 64)
@@ -183,7 +161,7 @@ Test(snapshot, flipped_bytes_do_no_harm, .timeout = 100)
     for (uint32_t state = BMM_SNAPSHOT_RUNNING; state <= BMM_SNAPSHOT_EXECED; state++) {
         struct made_snapshot made;
         size_t count;
-        make(&made, state);
+        made_sample(&made, state);
         unsigned char *good = made_bytes(&made, &count), *bytes = malloc(count);
         size_t data = count - BMM_SNAPSHOT_DATA_OFFSET;
         for (int round = 0; round < 1500; round++) {
@@ -207,7 +185,7 @@ Test(snapshot, flipped_bytes_do_no_harm, .timeout = 100)
 Test(snapshot, torn_records_of_a_killed_process_are_left_out)
 {
     struct made_snapshot made;
-    make(&made, BMM_SNAPSHOT_RUNNING);
+    made_sample(&made, BMM_SNAPSHOT_RUNNING);
     ((struct bmm_snapshot_mirror *)(void *)made.chunks[BMM_CHUNK_MIRROR].bytes)[1].size ^= 1; /* S4 */
     ((struct bmm_snapshot_span *)made_room(&made, BMM_CHUNK_SPANS, sizeof(struct bmm_snapshot_span)))->start = 16;
     ((struct bmm_snapshot_span *)(void *)made.chunks[BMM_CHUNK_SPANS].bytes)[1].slot_count = 1u << 30;
@@ -216,7 +194,7 @@ Test(snapshot, torn_records_of_a_killed_process_are_left_out)
     cr_assert_not(read_all(bytes, count), "more records than the file holds");
     free(bytes);
 
-    make(&made, BMM_SNAPSHOT_RUNNING);
+    made_sample(&made, BMM_SNAPSHOT_RUNNING);
     ((struct bmm_snapshot_mirror *)(void *)made.chunks[BMM_CHUNK_MIRROR].bytes)[1].size ^= 1;
     const char *path = made_path("torn.bmm");
     made_write(&made, path);
