@@ -52,6 +52,12 @@ static inline size_t bmm__block_size(const struct bmm__block *block)
     return (size_t)bmm__record_size(block->record);
 }
 
+/* What the program may use of it, and finds again after a realloc: under check what it asked for, up to the guard. */
+static inline size_t bmm__block_usable(const struct bmm__block *block)
+{
+    return block->record->mode == BMM_MODE_CHECK ? bmm__block_size(block) : block->slot.bytes;
+}
+
 /* What an UNRECORDED block holds: its slot, from p on. */
 static inline size_t bmm__block_held(const struct bmm__block *block, const void *p)
 {

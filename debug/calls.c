@@ -260,21 +260,27 @@ bool bmm__call_view(uintptr_t address, bool by_slot, struct bmm__view *view)
     return true;
 }
 
-size_t bmm__call_usable_size(const void *p)
+static __attribute__((noinline)) size_t usable_size_by_record(const void *p)
 {
-    struct bmm__slot slot;
-    uint64_t birth;
-    const struct bmm__record *record = find_plain((uintptr_t)p, &slot, &birth);
-    if (BMM__LIKELY(record != NULL))
-        return record->words[1] & BMM__RECORD_SIZE_MASK;
     struct bmm__block block;
     switch (bmm__block_find((uintptr_t)p, &block)) {
     case BMM__BLOCK_LIVE:
     case BMM__BLOCK_BUSY:
-        return bmm__block_size(&block);
+        return bmm__block_usable(&block);
     case BMM__BLOCK_UNRECORDED:
         return bmm__block_held(&block, p);
     default:
         return 0;
     }
+}
+
+/* Under leak its slot says it. Who asks may be about to free the block, so its record is fetched. */
+size_t bmm__call_usable_size(const void *p)
+{
+    struct bmm__slot slot;
+    if (BMM__UNLIKELY(bmm__options.mode != BMM_MODE_LEAK || !bmm__core_find((uintptr_t)p, &slot) || slot.side == NULL ||
+                      slot.start != (uintptr_t)p || slot.is_free_run))
+        return usable_size_by_record(p);
+    __builtin_prefetch(&((struct bmm__side *)slot.side)->records[slot.index], 1);
+    return slot.bytes;
 }

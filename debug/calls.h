@@ -20,7 +20,9 @@ void *bmm__call_reget(void *p, size_t size, unsigned kind);
 /* What is not a live block of that kind is reported. */
 bool bmm__call_free_as(void *p, unsigned kind);
 bool bmm__call_view(uintptr_t address, bool by_slot, struct bmm__view *view);
-size_t bmm__call_usable_size(const void *p); /* the requested size; of a block without a record its slot's */
+/* bmm__block_usable; of a block without a record what its slot holds. 0: no live block; but under leak a freed block is not known
+ * from a live one. */
+size_t bmm__call_usable_size(const void *p);
 
 /* ---- what free and realloc share ---- */
 

@@ -4,7 +4,7 @@
 #endif
 #include "front.h"
 
-#include "calls.h"
+#include "block.h"
 #include "options.h"
 #include "recorder.h"
 #include "recorder_place.h"
@@ -41,9 +41,10 @@ static bool is_served_by_us(void)
     void *p = alloc(1);
     if (p == NULL)
         return false;
-    bool is_ours = bmm__call_usable_size(p) != 0;
+    struct bmm__block block;
+    bool is_ours = bmm__block_find((uintptr_t)p, &block) == BMM__BLOCK_LIVE;
     give_back(p);
-    return is_ours && bmm__call_usable_size(p) == 0;
+    return is_ours && bmm__block_find((uintptr_t)p, &block) != BMM__BLOCK_LIVE;
 }
 
 void bmm__front_start(void)

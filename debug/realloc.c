@@ -62,7 +62,7 @@ static void *remap(struct bmm__block *block, size_t size, unsigned kind, bool ke
 
 static void *move(struct bmm__block *block, size_t size, unsigned kind, bool keeps, const struct bmm__caller *caller)
 {
-    size_t old_size = bmm__block_size(block), align = bmm__record_align(block->record);
+    size_t usable = bmm__block_usable(block), align = bmm__record_align(block->record);
     struct bmm_heap *object = bmm__core_object_of(&block->slot);
     bool is_readable = bmm__core_restore_rights(&block->slot);
     void *moved = !is_readable             ? NULL
@@ -74,7 +74,7 @@ static void *move(struct bmm__block *block, size_t size, unsigned kind, bool kee
         return NULL;
     }
     if (keeps)
-        memcpy(moved, (const void *)block->start, old_size < size ? old_size : size);
+        memcpy(moved, (const void *)block->start, usable < size ? usable : size);
     bmm__call_end(block, caller);
     return moved;
 }

@@ -32,7 +32,7 @@ BMM_API void *bmm_calloc(size_t count, size_t size);
 BMM_API void *bmm_realloc(void *p, size_t size);
 BMM_API void bmm_free(void *p);
 
-/* Bytes that may be used at p; constant while the block lives. In libbrainmm_debug the size asked for. NULL: 0. */
+/* Bytes that may be used at p; constant while the block lives. In libbrainmm_debug under check the size asked for. NULL: 0. */
 BMM_API size_t bmm_usable_size(const void *p);
 
 /* A block at a multiple of align, a power of two from 16 up (else NULL, EINVAL). Freed by free or bmm_free. realloc and
