@@ -13,8 +13,9 @@
 /* The debugger records each block: libbrainmm_debug in its modes leak and check, which know what size was asked for. */
 static inline bool facts_is_recorded(void)
 {
+    struct bmm_memory_options options;
     void *p = malloc(1);
-    bool is_known = bmm_usable_size(p) == 1;
+    bool is_known = bmm_memory_options(p, &options) && options.size == 1;
     free(p);
     return is_known;
 }

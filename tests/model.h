@@ -490,8 +490,9 @@ static inline void model_begin(struct model *model, uint64_t seed)
         MODEL_EXPECT(model, (model->heaps[i] = bmm_heap_create()) != NULL);
     for (unsigned i = 0; i < 2; i++)
         model->jits[i] = bmm_jit_create(i);
+    struct bmm_memory_options options;
     void *p = bmm_malloc(1);
-    model->is_recorded = bmm_usable_size(p) == 1;
+    model->is_recorded = bmm_memory_options(p, &options) && options.size == 1;
     bmm_free(p);
 }
 

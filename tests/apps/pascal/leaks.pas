@@ -82,7 +82,7 @@ var
   Text: string;
 begin
   Text := StringOfChar('x', 1000);
-  UniqueString(Text);
+  UniqueString(Text); { leak: unique }
   Text := Text + 'y'; { leak: text }
   Hide(Pointer(Text));
   Pointer(Text) := nil;
