@@ -335,13 +335,14 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     return span;
 }
 
-/* The owner took the remote word of a span that it will not meet again; true if another thread had claimed it. */
-static bool is_claimed(struct bmm__span *span, uint64_t taken)
+/* The owner took the remote word of a span that it will not meet again; true if another thread had claimed it. Then, unless that
+ * one is done, the descriptor may be another span's already. */
+static bool is_claimed(struct bmm__heap *heap, struct bmm__span *span, uint64_t taken)
 {
     if (BMM__REMOTE_STATE(taken) != BMM__REMOTE_CLAIMED)
         return false;
-    if (span->heap->object != NULL)
-        bmm__object_drop_span(span->heap->object, span);
+    if (heap->object != NULL)
+        bmm__object_drop_span(heap->object, span);
     if ((taken & BMM__REMOTE_DONE) != 0)
         bmm__span_free(span); /* else the claimer does */
     return true;
@@ -374,7 +375,7 @@ static void list_ready(struct bmm__heap *heap)
     for (struct bmm__span *span = take_ready(heap), *next; span != NULL; span = next) {
         next = span->next;
         if (BMM__REMOTE_STATE(bmm__load_acquire(&span->remote)) == BMM__REMOTE_CLAIMED &&
-            is_claimed(span, take_remote(span, BMM__REMOTE_CURRENT)))
+            is_claimed(heap, span, take_remote(span, BMM__REMOTE_CURRENT)))
             continue;
         if (span->bias != 0)
             set_live(span, span->list.countdown + span->bias);
@@ -402,7 +403,7 @@ static struct bmm__span *next_span(struct bmm__heap *heap, struct bmm__bin *bin)
     for (struct bmm__span *span; (span = bin->first) != NULL;) {
         list_remove(heap, span);
         uint64_t word = take_remote(span, BMM__REMOTE_CURRENT);
-        if (is_claimed(span, word))
+        if (is_claimed(heap, span, word))
             continue;
         bmm__store_relaxed(&span->list.countdown, HEARTBEAT_PENDING);
         await(span, word);
@@ -512,7 +513,7 @@ static bool collect(struct bmm__heap *heap, struct bmm__span *span)
 {
     uint32_t live = span->list.countdown;
     uint64_t word = take_remote(span, BMM__REMOTE_CURRENT); /* nobody claims while we look */
-    if (is_claimed(span, word))
+    if (is_claimed(heap, span, word))
         return true;
     await(span, word);
     live -= splice_all(span, &span->list);
