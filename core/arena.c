@@ -195,3 +195,16 @@ bool bmm__arena_age(bool is_all, size_t max_bytes, struct bmm__purge_work *work)
     cursor = 0;
     return true;
 }
+
+bool bmm__arena_purge_last(struct bmm__arena_place *place, size_t max_bytes, struct bmm__purge_work *work)
+{
+    if (!place->is_begun)
+        *place = (struct bmm__arena_place){ bmm__load_acquire(&arena_count), UINT32_MAX, true };
+    while (bmm__run_map_purge_last(map_at(place->arena), &place->half, max_bytes, work)) {
+        if (place->arena == 0)
+            return true;
+        place->arena--;
+        place->half = UINT32_MAX;
+    }
+    return false;
+}

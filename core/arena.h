@@ -2,8 +2,9 @@
  * be had.
  *
  * Invariants: A1 an arena is never taken away. A2 what is free holds no more of the system's memory than what is in
- * use and 64 MiB more: what comes back beyond that is purged at once, and what is too much then of the rest, as far as
- * that goes in the time of a slice (purge.h); the rest when it was left alone for a while.
+ * use and 64 MiB more: when more comes back, as much is purged at once, from what is handed out last on, as far as that
+ * goes in the time of a slice (purge.h), and if that was not enough, what came; the rest when it was left alone for a
+ * while.
  */
 #ifndef BMM_ARENA_H
 #define BMM_ARENA_H
@@ -38,5 +39,13 @@ void *bmm__arena_beside(uintptr_t start, size_t *granule);
 /* A slice of a pass over all arenas, as bmm__run_map_age. Under the purge lock. */
 struct bmm__purge_work;
 bool bmm__arena_age(bool is_all, size_t max_bytes, struct bmm__purge_work *work);
+
+/* Where a walk downwards over all arenas stands; zero: it has not begun. */
+struct bmm__arena_place {
+    uint32_t arena, half;
+    bool is_begun;
+};
+/* Gives back what is free, beginning with what is handed out last, as bmm__run_map_purge_last. Under the purge lock. */
+bool bmm__arena_purge_last(struct bmm__arena_place *place, size_t max_bytes, struct bmm__purge_work *work);
 
 #endif

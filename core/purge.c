@@ -14,8 +14,7 @@
 #define SLICE_NS 700000u
 #define SLICE_BYTES ((size_t)16 << 20)
 #define STEP_BYTES ((size_t)2 << 20) /* between two looks at the clock: a huge page, which is not to be torn */
-#define EXCESS_BYTES ((size_t)4 << 20)
-#define SWEEP_SPANS 16u /* between two looks at the clock: any of them may have to be given back */
+#define SWEEP_SPANS 16u              /* between two looks at the clock: any of them may have to be given back */
 
 BMM__LOCK(lock, BMM__RANK_PURGE);
 static uint64_t next_ms; /* relaxed: only when to look */
@@ -82,26 +81,31 @@ static size_t purge_some(void *start, size_t bytes, uint64_t start_ns)
     return done;
 }
 
+/* What is handed out last first: the caller's memory will be wanted sooner. Then all page runs. */
+static void purge_others(size_t too_much, struct bmm__purge_work *work)
+{
+    struct bmm__arena_place place = { 0, 0, false };
+    uint64_t start_ns = bmm__os_clock_mono_ns();
+    do /* once at least, however slow the machine is: else what is kept would grow */
+        if (bmm__arena_purge_last(&place, STEP_BYTES, work) && bmm__page_run_age(true, STEP_BYTES, work))
+            break;
+    while (!bmm__arena_may_keep(too_much) && bmm__os_clock_mono_ns() - start_ns < SLICE_NS);
+}
+
 size_t bmm__purge_excess(void *start, size_t bytes)
 {
     static uint64_t refused_ms; /* relaxed: when the system last took nothing at all */
-    uint64_t start_ns = bmm__os_clock_mono_ns(), now = bmm__os_clock_coarse_ms();
+    uint64_t now = bmm__os_clock_coarse_ms();
     if (now - bmm__load_relaxed(&refused_ms) < PASS_MS)
         return 0;
-    size_t done = purge_some(start, bytes, start_ns);
-    if (!bmm__lock_try(&lock)) /* someone is at the rest */
-        return done;
-    struct bmm__purge_work work = { 0, done };
-    size_t too_much = 2 * bytes - done; /* if neither is kept, nor in use any more */
-    do                                  /* once at least, however slow the machine is: else what is kept would grow */
-        if (bmm__page_run_age(true, STEP_BYTES, &work) && bmm__arena_age(true, STEP_BYTES, &work))
-            break;
-    while ((work.asked_bytes < EXCESS_BYTES || !bmm__arena_may_keep(too_much)) &&
-           bmm__os_clock_mono_ns() - start_ns < SLICE_NS);
-    if (work.asked_bytes != 0 && work.given_bytes == 0)
-        bmm__store_relaxed(&refused_ms, now);
-    bmm__lock_release(&lock);
-    return done;
+    if (bmm__lock_try(&lock)) { /* else someone is at the rest */
+        struct bmm__purge_work work = { 0, 0 };
+        purge_others(2 * bytes, &work); /* if they are kept, and in use no more */
+        if (work.asked_bytes != 0 && work.given_bytes == 0)
+            bmm__store_relaxed(&refused_ms, now);
+        bmm__lock_release(&lock);
+    }
+    return bmm__arena_may_keep(bytes) ? 0 : purge_some(start, bytes, bmm__os_clock_mono_ns());
 }
 
 bool bmm__purge_all(void)

@@ -10,8 +10,8 @@
  * passes by so is not told that others did. Where the system takes nothing (locked pages before Linux 5.18), it is asked
  * again at every pass only.
  *
- * Invariants: U1 a slice gives back about SLICE_BYTES at most and spends about SLICE_NS, and so does a call that finds too
- * much (arena.h, A2). U2 no call spends 2 ms on it.
+ * Invariants: U1 a slice gives back about SLICE_BYTES at most and spends about SLICE_NS, and a call that finds too much
+ * (arena.h, A2) at most twice that. U2 no call spends 2 ms on it.
  */
 #ifndef BMM_PURGE_H
 #define BMM_PURGE_H
@@ -39,9 +39,9 @@ void bmm__purge_tick(void);
 /* The same for who knows that something is pending, and the time (bmm__os_clock_coarse_ms). */
 void bmm__purge_tick_at(uint64_t now);
 
-/* The caller holds bytes that cannot be kept as well: purges them, from start on, and of what is kept as much as is too
- * much then, so that it follows what is in use down; as far as that goes in the time of a slice (U1). Returns how many from start on
- * are clean. */
+/* The caller holds bytes that cannot be kept as well: purges of what is kept as much as is too much then, so that it
+ * follows what is in use down, and if too much is left, what the caller holds, from start on; each as far as that goes in
+ * the time of a slice (U1). Returns how many bytes from start on are clean. */
 size_t bmm__purge_excess(void *start, size_t bytes);
 
 /* Gives everything back at once. True if there was something. */

@@ -172,38 +172,70 @@ static uint64_t purge_word(const struct bmm__run_map *map, uint32_t word, uint64
     return kept;
 }
 
-/* By half words: one of granules is a huge page, which is not to be torn, and no more than a caller may wait for. */
+/* Gives the memory behind those of the wanted units of a word that are free and dirty back. Returns how many bytes the
+ * system was asked for. */
+static size_t purge_units(struct bmm__run_map *map, uint32_t word, uint64_t wanted, struct bmm__purge_work *work)
+{
+    /* Held while it is purged (R1); what was taken between the look and now is not ours. */
+    uint64_t mine = wanted & ~bmm__or_acq_rel(&map->used[word], wanted);
+    uint64_t to_purge = mine & bmm__load_relaxed(&map->dirty[word]);
+    size_t asked = (size_t)__builtin_popcountll(to_purge) << map->unit_shift;
+    to_purge &= ~purge_word(map, word, to_purge);
+    to_purge &= bmm__and_acq_rel(&map->dirty[word], ~to_purge); /* what counts as given back */
+    bmm__and_acq_rel(&map->used[word], ~mine);
+    size_t given = (size_t)__builtin_popcountll(to_purge) << map->unit_shift;
+    bmm__sub_relaxed(&bmm__dirty_bytes, given);
+    work->asked_bytes += asked;
+    work->given_bytes += given;
+    return asked;
+}
+
+/* The units of a half word: of granules that is a huge page, which is not to be torn, and no more than a caller may wait for. */
+static uint64_t half_mask(uint32_t half)
+{
+    return half % 2 == 0 ? UINT32_MAX : ~(uint64_t)UINT32_MAX;
+}
+
+static uint32_t half_count_of(const struct bmm__run_map *map)
+{
+    return (bmm__load_acquire(&map->unit_count) + 31) / 32;
+}
+
+static uint64_t free_and_dirty(const struct bmm__run_map *map, uint32_t half)
+{
+    return bmm__load_relaxed(&map->dirty[half / 2]) & ~bmm__load_relaxed(&map->used[half / 2]) & half_mask(half);
+}
+
 bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, struct bmm__purge_work *work)
 {
-    uint32_t half_count = (bmm__load_acquire(&map->unit_count) + 31) / 32;
+    uint32_t half_count = half_count_of(map);
     size_t asked = 0;
     for (uint32_t half = map->age_half; half < half_count; half++) {
         uint32_t word = half / 2;
-        uint64_t mask = half % 2 == 0 ? UINT32_MAX : ~(uint64_t)UINT32_MAX;
-        uint64_t dirty = bmm__load_relaxed(&map->dirty[word]) & mask, aged = bmm__load_relaxed(&map->aged[word]);
-        uint64_t wanted = dirty & ~bmm__load_relaxed(&map->used[word]) & (is_all ? mask : aged);
-        if (wanted != 0) {
-            /* Held while it is purged (R1); what was taken between the look and now is not ours. */
-            uint64_t mine = wanted & ~bmm__or_acq_rel(&map->used[word], wanted);
-            uint64_t to_purge = mine & bmm__load_relaxed(&map->dirty[word]);
-            asked += (size_t)__builtin_popcountll(to_purge) << map->unit_shift;
-            to_purge &= ~purge_word(map, word, to_purge);
-            to_purge &= bmm__and_acq_rel(&map->dirty[word], ~to_purge); /* what counts as given back */
-            bmm__and_acq_rel(&map->used[word], ~mine);
-            size_t bytes = (size_t)__builtin_popcountll(to_purge) << map->unit_shift;
-            bmm__sub_relaxed(&bmm__dirty_bytes, bytes);
-            work->given_bytes += bytes;
-            dirty = bmm__load_relaxed(&map->dirty[word]) & mask;
-        }
+        uint64_t mask = half_mask(half), aged = bmm__load_relaxed(&map->aged[word]);
+        uint64_t wanted = free_and_dirty(map, half) & (is_all ? mask : aged);
+        if (wanted != 0)
+            asked += purge_units(map, word, wanted, work);
+        uint64_t dirty = bmm__load_relaxed(&map->dirty[word]) & mask;
         if ((dirty | (aged & mask)) != 0)
             bmm__store_relaxed(&map->aged[word], (bmm__load_relaxed(&map->aged[word]) & ~mask) | dirty);
         if (asked >= max_bytes) {
             map->age_half = half + 1;
-            work->asked_bytes += asked;
             return false;
         }
     }
     map->age_half = 0;
-    work->asked_bytes += asked;
     return true;
+}
+
+bool bmm__run_map_purge_last(struct bmm__run_map *map, uint32_t *half, size_t max_bytes, struct bmm__purge_work *work)
+{
+    uint32_t half_count = half_count_of(map);
+    size_t asked = 0;
+    for (*half = *half < half_count ? *half : half_count; *half != 0 && asked < max_bytes;) {
+        uint64_t wanted = free_and_dirty(map, --*half);
+        if (wanted != 0)
+            asked += purge_units(map, *half / 2, wanted, work);
+    }
+    return *half == 0;
 }

@@ -66,4 +66,8 @@ struct bmm__purge_work {
  * time. */
 bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, struct bmm__purge_work *work);
 
+/* Gives the memory behind free units back from below half word *half downwards, which are those that are handed out
+ * last. Stops when it has asked for about max_bytes, with *half where to go on. True: nothing is left below. */
+bool bmm__run_map_purge_last(struct bmm__run_map *map, uint32_t *half, size_t max_bytes, struct bmm__purge_work *work);
+
 #endif

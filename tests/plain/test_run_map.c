@@ -77,6 +77,27 @@ PLAIN_TEST(dirty_units_are_counted_and_purged_after_two_passes)
     PLAIN_CHECK(((char *)map.start)[0] == (char)0xee); /* NOLINT */
 }
 
+PLAIN_TEST(what_is_handed_out_last_is_purged_first)
+{
+    fresh();
+    size_t before = bmm__dirty_bytes;
+    uint32_t half = UINT32_MAX, dirty_count;
+    PLAIN_CHECK(take(200, 1) == 0);
+    memset((void *)map.start, 0xee, 200 * 4096); /* NOLINT */
+    bmm__run_map_give(&map, 0, 170, true);       /* 170 to 199 stay in use */
+    struct bmm__purge_work purged = { 0, 0 };
+    PLAIN_CHECK(!bmm__run_map_purge_last(&map, &half, 10 * 4096, &purged) && purged.given_bytes == 10 * 4096);
+    PLAIN_CHECK(half == 160 / 32);
+    PLAIN_CHECK(!bmm__run_map_purge_last(&map, &half, 33 * 4096, &purged) && purged.given_bytes == 74 * 4096);
+    PLAIN_CHECK(bmm__dirty_bytes == before + 96 * 4096);
+    PLAIN_CHECK(bmm__run_map_take(&map, 100, 1, &dirty_count) == 0 && dirty_count == 96);
+    PLAIN_CHECK(((char *)map.start)[95 * 4096] == (char)0xee); /* NOLINT */
+    for (size_t i = 96 * 4096; i < 170 * 4096; i++)
+        PLAIN_CHECK(((char *)map.start)[i] == 0); /* NOLINT */
+    PLAIN_CHECK(bmm__run_map_purge_last(&map, &half, 1 << 30, &purged) && half == 0);
+    PLAIN_CHECK(purged.given_bytes == 74 * 4096 && purged.asked_bytes == 74 * 4096);
+}
+
 /* Threads take runs, write their name on every unit, check it, and give them back. */
 static unsigned char holder[UNITS];
 static uint32_t wrong;
@@ -103,6 +124,9 @@ static void *worker(void *name)
         struct bmm__purge_work purged = { 0, 0 };
         if (i % 64 == 0 && (uintptr_t)name == 1)
             bmm__run_map_age(&map, i % 128 == 0, 1 << 20, &purged);
+        uint32_t half = UINT32_MAX;
+        if (i % 64 == 32 && (uintptr_t)name == 1)
+            bmm__run_map_purge_last(&map, &half, 1 << 16, &purged);
     }
     return NULL;
 }
