@@ -11,6 +11,7 @@
 #include "core/tally.h"
 
 #define EXTEND_BYTES 4096u
+#define SPARE_BYTES (4 * BMM__GRANULE)
 #define SPLICE_BATCHES 8u /* that are put on the list at once: no call shall take long, and slots be used soon */
 /* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
 #define HEARTBEAT_PENDING 64u
@@ -162,14 +163,16 @@ static void link_between(struct bmm__heap *heap, struct bmm__span *before, struc
     span->prev = before;
     *(before != NULL ? &before->next : &bin->first) = span;
     *(next != NULL ? &next->prev : &bin->last) = span;
-    span->is_listed = 1;
+    bmm__store_relaxed(&span->listed, (uint8_t)BMM__LISTED);
     heap->align_sets |= (uint16_t)(1u << span->class_index / BMM__CLASS_COUNT);
 }
 
-/* What the owner frees into comes last: it gathers more free slots until its turn. */
+/* What the owner frees into comes last: it gathers more free slots until its turn; only a spare one comes after it. */
 static void list_append(struct bmm__heap *heap, struct bmm__span *span)
 {
-    link_between(heap, heap->bins[span->class_index].last, span, NULL);
+    struct bmm__span *last = heap->bins[span->class_index].last;
+    bool is_spare = last != NULL && last->listed == BMM__LISTED_SPARE;
+    link_between(heap, is_spare ? last->prev : last, span, is_spare ? last : NULL);
 }
 
 /* What others have freed into comes first: they go on with other spans, and what they freed last is likeliest to be in a
@@ -184,7 +187,7 @@ static void list_remove(struct bmm__heap *heap, struct bmm__span *span)
     struct bmm__bin *bin = &heap->bins[span->class_index];
     *(span->prev != NULL ? &span->prev->next : &bin->first) = span->next;
     *(span->next != NULL ? &span->next->prev : &bin->last) = span->prev;
-    span->is_listed = 0;
+    bmm__store_relaxed(&span->listed, (uint8_t)BMM__LISTED_NOT);
 }
 
 static struct bmm__slot_link *slot_at(const struct bmm__span *span, uint32_t index)
@@ -448,6 +451,18 @@ static void become_available(struct bmm__heap *heap, struct bmm__span *span)
         }
 }
 
+/* The last live slot of an available span was freed by its owner. The only one there is stays: many a program goes up and
+ * down where a span begins, and would open it each time. */
+static void become_empty(struct bmm__heap *heap, struct bmm__span *span)
+{
+    if (span->span_bytes <= SPARE_BYTES && span->prev == NULL && span->next == NULL) {
+        bmm__store_release(&span->listed, (uint8_t)BMM__LISTED_SPARE); /* release: who claims sees what was freed */
+        return;
+    }
+    list_remove(heap, span);
+    release(heap, span);
+}
+
 void bmm__heap_countdown_over(struct bmm__list *list)
 {
     struct bmm__heap *heap = (struct bmm__heap *)(list->owner & ~(uintptr_t)1); /* NOLINT */
@@ -464,12 +479,10 @@ void bmm__heap_countdown_over(struct bmm__list *list)
         return;
     }
     bmm__heap_begin(heap);
-    if (span->is_listed) {
-        list_remove(heap, span);
-        release(heap, span);
-    } else {
+    if (span->listed != BMM__LISTED_NOT)
+        become_empty(heap, span);
+    else
         become_available(heap, span);
-    }
     bmm__heap_end(heap);
 }
 
@@ -539,7 +552,7 @@ static bool collect_all(struct bmm__heap *heap, struct bmm__bin *bin)
     bin->first = bin->last = NULL; /* whoever claims a span may free its descriptor as soon as we have seen it */
     for (; span != NULL; span = next) {
         next = span->next;
-        span->is_listed = 0;
+        bmm__store_relaxed(&span->listed, (uint8_t)BMM__LISTED_NOT);
         has_released = collect(heap, span) || has_released;
     }
     return has_released;

@@ -24,23 +24,32 @@ static void tell(enum bmm__remote_waits waits)
         ;
 }
 
-static bool try_claim(struct bmm__span *span, uint64_t word, enum bmm__remote_waits waits)
+/* The caller has seen that no slot is live while this was the span's word. */
+static bool claim(struct bmm__span *span, uint64_t word)
 {
-    if (BMM__REMOTE_STATE(word) != BMM__REMOTE_OWNED || BMM__REMOTE_COUNT(word) == 0)
+    uint64_t seen = word;
+    if (!bmm__cas_acq_rel(&span->remote, &seen, (uint64_t)BMM__REMOTE_CLAIMED))
         return false;
-    uint32_t bias = bmm__load_acquire(&span->bias); /* before countdown: its owner writes them the other way round */
-    /* acquire: what its owner freed last is written when the memory goes back */
-    if (bmm__load_acquire(&span->list.countdown) + bias != BMM__REMOTE_COUNT(word) ||
-        !bmm__cas_acq_rel(&span->remote, &word, (uint64_t)BMM__REMOTE_CLAIMED)) {
-        tell(waits);
-        return false;
-    }
     bmm__secure_receive_all(span, word);
     bmm__span_close(span, true);
     /* release: who sees it sees that the memory is gone */
     if (BMM__REMOTE_STATE(bmm__or_acq_rel(&span->remote, BMM__REMOTE_DONE)) != BMM__REMOTE_CLAIMED)
         bmm__span_free(span); /* the owner has passed meanwhile */
     return true;
+}
+
+static bool try_claim(struct bmm__span *span, uint64_t word, enum bmm__remote_waits waits)
+{
+    if (BMM__REMOTE_STATE(word) != BMM__REMOTE_OWNED)
+        return false;
+    if (BMM__REMOTE_COUNT(word) == 0)
+        return bmm__load_acquire(&span->listed) == BMM__LISTED_SPARE && claim(span, word);
+    uint32_t bias = bmm__load_acquire(&span->bias); /* before countdown: its owner writes them the other way round */
+    /* acquire: what its owner freed last is written when the memory goes back */
+    if (bmm__load_acquire(&span->list.countdown) + bias == BMM__REMOTE_COUNT(word) && claim(span, word))
+        return true;
+    tell(waits);
+    return false;
 }
 
 bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word)

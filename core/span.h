@@ -23,8 +23,8 @@
  *      moves remote from FULL to OWNED, until the ready stack has it); others change remote only.
  *  P2  countdown + bias of a FULL or OWNED span is its live count, or more while the owner changes them; countdown of a
  *      CURRENT one is the local frees until the owner looks at the clock, of a FULL one those until enough are free.
- *  P3  Whoever moves remote to CLAIMED gives the memory back, and until it is done nobody uses the descriptor anew. A
- *      span whose last live slots its owner frees, after or while others free the rest, is noticed by neither, but by
+ *  P3  Whoever moves remote to CLAIMED gives the memory back, and until it is done nobody uses the descriptor anew. A spare
+ *      span (BMM__LISTED_SPARE) is claimed by the next bmm__remote_sweep that comes by, for which nobody asks. A span whose last live slots its owner frees, after or while others free the rest, is noticed by neither, but by
  *      the next bmm__remote_sweep.
  *  P4  A descriptor's memory is never used for anything but descriptors, so a stale pointer to one can be read.
  *  P5  The epoch grows whenever the remote list is taken over and when a descriptor is used anew, so that a claim
@@ -58,7 +58,7 @@ struct bmm__span {
     uint16_t class_index;   /* of the heap's table (heap.h) */
     uint8_t kind;           /* enum bmm__span_is */
     uint8_t align_shift;    /* log2 of the alignment asked for */
-    uint8_t is_listed;      /* in the owner's available list */
+    uint8_t listed;         /* enum bmm__listed; release when it becomes BMM__LISTED_SPARE, acquire by who claims */
     uint8_t is_shown;       /* the list in the heap stands for list, whose free and countdown mean nothing then */
     uint8_t is_moved;       /* something was moved there by bmm__os_move */
     uint8_t use;            /* enum bmm__use (client.h), and marks */
@@ -98,6 +98,9 @@ enum bmm__span_is {
     BMM__SPAN_LARGE,
     BMM__SPAN_JIT
 };
+
+/* Whether a span is in its owner's available list. SPARE: and is kept though no slot of it is live. */
+enum bmm__listed { BMM__LISTED_NOT = 0, BMM__LISTED, BMM__LISTED_SPARE };
 
 enum { BMM__REMOTE_OWNED = 0, BMM__REMOTE_FULL = 1, BMM__REMOTE_CLAIMED = 2, BMM__REMOTE_CURRENT = 3 };
 #define BMM__REMOTE_DONE ((uint64_t)1 << 2) /* of CLAIMED: the claimer is through */

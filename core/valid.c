@@ -49,10 +49,14 @@ static const char *available_invalid(const struct bmm__heap *heap, struct bmm__s
     unsigned state = BMM__REMOTE_STATE(bmm__load_acquire(&span->remote));
     if (state == BMM__REMOTE_CLAIMED)
         return NULL;
-    if (!span->is_listed || state != BMM__REMOTE_OWNED || span->is_shown || span->bias != 0 || span->waiting != 0)
+    if (span->listed == BMM__LISTED_NOT || state != BMM__REMOTE_OWNED || span->is_shown || span->bias != 0 ||
+        span->waiting != 0)
         return "P: state of an available span";
     if (span->list.countdown != span->extended - slot_count(span, &span->list))
         return "P2: live count";
+    if ((span->listed == BMM__LISTED_SPARE) != (span->list.countdown == 0) ||
+        (span->listed == BMM__LISTED_SPARE && span->next != NULL))
+        return "P: a spare span";
     return span_invalid(heap, span, class_index);
 }
 
@@ -62,7 +66,7 @@ static const char *bin_invalid(const struct bmm__heap *heap, unsigned class_inde
     struct bmm__span *current = bin->current;
     const char *wrong = current == NULL ? NULL : span_invalid(heap, current, class_index);
     if (wrong == NULL && current != NULL &&
-        (current->is_listed || BMM__REMOTE_STATE(current->remote) != BMM__REMOTE_CURRENT))
+        (current->listed != BMM__LISTED_NOT || BMM__REMOTE_STATE(current->remote) != BMM__REMOTE_CURRENT))
         wrong = "P: state of a current span";
     if (wrong == NULL && !bmm__list_is_empty(&bin->list) && (current == NULL || !current->is_shown))
         wrong = "H1: a list of nothing";

@@ -58,7 +58,7 @@ static size_t used_after_owner_sleeps(bool owner_frees_odd)
     return after;
 }
 
-/* What a sleeping owner keeps are its current spans: one per class, 60 granules at most. */
+/* What a sleeping owner keeps once others have swept are its current spans: one per class, 60 granules at most. */
 PLAIN_TEST(an_owner_that_sleeps_keeps_its_current_spans_at_most)
 {
     bmm__heap_minimize(bmm__thread_heap());
@@ -156,6 +156,93 @@ static void check_valid(void)
         plain_stop(PLAIN_FAILED, "not valid: %s", broken);
 }
 
+enum { SLOTS = 2048, SLOT_BYTES = 32 }; /* of a granule */
+
+static size_t used_bytes(void)
+{
+    return bmm__load_relaxed(&bmm__arena_used_bytes);
+}
+
+/* Blocks that fill count spans, which begin with the first block and follow each other. */
+static void **fill_spans(int count)
+{
+    static void *held[5 * SLOTS];
+    bmm__purge_all(); /* heaps of threads that are gone */
+    bmm__heap_minimize(bmm__thread_heap());
+    size_t before = used_bytes();
+    for (int i = 0; i < count * SLOTS; i++)
+        held[i] = bmm__core_alloc(SLOT_BYTES, 16, false);
+    PLAIN_CHECK(used_bytes() == before + (size_t)count * BMM__GRANULE);
+    return held;
+}
+
+static void free_all(void **held, int count)
+{
+    while (count != 0)
+        bmm__core_free(held[--count]);
+    check_valid();
+}
+
+static uintptr_t granule_of(const void *block)
+{
+    return (uintptr_t)block / BMM__GRANULE;
+}
+
+PLAIN_TEST(a_program_that_goes_up_and_down_opens_no_span)
+{
+    void **held = fill_spans(2);
+    uintptr_t first = granule_of(held[0]), second = granule_of(held[SLOTS]);
+    size_t full = used_bytes();
+    for (int round = 0; round < 10; round++) {
+        free_all(held, 2 * SLOTS);
+        PLAIN_CHECK(used_bytes() == full);
+        for (int i = 0; i < 2 * SLOTS; i++) {
+            held[i] = bmm__core_alloc(SLOT_BYTES, 16, false);
+            PLAIN_CHECK(granule_of(held[i]) == first || granule_of(held[i]) == second);
+        }
+        check_valid();
+    }
+    free_all(held, 2 * SLOTS);
+}
+
+PLAIN_TEST(a_spare_span_goes_back_with_the_next_sweep)
+{
+    void **held = fill_spans(2);
+    size_t full = used_bytes();
+    free_all(held, 2 * SLOTS);
+    PLAIN_CHECK(used_bytes() == full);
+    bmm__purge_all();
+    PLAIN_CHECK(used_bytes() == full - BMM__GRANULE); /* the current one is left */
+    check_valid();                                    /* its owner has not come by yet, and now it does */
+    for (int i = 0; i < 2 * SLOTS; i++)
+        held[i] = memset(bmm__core_alloc(SLOT_BYTES, 16, false), i, SLOT_BYTES);
+    PLAIN_CHECK(used_bytes() == full);
+    check_valid();
+    free_all(held, 2 * SLOTS);
+}
+
+PLAIN_TEST(a_spare_span_is_the_last_to_be_used_and_the_only_one)
+{
+    void **held = fill_spans(5);
+    size_t full = used_bytes();
+    for (int i = 0; i < SLOTS + SLOTS / 2; i++) /* all of the second span, and then half of the third */
+        bmm__core_free(held[SLOTS + i]);
+    check_valid();
+    PLAIN_CHECK(used_bytes() == full);
+    for (int i = 0; i < SLOTS / 2; i++) {
+        held[2 * SLOTS + i] = bmm__core_alloc(SLOT_BYTES, 16, false);
+        PLAIN_CHECK(granule_of(held[2 * SLOTS + i]) == granule_of(held[2 * SLOTS + SLOTS - 1]));
+    }
+    for (int i = 0; i < SLOTS; i++) { /* all of the fourth: the spare one is in the list */
+        bmm__core_free(held[3 * SLOTS + i]);
+        PLAIN_CHECK(used_bytes() == (i < SLOTS - 1 ? full : full - BMM__GRANULE));
+    }
+    check_valid();
+    free_all(held, SLOTS);
+    free_all(held + 2 * SLOTS, SLOTS);
+    free_all(held + 4 * SLOTS, SLOTS);
+}
+
 /* Waves of allocating and freeing, so that spans go through all their states; with alignments, and now and then with
  * everything given back. */
 PLAIN_TEST(invariants_hold_after_every_step)
@@ -231,5 +318,29 @@ PLAIN_TEST(threads_that_come_and_go_while_memory_goes_back)
     bmm__store_relaxed(&stop, true);
     pthread_join(gives, NULL);
     PLAIN_CHECK(wrong == 0);
+    check_valid();
+}
+
+/* The spare span of a thread that goes up and down is claimed under its hands. */
+PLAIN_TEST(spare_spans_are_claimed_while_their_owner_goes_up_and_down)
+{
+    bool stop = false;
+    pthread_t gives;
+    void **held = fill_spans(3);
+    free_all(held, 3 * SLOTS);
+    pthread_create(&gives, NULL, giver, &stop);
+    size_t most = 0, least = SIZE_MAX;
+    for (uint32_t round = 0; round < 3000; round++) {
+        for (uint32_t i = 0; i < 3 * SLOTS; i++)
+            *(uint32_t *)(held[i] = bmm__core_alloc(SLOT_BYTES, 16, false)) = round + i;
+        for (uint32_t i = 3 * SLOTS; i-- > 0; bmm__core_free(held[i]))
+            PLAIN_CHECK(*(uint32_t *)held[i] == round + i);
+        size_t used = used_bytes();
+        most = used > most ? used : most;
+        least = used < least ? used : least;
+    }
+    bmm__store_relaxed(&stop, true);
+    pthread_join(gives, NULL);
+    PLAIN_CHECK(least < most); /* it did happen */
     check_valid();
 }
