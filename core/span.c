@@ -50,7 +50,7 @@ static void clean(struct bmm__span *span)
     bmm__store_relaxed(&span->waiting_count, (uint16_t)0);
     bmm__store_relaxed(&span->inverse, (uint64_t)0);
     span->align_shift = 0;
-    span->listed = BMM__LISTED_NOT;
+    bmm__store_relaxed(&span->listed, (uint8_t)BMM__LISTED_NOT);
     span->is_moved = 0;
     bmm__store_relaxed(&span->use, (uint8_t)0);
     bmm__store_relaxed(&span->heap, NULL);
