@@ -50,7 +50,9 @@ unsigned bmm__slot_class(size_t size, size_t align)
     if (size > BMM__SLOT_BYTES_MAX || align_index >= BMM__ALIGN_COUNT)
         return BMM__HEAP_CLASS_COUNT;
     unsigned index = bmm__size_class(size < align ? align : size);
-    while (bmm__class_bytes(index) % align != 0) /* ends: the last class is a multiple of all */
+    if (align_index == 0)
+        return index;
+    while ((bmm__class_bytes(index) & (align - 1)) != 0) /* ends: the last class is a multiple of all */
         index++;
     return align_index * BMM__CLASS_COUNT + index;
 }
@@ -92,10 +94,9 @@ bool bmm__core_alloc_slot(size_t size, size_t align, bool is_zeroed, struct bmm_
         return alloc_slowly(size, align, is_zeroed, slot);
     struct bmm__heap *heap = bmm__heap;
     struct bmm__span *span = heap->bins[bmm__size_class(size)].current;
-    if (BMM__UNLIKELY(span == NULL || span->is_shown || bmm__list_is_empty(&span->list) || bmm__heap_is_to_look(heap)))
+    if (BMM__UNLIKELY(!bmm__heap_may_take(heap, span)))
         return alloc_slowly(size, align, is_zeroed, slot);
-    heap->looks--;
-    describe(slot, span, (uintptr_t)bmm__list_take(&span->list));
+    describe(slot, span, (uintptr_t)bmm__heap_take(heap, span));
     return true;
 }
 

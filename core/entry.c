@@ -40,13 +40,43 @@ static void *alloc_right(size_t size, size_t align, bool is_zeroed, unsigned kin
     return alloc_first(size, align, is_zeroed, kind);
 }
 
+/* No client, and the heap is neither fresh nor dead. */
+static inline bool is_plain(const struct bmm__heap *heap)
+{
+    return heap->token == (uintptr_t)heap;
+}
+
+static __attribute__((noinline)) void *alloc_own(struct bmm__heap *heap, size_t size, size_t align, bool is_zeroed)
+{
+    unsigned class_index = bmm__slot_class(size == 0 ? 1 : size, align);
+    if (BMM__UNLIKELY(class_index >= BMM__HEAP_CLASS_COUNT))
+        return alloc_from_core(size, align, is_zeroed);
+    struct bmm__bin *bin = &heap->bins[class_index];
+    struct bmm__span *span = bin->current;
+    void *slot = bmm__heap_may_take(heap, span) ? bmm__heap_take(heap, span) : bmm__heap_alloc(heap, bin);
+    if (BMM__UNLIKELY(slot == NULL))
+        return alloc_from_core(size, align, is_zeroed);
+    return is_zeroed ? memset(slot, 0, size) : slot;
+}
+
 void *bmm__alloc_slow(size_t size, size_t align, bool is_zeroed, unsigned kind)
 {
+    struct bmm__heap *heap = bmm__heap;
     if (align == 0 || (align & (align - 1)) != 0) {
         errno = EINVAL;
         return NULL;
     }
-    return alloc_right(size, align < 16 ? 16 : align, is_zeroed, kind);
+    align = align < 16 ? 16 : align;
+    return is_plain(heap) ? alloc_own(heap, size, align, is_zeroed) : alloc_right(size, align, is_zeroed, kind);
+}
+
+void *bmm__calloc_other(size_t size, unsigned kind)
+{
+    struct bmm__heap *heap = bmm__heap;
+    struct bmm__slot_link *slot;
+    if (size - 1 < BMM__SLOT_BYTES_MAX && bmm__list_pop(heap, bmm__heap_distance(heap, size), &slot))
+        return memset(slot, 0, size);
+    return bmm__alloc_slow(size, 16, true, kind);
 }
 
 void *bmm__alloc_run(size_t size, size_t align, enum bmm__use use, unsigned kind)
@@ -61,7 +91,7 @@ void *bmm__alloc_run(size_t size, size_t align, enum bmm__use use, unsigned kind
     return is_done ? (void *)slot.start : NULL; /* NOLINT */
 }
 
-static __attribute__((noinline)) void *alloc_own(struct bmm__heap *heap, size_t size)
+static __attribute__((noinline)) void *refill_own(struct bmm__heap *heap, size_t size)
 {
     void *slot = bmm__heap_alloc(heap, bmm__heap_bin(heap, size));
     return BMM__LIKELY(slot != NULL) ? slot : alloc_from_core(size, 16, false);
@@ -70,8 +100,8 @@ static __attribute__((noinline)) void *alloc_own(struct bmm__heap *heap, size_t 
 void *bmm__alloc_refill(size_t size, unsigned kind)
 {
     struct bmm__heap *heap = bmm__heap;
-    if (size <= BMM__SLOT_BYTES_MAX && heap->token == (uintptr_t)heap) /* no client, and neither fresh nor dead */
-        return alloc_own(heap, size);
+    if (size <= BMM__SLOT_BYTES_MAX && is_plain(heap))
+        return refill_own(heap, size);
     return alloc_right(size, 16, false, kind);
 }
 

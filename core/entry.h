@@ -12,6 +12,8 @@
 void *bmm__alloc_slow(size_t size, size_t align, bool is_zeroed, unsigned kind);
 /* What bmm__alloc does when there is no slot at hand. */
 void *bmm__alloc_refill(size_t size, unsigned kind);
+/* What bmm__calloc does when there is more to be zeroed, or no slot at hand. */
+void *bmm__calloc_other(size_t size, unsigned kind);
 void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kind);
 /* A run for a use. NULL with ENOMEM. */
 void *bmm__alloc_run(size_t size, size_t align, enum bmm__use use, unsigned kind);
@@ -65,7 +67,9 @@ static inline void *bmm__alloc(size_t size, unsigned kind)
 
 typedef long long bmm__vector __attribute__((vector_size(16), may_alias));
 
-/* Zeroes vectors as far as the one that begins at last (a multiple of 16, less than BMM__SMALL_BYTES_MAX): in overlapping
+#define BMM__ZERO_BYTES_MAX 256u /* from there on libc's memset is quicker, which has wider vectors */
+
+/* Zeroes vectors as far as the one that begins at last (a multiple of 16, less than BMM__ZERO_BYTES_MAX): in overlapping
  * halves while that is few stores; quicker than libc's memset can choose. */
 static inline void bmm__zero(void *start, size_t last)
 {
@@ -91,14 +95,22 @@ static inline void *bmm__calloc(size_t size, unsigned kind)
 {
     struct bmm__heap *heap = bmm__heap;
     size_t last = size - 1;
-    if (BMM__LIKELY(last < BMM__SMALL_BYTES_MAX)) { /* and size not 0 */
+    if (BMM__LIKELY(last < BMM__ZERO_BYTES_MAX)) { /* and size not 0 */
         struct bmm__slot_link *slot;
         if (bmm__list_pop(heap, heap->small_bin[last + 1], &slot)) {
             bmm__zero(slot, last & ~(size_t)15);
             return slot;
         }
     }
-    return bmm__alloc_slow(size, 16, true, kind);
+    return bmm__calloc_other(size, kind);
+}
+
+/* As bmm__alloc_slow: align is looked at. */
+static inline void *bmm__alloc_aligned(size_t size, size_t align, unsigned kind)
+{
+    if (align - 1 < 16 && (align & (align - 1)) == 0) /* as every slot */
+        return bmm__alloc(size, kind);
+    return bmm__alloc_slow(size, align, false, kind);
 }
 
 /* Gives a slot back to the list of the span that it lies in, which is the caller's. */

@@ -81,12 +81,14 @@ static inline struct bmm__list *bmm__list_behind(struct bmm__heap *heap, size_t 
     return (struct bmm__list *)(void *)((char *)heap + distance);
 }
 
-/* The bin of a size up to BMM__SLOT_BYTES_MAX. */
+/* The bin of a size up to BMM__SLOT_BYTES_MAX; how far it is behind the heap. */
+static inline size_t bmm__heap_distance(const struct bmm__heap *heap, size_t size)
+{
+    return size <= BMM__SMALL_BYTES_MAX ? heap->small_bin[size] : heap->medium_bin[(size - 1) / BMM__MEDIUM_BYTES_STEP];
+}
 static inline struct bmm__bin *bmm__heap_bin(struct bmm__heap *heap, size_t size)
 {
-    size_t distance =
-        size <= BMM__SMALL_BYTES_MAX ? heap->small_bin[size] : heap->medium_bin[(size - 1) / BMM__MEDIUM_BYTES_STEP];
-    return (struct bmm__bin *)(void *)bmm__list_behind(heap, distance);
+    return (struct bmm__bin *)(void *)bmm__list_behind(heap, bmm__heap_distance(heap, size));
 }
 
 _Static_assert(sizeof(((struct bmm__heap *)NULL)->medium_bin) < 1024 &&
@@ -130,6 +132,17 @@ static inline bool bmm__heap_pass_by(struct bmm__heap *heap)
         return false;
     }
     return bmm__heap_look(heap);
+}
+/* Whether a bin's current span (NULL: it has none) is not shown, has a slot, and nothing else is to be done; then that slot. */
+static inline bool bmm__heap_may_take(const struct bmm__heap *heap, const struct bmm__span *span)
+{
+    return BMM__LIKELY(span != NULL && !span->is_shown && !bmm__list_is_empty(&span->list) &&
+                       !bmm__heap_is_to_look(heap));
+}
+static inline struct bmm__slot_link *bmm__heap_take(struct bmm__heap *heap, struct bmm__span *span)
+{
+    heap->looks--;
+    return bmm__list_take(&span->list);
 }
 /* Collects what others freed, gives empty spans back. True if something was given back. */
 bool bmm__heap_minimize(struct bmm__heap *heap);

@@ -83,12 +83,12 @@ EXPORT void *memalign(size_t align, size_t size)
     /* glibc rounds an odd alignment up, and programs rely on it. */
     while ((align & (align - 1)) != 0 && align <= SIZE_MAX / 2)
         align += align & -align;
-    return bmm__alloc_slow(size, align == 0 ? 16 : align, false, BMM_KIND_ALIGNED);
+    return bmm__alloc_aligned(size, align == 0 ? 16 : align, BMM_KIND_ALIGNED);
 }
 
 EXPORT void *aligned_alloc(size_t align, size_t size)
 {
-    return bmm__alloc_slow(size, align, false, BMM_KIND_ALIGNED);
+    return bmm__alloc_aligned(size, align, BMM_KIND_ALIGNED);
 }
 
 EXPORT int posix_memalign(void **out, size_t align, size_t size)
@@ -96,7 +96,7 @@ EXPORT int posix_memalign(void **out, size_t align, size_t size)
     if (align < sizeof(void *) || (align & (align - 1)) != 0)
         return EINVAL;
     int saved_errno = errno;
-    void *p = bmm__alloc_slow(size, align, false, BMM_KIND_ALIGNED);
+    void *p = bmm__alloc_aligned(size, align, BMM_KIND_ALIGNED);
     errno = saved_errno;
     if (p == NULL)
         return ENOMEM;
