@@ -42,17 +42,26 @@ static struct bmm__heap *take_at(struct bmm__heap **at)
     return heap;
 }
 
+/* Not under the lock, so that threads which start at the same time do not wait for each other. */
+static struct bmm__heap *make(bool has_client)
+{
+    struct bmm__heap *heap = bmm__core_meta_alloc(sizeof *heap);
+    if (heap == NULL)
+        return NULL;
+    bmm__heap_init(heap, has_client);
+    bmm__lock_take(&lock);
+    heap->all_next = all;
+    bmm__store_release(&all, heap);
+    bmm__lock_release(&lock);
+    return heap;
+}
+
 struct bmm__heap *bmm__heap_pool_take(bool has_client)
 {
     bmm__lock_take(&lock);
     struct bmm__heap *heap = take_at(warm != NULL ? &warm : &cold);
-    if (heap == NULL && (heap = bmm__core_meta_alloc(sizeof *heap)) != NULL) {
-        bmm__heap_init(heap, has_client);
-        heap->all_next = all;
-        bmm__store_release(&all, heap);
-    }
     bmm__lock_release(&lock);
-    return heap;
+    return heap != NULL ? heap : make(has_client);
 }
 
 void bmm__heap_pool_give(struct bmm__heap *heap, bool has_client)

@@ -1,10 +1,13 @@
 /* See stack_memo.h. */
 #include "stack_memo.h"
 
+#include "core/atomic.h"
 #include "core/os.h"
 
 #include <string.h>
 
+#define POOL_COUNT 16u
+#define POOL_ALL ((1u << POOL_COUNT) - 1)
 #define CHECKS_PER_FRAME 3u /* at most */
 
 _Static_assert(sizeof(struct bmm__stack_memo) <= 5 * BMM__GRANULE, "of which a thread touches what it needs");
@@ -15,9 +18,35 @@ static size_t memo_bytes(void)
     return (sizeof(struct bmm__stack_memo) + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
 }
 
+/* Threads come and go: some memos stay, with their memory, for the next ones. */
+static struct bmm__stack_memo pool[POOL_COUNT];
+static uint32_t pool_taken; /* by bits */
+
+static struct bmm__stack_memo *take_pooled(void)
+{
+    uint32_t taken = bmm__load_relaxed(&pool_taken), index;
+    do {
+        if (taken == POOL_ALL)
+            return NULL;
+        index = (uint32_t)__builtin_ctz(~taken);
+    } while (!bmm__cas_weak_acq_rel(&pool_taken, &taken, taken | 1u << index));
+    struct bmm__stack_memo *memo = &pool[index];
+    memo->is_busy = 0;
+    bmm__memo_forget(memo); /* it is another thread's no more */
+    return memo;
+}
+
+/* Its bit in the pool; 0: it is none of it. */
+static uint32_t pool_bit(const struct bmm__stack_memo *memo)
+{
+    uintptr_t distance = (uintptr_t)memo - (uintptr_t)pool;
+    return distance < sizeof pool ? 1u << distance / sizeof *pool : 0;
+}
+
 struct bmm__stack_memo *bmm__stack_memo_make(void)
 {
-    struct bmm__stack_memo *memo = bmm__os_map(memo_bytes(), bmm__os_page_bytes());
+    struct bmm__stack_memo *memo = take_pooled();
+    memo = memo != NULL ? memo : bmm__os_map(memo_bytes(), bmm__os_page_bytes());
     if (memo)
         memo->frame_count = 1;
     return memo;
@@ -25,13 +54,21 @@ struct bmm__stack_memo *bmm__stack_memo_make(void)
 
 void bmm__stack_memo_free(struct bmm__stack_memo *memo)
 {
-    if (memo)
+    uint32_t bit = pool_bit(memo);
+    if (bit != 0)
+        bmm__and_acq_rel(&pool_taken, ~bit);
+    else if (memo)
         bmm__os_release(memo, memo_bytes());
+}
+
+void bmm__stack_memo_fork_child(const struct bmm__stack_memo *own)
+{
+    bmm__store_relaxed(&pool_taken, pool_bit(own));
 }
 
 void bmm__memo_forget(struct bmm__stack_memo *memo)
 {
-    if (memo->frame_count == 1)
+    if (memo->frame_count <= 1)
         return;
     memset(memo->recent, 0, sizeof memo->recent);
     memset(memo->by_caller, 0, sizeof memo->by_caller);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static __thread int is_armed;
-static int handled;
+static _Atomic int handled;
 
 int munmap(void *start, size_t bytes)
 {
@@ -28,9 +28,13 @@ static void handle(int number)
     is_armed = 1;
 }
 
+enum { THREADS = 24 }; /* at once: so many that what some had is given back */
+static pthread_barrier_t have_allocated;
+
 static void *work(void *nothing)
 {
     free(malloc(10));
+    pthread_barrier_wait(&have_allocated);
     is_armed = 1;
     return nothing;
 }
@@ -38,11 +42,15 @@ static void *work(void *nothing)
 int main(void)
 {
     signal(SIGUSR1, handle);
-    for (int i = 0; i < 3; i++) {
-        pthread_t thread;
-        pthread_create(&thread, NULL, work, NULL);
-        pthread_join(thread, NULL);
-    }
+    pthread_t threads[THREADS];
+    pthread_attr_t attributes; /* of stacks that libc all keeps, whatever the limits are */
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 256 * 1024);
+    pthread_barrier_init(&have_allocated, NULL, THREADS);
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], &attributes, work, NULL);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
     printf("%d\n", handled > 0);
     return 0;
 }

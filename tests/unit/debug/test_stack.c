@@ -493,3 +493,35 @@ STACK_TEST(a_child_captures)
     cr_expect_neq(status, -1);
     recurse(1, 1);
 }
+
+STACK_TEST(memos_are_used_again_empty)
+{
+    enum { COUNT = 40 };
+    struct bmm__stack_memo *memos[COUNT];
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < COUNT; i++) {
+            memos[i] = bmm__stack_memo_make();
+            cr_assert(memos[i] && memos[i] != memo && memos[i]->frame_count == 1 && !memos[i]->is_busy);
+            for (int other = 0; other < i; other++)
+                cr_assert_neq(memos[i], memos[other]);
+            uint32_t id = bmm__stack_capture(memos[i]);
+            cr_expect(id != 0 && memos[i]->frame_count > 1);
+            memos[i]->is_busy = 1; /* as a capture leaves it that a handler jumped out of */
+        }
+        for (int i = 0; i < COUNT; i++)
+            bmm__stack_memo_free(memos[i]);
+    }
+    recurse(5, 1);
+}
+
+STACK_TEST(a_child_has_the_memos_of_threads_that_are_gone)
+{
+    enum { COUNT = 40 };
+    for (int i = 0; i < COUNT; i++)
+        bmm__stack_capture(bmm__stack_memo_make());
+    bmm__stack_memo_fork_child(memo);
+    struct bmm__stack_memo *again = bmm__stack_memo_make();
+    cr_expect(again != memo && labs(again - memo) < 16, "not one of those that stay");
+    cr_expect_eq(again->frame_count, 1);
+    recurse(5, 1);
+}
