@@ -67,11 +67,11 @@ void bmm__purge_tick_at(uint64_t now)
     bmm__lock_release(&lock);
 }
 
-/* From start on, as far as that goes in the time of a slice. Returns how many bytes the system took. */
-static size_t purge_some(void *start, size_t bytes, uint64_t start_ns)
+/* From start on, as far as that goes until end_ns. Returns how many bytes the system took. */
+static size_t purge_some(void *start, size_t bytes, uint64_t end_ns)
 {
     size_t done = 0;
-    while (done < bytes && bmm__os_clock_mono_ns() - start_ns < SLICE_NS) {
+    while (done < bytes && bmm__os_clock_mono_ns() < end_ns) {
         size_t step_bytes = STEP_BYTES - ((uintptr_t)start + done) % STEP_BYTES;
         step_bytes = bytes - done < step_bytes ? bytes - done : step_bytes;
         if (!bmm__os_purge((char *)start + done, step_bytes))
@@ -82,30 +82,34 @@ static size_t purge_some(void *start, size_t bytes, uint64_t start_ns)
 }
 
 /* What is handed out last first: the caller's memory will be wanted sooner. Then all page runs. */
-static void purge_others(size_t too_much, struct bmm__purge_work *work)
+static void purge_others(size_t too_much, uint64_t end_ns, struct bmm__purge_work *work)
 {
     struct bmm__arena_place place = { 0, 0, false };
-    uint64_t start_ns = bmm__os_clock_mono_ns();
     do /* once at least, however slow the machine is: else what is kept would grow */
         if (bmm__arena_purge_last(&place, STEP_BYTES, work) && bmm__page_run_age(true, STEP_BYTES, work))
             break;
-    while (!bmm__arena_may_keep(too_much) && bmm__os_clock_mono_ns() - start_ns < SLICE_NS);
+    while (!bmm__arena_may_keep(too_much) && bmm__os_clock_mono_ns() < end_ns);
 }
 
 size_t bmm__purge_excess(void *start, size_t bytes)
 {
     static uint64_t refused_ms; /* relaxed: when the system last took nothing at all */
-    uint64_t now = bmm__os_clock_coarse_ms();
+    uint64_t start_ns = bmm__os_clock_mono_ns(), now = bmm__os_clock_coarse_ms();
     if (now - bmm__load_relaxed(&refused_ms) < PASS_MS)
         return 0;
-    if (bmm__lock_try(&lock)) { /* else someone is at the rest */
-        struct bmm__purge_work work = { 0, 0 };
-        purge_others(2 * bytes, &work); /* if they are kept, and in use no more */
-        if (work.asked_bytes != 0 && work.given_bytes == 0)
-            bmm__store_relaxed(&refused_ms, now);
+    struct bmm__purge_work work = { 0, 0 };
+    if (bmm__lock_try(&lock)) {                                  /* else someone is at the rest */
+        purge_others(2 * bytes, start_ns + SLICE_NS / 2, &work); /* if they are kept, and in use no more */
         bmm__lock_release(&lock);
     }
-    return bmm__arena_may_keep(bytes) ? 0 : purge_some(start, bytes, bmm__os_clock_mono_ns());
+    size_t done = 0;
+    if (!bmm__arena_may_keep(bytes)) {
+        done = purge_some(start, bytes, start_ns + SLICE_NS);
+        work.asked_bytes += STEP_BYTES; /* or there was no time */
+    }
+    if (work.asked_bytes != 0 && work.given_bytes + done == 0)
+        bmm__store_relaxed(&refused_ms, now);
+    return done;
 }
 
 bool bmm__purge_all(void)

@@ -10,8 +10,8 @@
  * passes by so is not told that others did. Where the system takes nothing (locked pages before Linux 5.18), it is asked
  * again at every pass only.
  *
- * Invariants: U1 a slice gives back about SLICE_BYTES at most and spends about SLICE_NS, and a call that finds too much
- * (arena.h, A2) at most twice that. U2 no call spends 2 ms on it.
+ * Invariants: U1 a slice gives back about SLICE_BYTES at most and spends about SLICE_NS, and so does a call that finds
+ * too much (arena.h, A2). U2 no call spends 2 ms on it.
  */
 #ifndef BMM_PURGE_H
 #define BMM_PURGE_H

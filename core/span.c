@@ -35,10 +35,12 @@ static void push_unused(struct bmm__span *span)
 static void clean(struct bmm__span *span)
 {
     span->epoch++;
-    bmm__store_relaxed(&span->remote, (uint64_t)span->epoch << 32);
+    bmm__store_relaxed(&span->listed, (uint8_t)BMM__LISTED_NOT);
+    bmm__store_relaxed(&span->bias, (uint16_t)0);
+    /* release: a sweep that sees the new word sees that the span is no spare one */
+    bmm__store_release(&span->remote, (uint64_t)span->epoch << 32);
     bmm__store_relaxed(&span->list.owner, (uintptr_t)0);
     bmm__store_relaxed(&span->list.countdown, 0u);
-    bmm__store_relaxed(&span->bias, (uint16_t)0);
     bmm__store_relaxed(&span->slot_count, 0u);
     bmm__list_clear(&span->list);
     bmm__store_relaxed(&span->is_shown, 0);
@@ -50,7 +52,6 @@ static void clean(struct bmm__span *span)
     bmm__store_relaxed(&span->waiting_count, (uint16_t)0);
     bmm__store_relaxed(&span->inverse, (uint64_t)0);
     span->align_shift = 0;
-    bmm__store_relaxed(&span->listed, (uint8_t)BMM__LISTED_NOT);
     span->is_moved = 0;
     bmm__store_relaxed(&span->use, (uint8_t)0);
     bmm__store_relaxed(&span->heap, NULL);

@@ -5,7 +5,7 @@
  *
  *   remote word:  [ epoch : 32 ][ index + 1 of the first freed slot : 16 ][ count : 14 ][ state : 2 ]
  *
- *   CURRENT ──all slots handed out──► FULL ──enough are free again──► OWNED ──others freed every live slot──► CLAIMED
+ *   CURRENT ──all slots handed out──► FULL ──enough are free again──► OWNED ──no slot is live any more──► CLAIMED
  *      ▲                                                               │
  *      └────────────── its owner allocates from it again ──────────────┘
  *
@@ -23,9 +23,10 @@
  *      moves remote from FULL to OWNED, until the ready stack has it); others change remote only.
  *  P2  countdown + bias of a FULL or OWNED span is its live count, or more while the owner changes them; countdown of a
  *      CURRENT one is the local frees until the owner looks at the clock, of a FULL one those until enough are free.
- *  P3  Whoever moves remote to CLAIMED gives the memory back, and until it is done nobody uses the descriptor anew. A spare
- *      span (BMM__LISTED_SPARE) is claimed by the next bmm__remote_sweep that comes by, for which nobody asks. A span whose last live slots its owner frees, after or while others free the rest, is noticed by neither, but by
- *      the next bmm__remote_sweep.
+ *  P3  Whoever moves remote to CLAIMED gives the memory back, and until it is done nobody uses the descriptor anew. He is who
+ *      freed the last slots, of all that others than the owner freed, or a bmm__remote_sweep, which finds two kinds
+ *      more: a spare span (BMM__LISTED_SPARE), which calls for no sweep, so that a process at rest keeps it; and a span
+ *      whose last live slots its owner freed, after or while others freed the rest, which neither noticed.
  *  P4  A descriptor's memory is never used for anything but descriptors, so a stale pointer to one can be read.
  *  P5  The epoch grows whenever the remote list is taken over and when a descriptor is used anew, so that a claim
  *      decided on an old word cannot succeed on a later one that looks alike.

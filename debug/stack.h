@@ -26,7 +26,8 @@ void bmm__stack_start(void);
 
 struct bmm__stack_memo *bmm__stack_memo_make(void); /* NULL: no memory; capture takes NULL too, and is slower */
 void bmm__stack_memo_free(struct bmm__stack_memo *memo);
-void bmm__stack_memo_fork_child(const struct bmm__stack_memo *own); /* there is only that one; NULL: none */
+/* In a forked child: the thread that had it, maybe in use, is not there. NULL: it had none. */
+void bmm__stack_memo_lose(struct bmm__stack_memo *memo);
 
 /* The stack id of the calling thread's stack, seen from outside this library: frames of the library itself on top
  * are left out, if it is a library (linked into a program it cannot tell its code from the program's by address).

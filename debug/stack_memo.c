@@ -61,9 +61,14 @@ void bmm__stack_memo_free(struct bmm__stack_memo *memo)
         bmm__os_release(memo, memo_bytes());
 }
 
-void bmm__stack_memo_fork_child(const struct bmm__stack_memo *own)
+void bmm__stack_memo_lose(struct bmm__stack_memo *memo)
 {
-    bmm__store_relaxed(&pool_taken, pool_bit(own));
+    uint32_t bit = pool_bit(memo);
+    if (bit == 0)
+        return;
+    memo->frame_count =
+        UINT32_MAX; /* its pages were copied one after the other: whatever it says, all is to be forgotten */
+    bmm__and_acq_rel(&pool_taken, ~bit);
 }
 
 void bmm__memo_forget(struct bmm__stack_memo *memo)

@@ -116,7 +116,11 @@ void bmm__thread_fork_child(void)
     bmm__thread_counts(&alloc_count_inherited, &free_count_inherited);
     void **state = bmm__core_thread_state();
     const struct bmm__thread *self = state != NULL ? *state : NULL;
-    bmm__stack_memo_fork_child(self != NULL ? self->memo : NULL);
+    for (struct bmm__thread *other = all; other != NULL; other = other->next)
+        if (other != self) {
+            bmm__stack_memo_lose(other->memo);
+            other->memo = NULL;
+        }
     if (self != NULL && table != NULL && self->index < index_next &&
         self->index / THREADS_PER_CHUNK == (index_next - 1) / THREADS_PER_CHUNK)
         bmm__store_release(&table[self->index % THREADS_PER_CHUNK].tid, bmm__os_thread_id());

@@ -28,7 +28,7 @@ static void handle(int number)
     is_armed = 1;
 }
 
-enum { THREADS = 24 }; /* at once: so many that what some had is given back */
+enum { THREADS = 24 }; /* at once: more than debug/stack_memo.c keeps memos of (16), so that some are given back */
 static pthread_barrier_t have_allocated;
 
 static void *work(void *nothing)
