@@ -2,10 +2,9 @@
  * be had.
  *
  * Invariants: A1 an arena is never taken away. A2 what is free holds no more of the system's memory than what is in
- * use and 64 MiB more, but for what comes just then: when more comes back, as much is purged at once, from what is handed out last on
- * (of several arenas, about so), as far as that
- * goes in the time of a slice (purge.h), and if that was not enough, what came; the rest when it was left alone for a
- * while.
+ * use and 64 MiB more, but for what comes just then: when more comes back, as much is purged at once, from what is handed
+ * out last on (of several arenas, about so), as far as that goes in the time of a slice (purge.h), and if that was not
+ * enough, what came; the rest when it was left alone for a while.
  */
 #ifndef BMM_ARENA_H
 #define BMM_ARENA_H

@@ -105,7 +105,7 @@ size_t bmm__purge_excess(void *start, size_t bytes)
     size_t done = 0;
     if (!bmm__arena_may_keep(bytes)) {
         done = purge_some(start, bytes, start_ns + SLICE_NS);
-        work.asked_bytes += STEP_BYTES; /* or there was no time */
+        work.asked_bytes += bytes;
     }
     if (work.asked_bytes != 0 && work.given_bytes + done == 0)
         bmm__store_relaxed(&refused_ms, now);

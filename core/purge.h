@@ -40,8 +40,8 @@ void bmm__purge_tick(void);
 void bmm__purge_tick_at(uint64_t now);
 
 /* The caller holds bytes that cannot be kept as well: purges of what is kept as much as is too much then, so that it
- * follows what is in use down, and if too much is left, what the caller holds, from start on; each as far as that goes in
- * the time of a slice (U1). Returns how many bytes from start on are clean. */
+ * follows what is in use down, and if too much is left, what the caller holds, from start on; both together as far as
+ * that goes in the time of a slice (U1). Returns how many bytes from start on are clean. */
 size_t bmm__purge_excess(void *start, size_t bytes);
 
 /* Gives everything back at once. True if there was something. */

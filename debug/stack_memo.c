@@ -66,8 +66,8 @@ void bmm__stack_memo_lose(struct bmm__stack_memo *memo)
     uint32_t bit = pool_bit(memo);
     if (bit == 0)
         return;
-    memo->frame_count =
-        UINT32_MAX; /* its pages were copied one after the other: whatever it says, all is to be forgotten */
+    /* Its pages were copied one after the other: whatever it says, all is to be forgotten. */
+    memo->frame_count = UINT32_MAX;
     bmm__and_acq_rel(&pool_taken, ~bit);
 }
 
