@@ -34,9 +34,8 @@ static inline void describe(struct bmm__slot *slot, struct bmm__span *span, uint
 static bool alloc_slot(unsigned class_index, struct bmm__slot *slot)
 {
     struct bmm__heap *own = bmm__thread_heap(), *heap = own != NULL ? own : bmm__late_begin();
-    struct bmm__bin *bin = &heap->bins[class_index];
-    void *start = bmm__heap_alloc(heap, bin);
-    struct bmm__span *span = bin->current; /* from which it comes */
+    void *start = bmm__heap_alloc(heap, class_index);
+    struct bmm__span *span = heap->bins[class_index].current; /* from which it comes */
     if (own == NULL)
         bmm__late_end();
     if (start != NULL)

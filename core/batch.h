@@ -19,7 +19,7 @@ struct bmm__batch {
     uint16_t others[];
 };
 
-#define BMM__BATCH_SLOTS_MAX 16u
+#define BMM__BATCH_SLOTS_MAX 24u
 
 /* How many slots besides its own a batch can name. */
 static inline uint32_t bmm__batch_room(uint32_t slot_bytes)

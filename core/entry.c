@@ -4,6 +4,7 @@
 #include "core/client.h"
 #include "core/os.h"
 #include "core/process.h"
+#include "core/remote.h"
 #include "core/run.h"
 #include "core/share.h"
 #include "core/text.h"
@@ -51,9 +52,8 @@ static __attribute__((noinline)) void *alloc_own(struct bmm__heap *heap, size_t 
     unsigned class_index = bmm__slot_class(size == 0 ? 1 : size, align);
     if (BMM__UNLIKELY(class_index >= BMM__HEAP_CLASS_COUNT))
         return alloc_from_core(size, align, is_zeroed);
-    struct bmm__bin *bin = &heap->bins[class_index];
-    struct bmm__span *span = bin->current;
-    void *slot = bmm__heap_may_take(heap, span) ? bmm__heap_take(heap, span) : bmm__heap_alloc(heap, bin);
+    struct bmm__span *span = heap->bins[class_index].current;
+    void *slot = bmm__heap_may_take(heap, span) ? bmm__heap_take(heap, span) : bmm__heap_alloc(heap, class_index);
     if (BMM__UNLIKELY(slot == NULL))
         return alloc_from_core(size, align, is_zeroed);
     return is_zeroed ? memset(slot, 0, size) : slot;
@@ -93,7 +93,7 @@ void *bmm__alloc_run(size_t size, size_t align, enum bmm__use use, unsigned kind
 
 static __attribute__((noinline)) void *refill_own(struct bmm__heap *heap, size_t size)
 {
-    void *slot = bmm__heap_alloc(heap, bmm__heap_bin(heap, size));
+    void *slot = bmm__heap_alloc(heap, bmm__heap_class(bmm__heap_distance(heap, size)));
     return BMM__LIKELY(slot != NULL) ? slot : alloc_from_core(size, 16, false);
 }
 
@@ -127,24 +127,42 @@ static __attribute__((noinline)) void free_to_core(void *p, size_t given_size, s
         bmm__wrong_free(p);
 }
 
-/* A slot in the window, no client, and a heap: another thread's, most likely. With tail calls only, so that no register has
- * to be saved, and a client finds its caller to be the program. */
+/* These with tail calls only, so that no register has to be saved, and a client finds its caller to be the program. */
+
+static inline void free_by_client(void *p, size_t given_size, size_t given_align, unsigned kind)
+{
+    if (BMM__LIKELY(bmm__process.client != NULL && p != NULL))
+        bmm__process.client->free(p, given_size, given_align, kind);
+    else
+        free_to_core(p, given_size, given_align, kind);
+}
+
+static __attribute__((noinline)) void free_inside(void *p, size_t given_size, size_t given_align, unsigned kind)
+{
+    struct bmm__span *span = bmm__page_map_find_inside((uintptr_t)p);
+    uint32_t index;
+    if (BMM__LIKELY(span != NULL && span->kind == BMM__SPAN_SLOTS &&
+                    bmm__span_slot_at(span, (uintptr_t)p - span->start, &index)))
+        bmm__heap_free(bmm__heap, span, p, index);
+    else
+        free_to_core(p, given_size, given_align, kind);
+}
+
 void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kind)
 {
+    if (is_plain(bmm__heap))
+        free_inside(p, given_size, given_align, kind);
+    else
+        free_by_client(p, given_size, given_align, kind);
+}
+
+void bmm__free_other(void *p, size_t given_size, size_t given_align, unsigned kind, const struct bmm__list *list)
+{
     struct bmm__heap *heap = bmm__heap;
-    if (BMM__LIKELY(heap->token == (uintptr_t)heap)) {
-        struct bmm__span *span = bmm__page_map_find_inside((uintptr_t)p);
-        uint32_t index;
-        if (BMM__LIKELY(span != NULL && span->kind == BMM__SPAN_SLOTS &&
-                        bmm__span_slot_at(span, (uintptr_t)p - span->start, &index))) {
-            bmm__heap_free(heap, span, p, index);
-            return;
-        }
-    } else if (BMM__LIKELY(bmm__process.client != NULL && p != NULL)) {
-        bmm__process.client->free(p, given_size, given_align, kind);
-        return;
-    }
-    free_to_core(p, given_size, given_align, kind);
+    if (BMM__UNLIKELY(!is_plain(heap)))
+        free_by_client(p, given_size, given_align, kind);
+    else if (BMM__UNLIKELY(!bmm__remote_try_add(heap, list, p)))
+        free_inside(p, given_size, given_align, kind);
 }
 
 bool bmm__free_as(void *p, enum bmm__use use, unsigned kind)

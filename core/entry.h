@@ -15,6 +15,8 @@ void *bmm__alloc_refill(size_t size, unsigned kind);
 /* What bmm__calloc does when there is more to be zeroed, or no slot at hand. */
 void *bmm__calloc_other(size_t size, unsigned kind);
 void bmm__free_slow(void *p, size_t given_size, size_t given_align, unsigned kind);
+/* What bmm__free does where the list that the block was found by is another heap's, or nobody's. */
+void bmm__free_other(void *p, size_t given_size, size_t given_align, unsigned kind, const struct bmm__list *list);
 /* A run for a use. NULL with ENOMEM. */
 void *bmm__alloc_run(size_t size, size_t align, enum bmm__use use, unsigned kind);
 /* Frees the run at p if it is one for that use, whose kind that is. NULL: nothing to do, true. False with EINVAL: it is not. */
@@ -52,12 +54,12 @@ static inline void *bmm__alloc(size_t size, unsigned kind)
     struct bmm__heap *heap = bmm__heap;
     struct bmm__slot_link *slot;
     if (BMM__LIKELY(size <= BMM__SMALL_BYTES_MAX)) {
-        if (bmm__list_pop(heap, heap->small_bin[size], &slot)) {
+        if (bmm__list_pop(heap, heap->small_list[size], &slot)) {
             BMM__RETURNED(slot);
             return slot;
         }
     } else if (size <= BMM__SLOT_BYTES_MAX) {
-        if (bmm__list_pop(heap, heap->medium_bin[(size - 1) / BMM__MEDIUM_BYTES_STEP], &slot)) {
+        if (bmm__list_pop(heap, heap->medium_list[(size - 1) / BMM__MEDIUM_BYTES_STEP], &slot)) {
             BMM__RETURNED(slot);
             return slot;
         }
@@ -97,7 +99,7 @@ static inline void *bmm__calloc(size_t size, unsigned kind)
     size_t last = size - 1;
     if (BMM__LIKELY(last < BMM__ZERO_BYTES_MAX)) { /* and size not 0 */
         struct bmm__slot_link *slot;
-        if (bmm__list_pop(heap, heap->small_bin[last + 1], &slot)) {
+        if (bmm__list_pop(heap, heap->small_list[last + 1], &slot)) {
             bmm__zero(slot, last & ~(size_t)15);
             return slot;
         }
@@ -145,12 +147,12 @@ static inline __attribute__((always_inline)) void bmm__free(void *p, size_t give
 {
     struct bmm__list_place place;
     uintptr_t index;
-    if (BMM__LIKELY(bmm__page_map_look((uintptr_t)p, &place) && bmm__list_is_mine(&place)) &&
-        bmm__list_may_free(bmm__list_at(place), p, &index)) {
+    if (BMM__UNLIKELY(!bmm__page_map_look((uintptr_t)p, &place)))
+        bmm__free_slow(p, given_size, given_align, kind);
+    else if (BMM__LIKELY(bmm__list_is_mine(&place)) && bmm__list_may_free(bmm__list_at(place), p, &index))
         bmm__list_push(place, p, index);
-        return;
-    }
-    bmm__free_slow(p, given_size, given_align, kind);
+    else
+        bmm__free_other(p, given_size, given_align, kind, bmm__list_at(place));
 }
 
 #endif

@@ -26,7 +26,7 @@ uint32_t bmm__heap_minimize_wish;
 
 static uint16_t distance_of(const struct bmm__heap *heap, unsigned class_index)
 {
-    return (uint16_t)((uintptr_t)&heap->bins[class_index] - (uintptr_t)heap);
+    return (uint16_t)((uintptr_t)&heap->lists[class_index] - (uintptr_t)heap);
 }
 
 void bmm__heap_init(struct bmm__heap *heap, bool has_client)
@@ -34,12 +34,10 @@ void bmm__heap_init(struct bmm__heap *heap, bool has_client)
     heap->token = (uintptr_t)heap | has_client;
     if (has_client)
         return; /* nothing is ever shown */
-    for (size_t i = 0; i < BMM__CLASS_COUNT; i++)
-        heap->bins[i].list.owner = heap->token;
     for (size_t size = 0; size <= BMM__SMALL_BYTES_MAX; size++)
-        heap->small_bin[size] = distance_of(heap, bmm__size_class(size == 0 ? 1 : size));
+        heap->small_list[size] = distance_of(heap, bmm__size_class(size == 0 ? 1 : size));
     for (size_t i = 0; i < BMM__SLOT_BYTES_MAX / BMM__MEDIUM_BYTES_STEP; i++)
-        heap->medium_bin[i] = distance_of(heap, bmm__size_class((i + 1) * BMM__MEDIUM_BYTES_STEP));
+        heap->medium_list[i] = distance_of(heap, bmm__size_class((i + 1) * BMM__MEDIUM_BYTES_STEP));
 }
 
 static uint32_t heartbeat(void)
@@ -50,11 +48,17 @@ static uint32_t heartbeat(void)
 /* Has the window find the list for the span. */
 static void enter_list(const struct bmm__span *span, struct bmm__list *list)
 {
-    uintptr_t *entry = span->entries;
+    uintptr_t *entry = span->entries, distance = (uintptr_t)list - BMM__WINDOW_TABLE;
     if (entry == NULL)
         return;
-    for (size_t bytes = 0; bytes < span->span_bytes; bytes += BMM__GRANULE)
-        bmm__store_relaxed(entry++, (uintptr_t)list - BMM__WINDOW_TABLE);
+    for (uintptr_t *end = entry + span->span_bytes / BMM__GRANULE; entry != end; entry++)
+        bmm__store_relaxed(entry, distance);
+}
+
+/* The list of a shown span of the class. */
+static struct bmm__list *shown_list(struct bmm__heap *heap, unsigned class_index)
+{
+    return bmm__list_behind(heap, offsetof(struct bmm__heap, lists) + (size_t)class_index * BMM__LIST_STRIDE);
 }
 
 /* Lets the fast path see the span (H1). */
@@ -63,9 +67,11 @@ static void show(struct bmm__heap *heap, struct bmm__span *span)
     BMM_ASSERT(heap->is_busy);
     if (span->is_shown || (heap->token & 1) != 0 || span->class_index >= BMM__CLASS_COUNT)
         return;
-    struct bmm__list *list = &heap->bins[span->class_index].list;
+    struct bmm__list *list = shown_list(heap, span->class_index);
     list->countdown = heartbeat(); /* what others were told before may be too much now */
     list->slot_bytes = span->list.slot_bytes;
+    if (list->owner == 0) /* else others need not fetch it anew */
+        bmm__store_relaxed(&list->owner, heap->token);
     bmm__list_stand_for(list, &span->list);
     bmm__store_relaxed(&span->is_shown, 1);
     enter_list(span, list);
@@ -76,7 +82,7 @@ static void hide(struct bmm__span *span)
     if (!span->is_shown)
         return;
     BMM_ASSERT(span->heap->is_busy);
-    struct bmm__list *list = bmm__span_list(span);
+    struct bmm__list *list = shown_list(span->heap, span->class_index);
     bmm__store_relaxed(&span->list.countdown, list->countdown);
     bmm__list_stand_back(list, &span->list);
     bmm__signal_fence(); /* at any moment one of the two has the slots: the process may be copied, and the copy looks */
@@ -136,7 +142,7 @@ bool bmm__heap_look(struct bmm__heap *heap)
     heap->looks = LOOKS_EVERY;
     if (!bmm__purge_is_pending()) {
         heap->watch = 0;
-        if (heap->has_posted && heap->idle_looks++ % IDLE_LOOKS == 0)
+        if (heap->posted_bytes != 0 && heap->idle_looks++ % IDLE_LOOKS == 0)
             look_at_clock(heap);
         return false;
     }
@@ -398,8 +404,9 @@ static void fulfil_wish(struct bmm__heap *heap)
 }
 
 /* The first available span, or a new one; as current. */
-static struct bmm__span *next_span(struct bmm__heap *heap, struct bmm__bin *bin)
+static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
 {
+    struct bmm__bin *bin = &heap->bins[class_index];
     bin->current = NULL; /* it is full */
     fulfil_wish(heap);
     list_ready(heap);
@@ -412,18 +419,18 @@ static struct bmm__span *next_span(struct bmm__heap *heap, struct bmm__bin *bin)
         await(span, word);
         return span;
     }
-    return open_span(heap, (unsigned)(bin - heap->bins));
+    return open_span(heap, class_index);
 }
 
-void *bmm__heap_alloc(struct bmm__heap *heap, struct bmm__bin *bin)
+void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
 {
+    struct bmm__bin *bin = &heap->bins[class_index];
     struct bmm__span *span = bin->current;
-    struct bmm__list *list = &bin->list;
-    if (span != NULL && !span->is_shown)
-        list = &span->list;
+    struct bmm__list *shown = shown_list(heap, class_index);
+    struct bmm__list *list = span != NULL && span->is_shown ? shown : &span->list;
     bmm__heap_begin(heap);
     while (span == NULL || (bmm__list_is_empty(list) && !refill(span, list))) {
-        span = bin->current = next_span(heap, bin);
+        span = bin->current = next_span(heap, class_index);
         if (span == NULL) {
             bmm__heap_end(heap);
             return NULL;
@@ -431,8 +438,7 @@ void *bmm__heap_alloc(struct bmm__heap *heap, struct bmm__bin *bin)
         list = &span->list;
     }
     show_or_wait(heap, span);
-    list = span->is_shown ? &bin->list : &span->list;
-    struct bmm__slot_link *slot = bmm__list_take(list);
+    struct bmm__slot_link *slot = bmm__list_take(span->is_shown ? shown : &span->list);
     bmm__heap_end(heap);
     return slot;
 }
@@ -489,9 +495,8 @@ void bmm__heap_countdown_over(struct bmm__list *list)
 void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot, uint32_t index)
 {
     if (heap == NULL || bmm__load_relaxed(&span->list.owner) != heap->token) {
-        bmm__slot_send(&span->list, slot, index);
         /* the late heap posts nothing: nobody sends it */
-        bmm__remote_free(heap == bmm__heap ? heap : NULL, span, index);
+        bmm__remote_free(heap == bmm__heap ? heap : NULL, span, slot, index);
         return;
     }
     bmm__slot_retire_checked(&span->list, slot, index);

@@ -1,8 +1,8 @@
 /* A heap: a thread's set of spans. Per class a *bin*: one *current* span, from which malloc takes, and a list of
  * *available* ones; full spans are in neither, and come back by frees of their own thread or by the ready stack (span.h).
  *
- *   malloc: bmm__heap (TLS) ─► heap: small_bin[size] or medium_bin[(size-1)/128] ─► bin.list ─► slot ─► slot
- *   free:   address ─► the window's table of lists ─► bin.list of the current span, or the span's own ─► slot
+ *   malloc: bmm__heap (TLS) ─► heap: small_list[size] or medium_list[(size-1)/128] ─► list ─► slot ─► slot
+ *   free:   address ─► the window's table of lists ─► list in the heap of the current span, or the span's own ─► slot
  *
  * Classes: the size classes once for blocks that asked for no alignment, and once more for each alignment from 32 to
  * 4096, so that a span has one alignment and realloc can keep it.
@@ -13,8 +13,8 @@
  * nothing.
  *
  * Invariants
- *  H1  Of a shown span the bin's list stands for the span's own, and the window's entries say so; only current spans of
- *      the classes without alignment are shown. A bin without a shown span has nothing in its list.
+ *  H1  Of a shown span the heap's list of its class stands for the span's own, and the window's entries say so; only current
+ *      spans of the classes without alignment are shown. A list of a class without a shown span has nothing in it.
  *  H2  token is the heap's address, plus 1 while a client is installed: then no span looks like one's own.
  *  H3  is_busy is set while the heap's lists are not in order; fork looks at it.
  */
@@ -28,10 +28,10 @@
 #define BMM__ALIGN_SHIFT_MIN 4
 #define BMM__ALIGN_SHIFT_MAX 12 /* of slots */
 #define BMM__ALIGN_COUNT (BMM__ALIGN_SHIFT_MAX - BMM__ALIGN_SHIFT_MIN + 1)
+#define BMM__LIST_STRIDE 128u /* bytes from one list in a heap to the next: a pair of lines */
 #define BMM__HEAP_CLASS_COUNT (BMM__CLASS_COUNT * BMM__ALIGN_COUNT)
 
 struct bmm__bin {
-    struct bmm__list list;          /* H1 */
     struct bmm__span *current;      /* NULL: none */
     struct bmm__span *first, *last; /* available */
 };
@@ -41,38 +41,49 @@ static inline bool bmm__bin_is_empty(const struct bmm__bin *bin)
     return bin->current == NULL && bin->first == NULL;
 }
 
-/* What waits to be pushed to a span of another heap: see remote.h. */
-#define BMM__OUTBOX_COUNT 32
+/* The list of a class that stands for its shown span's (H1). Others who free read who its owner is, and the owner writes the
+ * rest at every malloc and free, so that is on another cache line, and none of those that processors fetch in pairs. */
+struct bmm__shown_list {
+    struct bmm__list list;
+    char apart[BMM__LIST_STRIDE - sizeof(struct bmm__list)];
+};
+
+/* What waits to be pushed to a span of another heap: see remote.h. One line. */
+#define BMM__OUTBOX_COUNT 256u
 struct bmm__outbox {
     struct bmm__span *span; /* NULL: nothing */
+    uint32_t key;           /* of the list that its blocks were found by */
     uint16_t count;
-    uint16_t most;                        /* that a batch of this span is to have */
+    uint16_t room;                        /* with one slot more it is to be sent; 0: nothing */
     uint16_t slots[BMM__BATCH_SLOTS_MAX]; /* their indices */
-};
+} __attribute__((aligned(64)));
 
 enum bmm__heap_pooled { BMM__HEAP_IN_USE = 0, BMM__HEAP_WARM, BMM__HEAP_COOLING, BMM__HEAP_COLD };
 
 struct bmm__heap {
-    uint16_t small_bin[BMM__SMALL_BYTES_MAX + 1];                      /* by size: distance of its bin from the heap */
-    uint16_t medium_bin[BMM__SLOT_BYTES_MAX / BMM__MEDIUM_BYTES_STEP]; /* by (size - 1) / step */
+    uint16_t small_list[BMM__SMALL_BYTES_MAX + 1]; /* by size: distance of its list from the heap */
+    uint16_t medium_list[BMM__SLOT_BYTES_MAX / BMM__MEDIUM_BYTES_STEP]; /* by (size - 1) / step */
     uintptr_t token;
     void *client_state;
-    uint64_t slow_ms;          /* the last look at the clock */
-    uint8_t is_busy;           /* H3 */
-    uint8_t watch;             /* slow calls for which the clock is looked at each time */
-    uint8_t looks;             /* slow calls until the next look at the clock */
-    uint8_t idle_looks;        /* looks that found nothing to be given back */
-    uint8_t pooled;            /* enum bmm__heap_pooled; under the pool's lock (heap_pool.h) */
-    uint8_t has_posted;        /* something may be in the outbox */
-    uint16_t align_sets;       /* bit i: classes of alignment 16 << i were used */
-    uint32_t thread_id;        /* of the system; 0: in the pool */
-    uint32_t minimized;        /* the wish that it has fulfilled (bmm__heap_minimize_wish) */
+    uint64_t slow_ms;      /* the last look at the clock */
+    uint8_t is_busy;       /* H3 */
+    uint8_t watch;         /* slow calls for which the clock is looked at each time */
+    uint8_t looks;         /* slow calls until the next look at the clock */
+    uint8_t idle_looks;    /* looks that found nothing to be given back */
+    uint8_t pooled;        /* enum bmm__heap_pooled; under the pool's lock (heap_pool.h) */
+    uint16_t align_sets;   /* bit i: classes of alignment 16 << i were used */
+    uint32_t thread_id;    /* of the system; 0: in the pool */
+    uint32_t minimized;    /* the wish that it has fulfilled (bmm__heap_minimize_wish) */
+    uint32_t posted_bytes; /* of the spans that the outbox has slots of; one may count more than once */
+    uint64_t posted[BMM__OUTBOX_COUNT / 64]; /* bit i: entry i has some */
     struct bmm__span *sending; /* a batch is on its way from the outbox to this one; NULL: none (visit.c) */
     struct bmm__span *ready;   /* full spans that others freed into, through next; pushed with acq_rel, taken whole */
     struct bmm__heap *next;    /* in the pool */
     struct bmm__heap *all_next;
     struct bmm_heap *object; /* the program's whose heap it is, and no thread's: heap_object.h; NULL: none */
     struct bmm__bin bins[BMM__HEAP_CLASS_COUNT];
+    char apart[BMM__LIST_STRIDE - offsetof(struct bmm__list, owner)] __attribute__((aligned(BMM__LIST_STRIDE)));
+    struct bmm__shown_list lists[BMM__CLASS_COUNT];
     struct bmm__outbox outbox[BMM__OUTBOX_COUNT];
 };
 
@@ -81,19 +92,21 @@ static inline struct bmm__list *bmm__list_behind(struct bmm__heap *heap, size_t 
     return (struct bmm__list *)(void *)((char *)heap + distance);
 }
 
-/* The bin of a size up to BMM__SLOT_BYTES_MAX; how far it is behind the heap. */
+/* How far the list of a size up to BMM__SLOT_BYTES_MAX is behind the heap; the class of that list. */
 static inline size_t bmm__heap_distance(const struct bmm__heap *heap, size_t size)
 {
-    return size <= BMM__SMALL_BYTES_MAX ? heap->small_bin[size] : heap->medium_bin[(size - 1) / BMM__MEDIUM_BYTES_STEP];
+    return size <= BMM__SMALL_BYTES_MAX ? heap->small_list[size]
+                                        : heap->medium_list[(size - 1) / BMM__MEDIUM_BYTES_STEP];
 }
-static inline struct bmm__bin *bmm__heap_bin(struct bmm__heap *heap, size_t size)
+static inline unsigned bmm__heap_class(size_t distance)
 {
-    return (struct bmm__bin *)(void *)bmm__list_behind(heap, bmm__heap_distance(heap, size));
+    return (unsigned)(distance - offsetof(struct bmm__heap, lists)) / BMM__LIST_STRIDE;
 }
 
-_Static_assert(sizeof(((struct bmm__heap *)NULL)->medium_bin) < 1024 &&
-                   BMM__CLASS_COUNT * sizeof(struct bmm__bin) < 8192,
-               "the bins without alignment are within reach of 16 bits");
+_Static_assert(offsetof(struct bmm__heap, outbox) <= UINT16_MAX, "the lists are within reach of 16 bits");
+_Static_assert(sizeof(struct bmm__shown_list) == BMM__LIST_STRIDE &&
+                   (offsetof(struct bmm__heap, lists) + offsetof(struct bmm__list, owner)) % BMM__LIST_STRIDE == 0,
+               "a list's owner begins a pair of lines");
 
 extern __thread struct bmm__heap *bmm__heap __attribute__((tls_model("initial-exec"), visibility("hidden")));
 extern struct bmm__heap bmm__dead_heap;
@@ -103,9 +116,9 @@ unsigned bmm__slot_class(size_t size, size_t align);
 
 /* *heap is zero, or was made so before and has nothing in it. */
 void bmm__heap_init(struct bmm__heap *heap, bool has_client);
-/* A slot of the class of that bin of the heap; NULL: out of memory. The heap is the caller's (or the caller holds its
+/* A slot of that class of the heap; NULL: out of memory. The heap is the caller's (or the caller holds its
  * lock). */
-void *bmm__heap_alloc(struct bmm__heap *heap, struct bmm__bin *bin);
+void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index);
 /* Gives the slot of a span of slots back that has the index; heap may be NULL (a thread that has none). */
 void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot, uint32_t index);
 /* A local free has brought the list's countdown to zero. */
@@ -113,7 +126,7 @@ void bmm__heap_countdown_over(struct bmm__list *list);
 /* The list that stands for the span now. */
 static inline struct bmm__list *bmm__span_list(struct bmm__span *span)
 {
-    return bmm__load_relaxed(&span->is_shown) != 0 ? &span->heap->bins[span->class_index].list : &span->list;
+    return bmm__load_relaxed(&span->is_shown) != 0 ? &span->heap->lists[span->class_index].list : &span->list;
 }
 /* The heap's thread has given memory back: while some waits to be purged, the heap's first allocations of each class are
  * slow ones, so that they pass by the clock. Between begin and end. */

@@ -107,7 +107,7 @@ void bmm__object_forget(struct bmm__span *span)
 static void *alloc_slot(struct bmm_heap *object, unsigned class_index)
 {
     bmm__lock_take(&object->lock);
-    void *slot = bmm__heap_alloc(object->heap, &object->heap->bins[class_index]);
+    void *slot = bmm__heap_alloc(object->heap, class_index);
     bmm__lock_release(&object->lock);
     return slot;
 }
@@ -179,7 +179,7 @@ static void close_span(struct bmm__span *span)
     bmm__span_free(span);
 }
 
-/* In bins without a shown span the list is empty (H1), and an object's never have one. */
+/* Lists without a shown span are empty (H1), and an object's heap never has one. */
 static void forget_lists(struct bmm__heap *heap)
 {
     for (unsigned i = 0; i < BMM__HEAP_CLASS_COUNT; i++) {

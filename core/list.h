@@ -12,7 +12,6 @@
 struct bmm__slot_link;
 
 struct bmm__list {
-    uintptr_t owner; /* the heap's token: decides "mine or not" */
 #ifdef BMM_SECURE
     uint16_t *free; /* one past the last index; of the owner alone */
 #else
@@ -20,7 +19,8 @@ struct bmm__list {
 #endif
     uint32_t countdown; /* local frees until something must happen */
     uint32_t slot_bytes;
-#ifdef BMM_SECURE /* constant while the span is open */
+    uintptr_t owner; /* the heap's token: decides "mine or not" */
+#ifdef BMM_SECURE    /* constant while the span is open */
     uint16_t *bottom;
     uint8_t *states;  /* of its slots: secure.h */
     uintptr_t start;  /* as in the span */

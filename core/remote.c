@@ -2,11 +2,13 @@
 
 #include "core/atomic.h"
 #include "core/heap_object.h"
+#include "core/page_map.h"
 #include "core/purge.h"
 #include "core/secure_span.h"
 
-#define SLOT_BYTES_MAX 8192u /* of slots that wait in an outbox */
-#define BATCH_BYTES 16384u   /* and of those of one span */
+#define SLOT_BYTES_MAX 8192u        /* of slots that wait in an outbox */
+#define POSTED_BYTES_MAX (8u << 20) /* of the spans that they are of */
+#define BATCH_BYTES 16384u          /* and of those of one span */
 
 #define PASSES_SHIFT_NEW 2u /* log2 of how many passes a sweep may be put off, if some of the frees are new */
 #define PASSES_SHIFT_OLD 5u
@@ -158,6 +160,9 @@ static void send(struct bmm__heap *heap, struct bmm__outbox *box)
     for (uint32_t i = 0; i < other_count; i++)
         bmm__batch_others(carrier)[i] = box->slots[i];
     bmm__store_relaxed(&heap->sending, span);
+    box->room = 0;
+    heap->posted_bytes -= (uint32_t)span->span_bytes;
+    heap->posted[(box - heap->outbox) / 64] &= ~(1ull << (box - heap->outbox) % 64);
     bmm__store_release(&box->span, NULL); /* who sees the box empty sees that the batch is on its way (visit.c) */
     uint64_t pushed = publish(span, last, other_count);
     bmm__store_release(&heap->sending, NULL); /* and now it has arrived */
@@ -166,12 +171,9 @@ static void send(struct bmm__heap *heap, struct bmm__outbox *box)
 
 void bmm__remote_send_all(struct bmm__heap *heap)
 {
-    if (!heap->has_posted)
-        return;
-    heap->has_posted = false;
-    for (unsigned i = 0; i < BMM__OUTBOX_COUNT; i++)
-        if (heap->outbox[i].span != NULL)
-            send(heap, &heap->outbox[i]);
+    for (unsigned i = 0; i < BMM__OUTBOX_COUNT / 64; i++)
+        for (uint64_t left = heap->posted[i]; left != 0; left &= left - 1)
+            send(heap, &heap->outbox[i * 64 + (unsigned)__builtin_ctzll(left)]);
 }
 
 /* How many slots a batch is to have: what it has room to name, and little memory. */
@@ -181,32 +183,38 @@ static uint32_t most_of(uint32_t slot_bytes)
     return most < little ? most : little;
 }
 
-/* The process may be copied at any moment, and others look (visit.c): until it is counted, the slot is not in the batch. */
-static inline void add(struct bmm__outbox *box, uint32_t index)
+static uint32_t key_of(const struct bmm__span *span, const void *slot)
 {
-    uint32_t count = box->count;
-    bmm__store_relaxed(&box->slots[count], (uint16_t)index);
-    bmm__store_release(&box->count, (uint16_t)(count + 1));
+    struct bmm__list_place place;
+    bool is_inside = span->entries != NULL && bmm__page_map_look((uintptr_t)slot, &place);
+    return bmm__remote_key(is_inside ? bmm__list_at(place) : &span->list);
 }
 
-static void post(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
+static void post(struct bmm__heap *heap, struct bmm__span *span, const void *slot, uint32_t index)
 {
-    struct bmm__outbox *box = bmm__remote_box(heap, span);
-    heap->has_posted = true;
-    if (box->span != span) {
+    uint32_t key = key_of(span, slot);
+    struct bmm__outbox *box = bmm__remote_box(heap, key);
+    if (box->span != span || box->key != key) {
         if (box->span != NULL)
             send(heap, box);
+        if (heap->posted_bytes > POSTED_BYTES_MAX)
+            bmm__remote_send_all(heap);
+        heap->posted_bytes += (uint32_t)span->span_bytes;
+        heap->posted[(box - heap->outbox) / 64] |= 1ull << (box - heap->outbox) % 64;
         bmm__store_release(&box->count, 0);
-        box->most = (uint16_t)most_of(span->list.slot_bytes);
+        box->key = key;
+        box->room = (uint16_t)(most_of(span->list.slot_bytes) - 1);
         bmm__store_release(&box->span, span);
     }
-    add(box, index);
-    if (box->count == box->most)
+    bool is_full = box->count == box->room;
+    bmm__remote_add(box, index);
+    if (is_full)
         send(heap, box);
 }
 
-static __attribute__((noinline)) void free_slowly(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
+void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, void *slot, uint32_t index)
 {
+    bmm__slot_send(&span->list, slot, index);
     if (heap == NULL) {
         push(NULL, span, index);
         return;
@@ -216,21 +224,6 @@ static __attribute__((noinline)) void free_slowly(struct bmm__heap *heap, struct
     if (span->list.slot_bytes > SLOT_BYTES_MAX || bmm__object_has(span))
         push(heap, span, index);
     else
-        post(heap, span, index);
+        post(heap, span, slot, index);
     bmm__heap_end(heap);
-}
-
-/* A further one to a batch that it does not fill. */
-void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
-{
-    if (BMM__LIKELY(heap != NULL && !bmm__heap_is_to_look(heap))) {
-        struct bmm__outbox *box = bmm__remote_box(heap, span);
-        uint32_t count = box->count;
-        if (BMM__LIKELY(box->span == span && count + 1 < box->most)) {
-            heap->looks--;
-            add(box, index);
-            return;
-        }
-    }
-    free_slowly(heap, span, index);
 }

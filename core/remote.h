@@ -1,10 +1,10 @@
 /* Frees of another thread's slots: pushed to the span's remote word (span.h), a few at a time.
  *
- *   free ─► outbox[hash of the span] ── full, or another span's slot came ──► one batch (batch.h) pushed to span.remote
+ *   free ─► outbox[hash of the list it was found by] ── full, or another list's came ──► one batch (batch.h) pushed to span.remote
  *
- * A heap's outbox holds slots of small size only, so that what a thread keeps back when it falls asleep stays little: at
- * most BMM__OUTBOX_COUNT spans of up to 256 KiB cannot go back. It is emptied when its thread looks at the clock and time has
- * gone on, and at each 2048th local free.
+ * Programs free now here, now there: with as many entries as there are spans in turn, batches become full. A heap's outbox
+ * holds slots of small size only, of spans of few MiB together, so that what a thread keeps back when it falls asleep stays
+ * little. It is emptied when its thread looks at the clock and time has gone on, and at each 2048th local free.
  *
  * Invariants: O1 the slots of an entry lie in its span, and a batch has room for them. O2 they count as live in their
  * span (P2) until they are pushed.
@@ -14,16 +14,47 @@
 
 #include "core/heap.h"
 
-/* The slot with the index, of a span that another heap owns. heap is the caller's; NULL: it has none, and the slot is pushed at once. */
-void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, uint32_t index);
+/* A slot of a span that another heap owns, with its index. heap is the caller's; NULL: it has none, and the slot is pushed at
+ * once. */
+void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, void *slot, uint32_t index);
 
 /* Pushes what the heap's outbox holds. */
 void bmm__remote_send_all(struct bmm__heap *heap);
 
-/* The entry of an outbox where slots of the span would be. */
-static inline struct bmm__outbox *bmm__remote_box(struct bmm__heap *heap, const struct bmm__span *span)
+/* The entry of an outbox where slots are that were found by a list (page_map.h) of that key. */
+static inline uint32_t bmm__remote_key(const struct bmm__list *list)
 {
-    return &heap->outbox[(uintptr_t)span / sizeof *span % BMM__OUTBOX_COUNT];
+    return (uint32_t)((uintptr_t)list / BMM__LIST_STRIDE);
+}
+static inline struct bmm__outbox *bmm__remote_box(struct bmm__heap *heap, uint32_t key)
+{
+    return &heap->outbox[key % BMM__OUTBOX_COUNT];
+}
+
+/* The process may be copied at any moment, and others look (visit.c): until it is counted, the slot is not in the batch. */
+static inline void bmm__remote_add(struct bmm__outbox *box, uint32_t index)
+{
+    uint16_t count = box->count;
+    bmm__store_relaxed(&box->slots[count], (uint16_t)index);
+    bmm__store_release(&box->count, (uint16_t)(count + 1));
+}
+
+/* The quickest way, of any address: it is that of a slot beside others in the outbox, whose batch it does not fill, and then it
+ * is in there. */
+static inline bool bmm__remote_try_add(struct bmm__heap *heap, const struct bmm__list *list, void *p)
+{
+    uint32_t key = bmm__remote_key(list);
+    struct bmm__outbox *box = bmm__remote_box(heap, key);
+    BMM__FORGET(box); /* lest it be computed again for each of its fields */
+    uint32_t index;
+    if (box->key != key || box->count >= box->room)
+        return false;
+    struct bmm__span *span = box->span;
+    if (BMM__UNLIKELY(heap->watch != 0 || !bmm__span_slot_at(span, (uintptr_t)p - span->start, &index)))
+        return false;
+    bmm__slot_send(&span->list, p, index);
+    bmm__remote_add(box, index);
+    return true;
 }
 
 /* P3: gives the span's memory back if it is available and word, which the caller has just read or written, says that

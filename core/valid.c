@@ -68,7 +68,8 @@ static const char *bin_invalid(const struct bmm__heap *heap, unsigned class_inde
     if (wrong == NULL && current != NULL &&
         (current->listed != BMM__LISTED_NOT || BMM__REMOTE_STATE(current->remote) != BMM__REMOTE_CURRENT))
         wrong = "P: state of a current span";
-    if (wrong == NULL && !bmm__list_is_empty(&bin->list) && (current == NULL || !current->is_shown))
+    if (wrong == NULL && class_index < BMM__CLASS_COUNT && !bmm__list_is_empty(&heap->lists[class_index].list) &&
+        (current == NULL || !current->is_shown))
         wrong = "H1: a list of nothing";
     const struct bmm__span *before = NULL;
     for (struct bmm__span *span = bin->first; span != NULL && wrong == NULL; before = span, span = span->next)
@@ -82,8 +83,8 @@ static const char *outbox_invalid(struct bmm__heap *heap)
         const struct bmm__outbox *box = &heap->outbox[i];
         if (box->span == NULL)
             continue;
-        if (box->count == 0 || box->count >= BMM__BATCH_SLOTS_MAX || bmm__remote_box(heap, box->span) != box ||
-            box->count - 1u > bmm__batch_room(box->span->list.slot_bytes))
+        if (box->count == 0 || box->count >= BMM__BATCH_SLOTS_MAX || box->count > box->room ||
+            bmm__remote_box(heap, box->key) != box || box->count - 1u > bmm__batch_room(box->span->list.slot_bytes))
             return "O1: an outbox";
         for (unsigned k = 0; k < box->count; k++)
             if (box->slots[k] >= box->span->extended)

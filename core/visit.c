@@ -56,16 +56,33 @@ static void mark_chain(const struct bmm__span *span, uint32_t head, uint32_t cou
     }
 }
 
+/* The entries of an outbox that may have slots of the span: those of its two lists (heap.h, H1), and how many those are. */
+static unsigned find_boxes(struct bmm__heap *heap, struct bmm__span *span, const struct bmm__outbox *boxes[2])
+{
+    unsigned count = 0;
+    const struct bmm__heap *owner = bmm__load_acquire(&span->heap);
+    const struct bmm__outbox *own = bmm__remote_box(heap, bmm__remote_key(&span->list)), *shown = own;
+    if (span->class_index < BMM__CLASS_COUNT)
+        shown = bmm__remote_box(heap, bmm__remote_key(&owner->lists[span->class_index].list));
+    if (bmm__load_acquire(&own->span) == span)
+        boxes[count++] = own;
+    if (shown != own && bmm__load_acquire(&shown->span) == span)
+        boxes[count++] = shown;
+    return count;
+}
+
 /* Freed by other threads: taken over but for the list, in the remote word, or still in an outbox. */
-static void mark_remote(const struct bmm__span *span, uint64_t word, uint64_t *is_free)
+static void mark_remote(struct bmm__span *span, uint64_t word, uint64_t *is_free)
 {
     mark_chain(span, bmm__load_relaxed(&span->waiting), bmm__load_relaxed(&span->waiting_count), is_free);
     mark_chain(span, BMM__REMOTE_HEAD(word), BMM__REMOTE_COUNT(word), is_free);
     for (struct bmm__heap *heap = bmm__heap_pool_all(); heap != NULL; heap = heap->all_next) {
-        const struct bmm__outbox *box = bmm__remote_box(heap, span);
-        uint32_t count = bmm__load_acquire(&box->span) == span ? bmm__load_acquire(&box->count) : 0;
-        for (uint32_t i = 0; i < count && i < BMM__BATCH_SLOTS_MAX; i++)
-            mark_index(span, bmm__load_relaxed(&box->slots[i]), is_free);
+        const struct bmm__outbox *boxes[2];
+        for (unsigned k = find_boxes(heap, span, boxes); k-- != 0;) {
+            uint32_t count = bmm__load_acquire(&boxes[k]->count);
+            for (uint32_t i = 0; i < count && i < BMM__BATCH_SLOTS_MAX; i++)
+                mark_index(span, bmm__load_relaxed(&boxes[k]->slots[i]), is_free);
+        }
     }
 }
 
@@ -144,13 +161,13 @@ bool bmm__visit_is_in_use(struct bmm__span *span, uint32_t index, bool *is_certa
 }
 
 #ifndef BMM_SECURE
-static uint32_t waiting_in_outboxes(const struct bmm__span *span)
+static uint32_t waiting_in_outboxes(struct bmm__span *span)
 {
     uint32_t count = 0;
     for (struct bmm__heap *heap = bmm__heap_pool_all(); heap != NULL; heap = heap->all_next) {
-        const struct bmm__outbox *box = bmm__remote_box(heap, span);
-        if (bmm__load_relaxed(&box->span) == span)
-            count += bmm__load_relaxed(&box->count);
+        const struct bmm__outbox *boxes[2];
+        for (unsigned k = find_boxes(heap, span, boxes); k-- != 0;)
+            count += bmm__load_relaxed(&boxes[k]->count);
     }
     return count;
 }

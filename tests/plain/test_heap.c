@@ -67,6 +67,38 @@ PLAIN_TEST(an_owner_that_sleeps_keeps_its_current_spans_at_most)
     PLAIN_CHECK(used_after_owner_sleeps(true) <= 60 * BMM__GRANULE);
 }
 
+/* Frees all blocks, one of each span after the other, so that its last frees are of all spans; and sleeps. */
+static void *scatterer(void *stride)
+{
+    bmm__core_free(bmm__core_alloc(16, 16, false)); /* so that it has a heap, and with it an outbox */
+    for (size_t k = 0; k < (uintptr_t)stride; k++)
+        for (size_t i = k; i < BLOCKS; i += (uintptr_t)stride)
+            bmm__core_free(blocks[i]);
+    sem_post(&allocated);
+    sem_wait(&may_go_on);
+    return NULL;
+}
+
+PLAIN_TEST(a_thread_that_frees_and_sleeps_keeps_few_spans)
+{
+    enum { BYTES = 4096, SPAN_BYTES = 4 * BMM__GRANULE, KEPT_BYTES = 8 << 20 };
+    pthread_t thread;
+    sem_init(&allocated, 0, 0);
+    sem_init(&may_go_on, 0, 0);
+    bmm__purge_all();
+    size_t before = bmm__load_relaxed(&bmm__arena_used_bytes);
+    for (size_t i = 0; i < BLOCKS; i++)
+        blocks[i] = bmm__core_alloc(BYTES, 16, false);
+    PLAIN_CHECK(bmm__load_relaxed(&bmm__arena_used_bytes) - before > 5 * (size_t)KEPT_BYTES);
+    pthread_create(&thread, NULL, scatterer, (void *)(SPAN_BYTES / BYTES)); /* NOLINT */
+    sem_wait(&allocated);
+    bmm__purge_all();
+    size_t after = bmm__load_relaxed(&bmm__arena_used_bytes);
+    sem_post(&may_go_on);
+    pthread_join(thread, NULL);
+    PLAIN_CHECK(after <= before + KEPT_BYTES + 4 * SPAN_BYTES);
+}
+
 PLAIN_TEST(a_thread_that_is_gone_keeps_nothing)
 {
     bmm__heap_minimize(bmm__thread_heap());
