@@ -12,7 +12,6 @@
 
 #define EXTEND_BYTES 4096u
 #define SPARE_BYTES (4 * BMM__GRANULE)
-#define SPLICE_BATCHES 8u /* that are put on the list at once: no call shall take long, and slots be used soon */
 /* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
 #define HEARTBEAT_PENDING 64u
 #define HEARTBEAT 2048u
@@ -239,6 +238,8 @@ static void splice(struct bmm__span *span, struct bmm__list *list)
     struct bmm__slot_link *slot = slot_at(span, own);
     bmm__slot_expect_index(slot, own, span->extended);
     uint32_t next = bmm__batch_read(slot, &count);
+    if (next != 0)
+        __builtin_prefetch(slot_at(span, next - 1), 1);
     bmm__slot_expect_count(slot, count, span->list.slot_bytes);
     for (uint32_t i = 0; i < count; i++)
         receive(span, list, slot, bmm__batch_others(slot)[i]);
@@ -275,8 +276,7 @@ static bool refill(struct bmm__span *span, struct bmm__list *list)
         if (span->waiting == 0 && BMM__REMOTE_COUNT(bmm__load_relaxed(&span->remote)) != 0)
             await(span, take_remote(span, BMM__REMOTE_CURRENT));
         if (span->waiting != 0) {
-            for (unsigned i = 0; i < SPLICE_BATCHES && span->waiting != 0; i++)
-                splice(span, list);
+            splice(span, list); /* one: while its slots are used the next comes to the cache */
             return true;
         }
         if (span->extended < span->slot_count) {

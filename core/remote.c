@@ -8,7 +8,7 @@
 
 #define SLOT_BYTES_MAX 8192u        /* of slots that wait in an outbox */
 #define POSTED_BYTES_MAX (8u << 20) /* of the spans that they are of */
-#define BATCH_BYTES 16384u          /* and of those of one span */
+#define BATCH_BYTES 32768u          /* and of those of one span */
 
 #define PASSES_SHIFT_NEW 2u /* log2 of how many passes a sweep may be put off, if some of the frees are new */
 #define PASSES_SHIFT_OLD 5u
