@@ -3,14 +3,21 @@
 #include "core/atomic.h"
 #include "core/client.h"
 #include "core/lock.h"
+#include "core/meta.h"
+#include "core/os.h"
 
 #define WARM_MAX 8u
+#define BATCH 8u
+#define HEAP_BYTES BMM__GRANULE
+_Static_assert(sizeof(struct bmm__heap) <= HEAP_BYTES, "what is behind it is never touched");
 
 uint32_t bmm__heap_pool_warm; /* written under lock */
 
 BMM__LOCK(lock, BMM__RANK_HEAP_POOL);
 static struct bmm__heap *warm, *cold; /* under lock */
 static struct bmm__heap *all;         /* written under lock, release; read by anyone, acquire */
+static char *blank;                   /* under lock: memory for blank_count heaps that were never used */
+static unsigned blank_count;
 
 static void count_warm(int change)
 {
@@ -42,12 +49,43 @@ static struct bmm__heap *take_at(struct bmm__heap **at)
     return heap;
 }
 
-/* Not under the lock, so that threads which start at the same time do not wait for each other. */
+/* Memory for one, which reads as zero, if there is some. */
+static struct bmm__heap *take_blank(void)
+{
+    struct bmm__heap *heap = NULL;
+    bmm__lock_take(&lock);
+    if (blank_count != 0) {
+        blank_count--;
+        heap = (struct bmm__heap *)(void *)blank;
+        blank += HEAP_BYTES;
+    }
+    bmm__lock_release(&lock);
+    return heap;
+}
+
+/* Memory for some. Not under the lock, so that threads which start at the same time do not wait for each other. */
+static bool map_blank(void)
+{
+    unsigned count = bmm__load_relaxed(&all) == NULL ? 1 : BATCH; /* who has threads at all has many */
+    char *start = bmm__meta_map(count * HEAP_BYTES);
+    bmm__lock_take(&lock);
+    bool is_mine = blank_count == 0 && start != NULL;
+    if (is_mine) {
+        blank = start;
+        blank_count = count;
+    }
+    bmm__lock_release(&lock);
+    if (start != NULL && !is_mine)
+        bmm__meta_unmap(start, count * HEAP_BYTES);
+    return start != NULL;
+}
+
 static struct bmm__heap *make(bool has_client)
 {
-    struct bmm__heap *heap = bmm__core_meta_alloc(sizeof *heap);
-    if (heap == NULL)
-        return NULL;
+    struct bmm__heap *heap;
+    while ((heap = take_blank()) == NULL)
+        if (!map_blank())
+            return NULL;
     bmm__heap_init(heap, has_client);
     bmm__lock_take(&lock);
     heap->all_next = all;

@@ -28,6 +28,8 @@ void *bmm__os_reserve(size_t bytes, size_t align);
  * then on ranges may span both, and they are released together. False: not to be had there. Optional: a system may
  * always say false. */
 bool bmm__os_reserve_at(void *start, size_t bytes);
+/* That and bmm__os_commit at once. */
+bool bmm__os_map_at(void *start, size_t bytes);
 
 /* A place below end, a multiple of `align`, with much unused address space behind it, where neither the system nor programs
  * are likely to put anything; another at each call. NULL: this system knows none. Nothing is reserved. */

@@ -77,6 +77,14 @@ bool bmm__os_reserve_at(void *start, size_t bytes)
     return is_done;
 }
 
+bool bmm__os_map_at(void *start, size_t bytes)
+{
+    int saved_errno = errno;
+    bool is_done = map_at(start, bytes, PROT_READ | PROT_WRITE);
+    errno = saved_errno;
+    return is_done;
+}
+
 /* Linux puts mappings just below the stack, and programs and their heaps two thirds up, or, if they are not
  * position-independent, at the very start: what lies between 16 GiB and 16 TiB is used by Go (from three quarters of each
  * TiB on) and by sanitizers, whose shadows it must not meet. */

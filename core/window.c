@@ -7,8 +7,8 @@
 
 #define BYTES_MIN ((size_t)64 << 20)
 #define BYTES_MAX ((size_t)16 << 40)
-/* Granules. A step is an eighth of what is there. */
-#define STEP_MIN ((size_t)16)
+/* Granules. A step is a quarter of what is there. */
+#define STEP_MIN ((size_t)64)
 #define STEP_MAX ((size_t)1024)
 #define ATTEMPTS 3u
 #define PLACE_ALIGN (2 * BMM__WINDOW_ALIGN) /* so that what the table has below the window is whole granules */
@@ -156,27 +156,37 @@ static bool make_any(void)
     return false;
 }
 
-/* Under lock: step more granules, which are reserved if need be. */
+/* Makes the granules from now on usable that are reserved only. */
+static bool commit(size_t now, size_t end)
+{
+    char *start = (char *)bmm__window_start + (now << BMM__GRANULE_SHIFT); /* NOLINT */
+    return end <= now || bmm__os_commit(start, (end - now) << BMM__GRANULE_SHIFT);
+}
+
+/* Makes those usable that are not reserved yet: in one call, for threads that touch memory wait for it. */
+static bool map_up_to(size_t end)
+{
+    char *start = (char *)bmm__window_start + (reserved << BMM__GRANULE_SHIFT); /* NOLINT */
+    /* bmm__os_move may have a page there for a moment, to see whether it can */
+    for (unsigned attempt = 0; end > reserved; attempt++)
+        if (bmm__os_map_at(start, (end - reserved) << BMM__GRANULE_SHIFT))
+            reserved = end;
+        else if (attempt == ATTEMPTS)
+            return false;
+        else
+            bmm__pause();
+    return true;
+}
+
+/* Under lock: step more granules. */
 static bool extend(size_t step)
 {
-    size_t now = bmm__window_count;
-    char *end = (char *)bmm__window_start + (now << BMM__GRANULE_SHIFT); /* NOLINT */
-    if (now + step > reserved) {
-        size_t more = now + step - reserved;
-        char *place = (char *)bmm__window_start + (reserved << BMM__GRANULE_SHIFT); /* NOLINT */
-        /* bmm__os_move may have a page there for a moment, to see whether it can */
-        for (unsigned attempt = 0; !bmm__os_reserve_at(place, more << BMM__GRANULE_SHIFT); attempt++) {
-            if (attempt == ATTEMPTS)
-                return false;
-            bmm__pause();
-        }
-        reserved += more;
-    }
-    if (!bmm__os_commit(end, step << BMM__GRANULE_SHIFT) || !extend_tables(now + step) ||
-        !bmm__secure_extend(now + step, capacity))
+    size_t now = bmm__window_count, end = now + step;
+    if (!commit(now, end < reserved ? end : reserved) || !map_up_to(end) || !extend_tables(end) ||
+        !bmm__secure_extend(end, capacity))
         return false;
-    publish(now + step);
-    bmm__store_release(&bmm__window_map.unit_count, (uint32_t)(now + step));
+    publish(end);
+    bmm__store_release(&bmm__window_map.unit_count, (uint32_t)end);
     return true;
 }
 
@@ -191,7 +201,7 @@ bool bmm__window_grow(size_t count)
         bmm__store_relaxed(&has_failed, true);
         is_done = false;
     } else if (before == 0 || bmm__window_count == before) { /* else another thread grew it: look again */
-        size_t now = bmm__window_count, step = (now - own_count) / 8;
+        size_t now = bmm__window_count, step = (now - own_count) / 4;
         step = step < STEP_MIN ? STEP_MIN : step > STEP_MAX ? STEP_MAX : step;
         step = step < count ? count : step;
         if (step > capacity - now)
