@@ -46,11 +46,11 @@
 
 #include "core/assert.h"
 
-#define BMM__MEMO_FRAMES 2048u
-#define BMM__MEMO_CHECKS 4096u
-#define BMM__MEMO_LISTED 4096u /* checks in lists */
-#define BMM__MEMO_GROUP 4u     /* lists have a multiple of so many: the last is there more than once */
-#define BMM__MEMO_SLOTS 2048u  /* a power of two */
+#define BMM__MEMO_FRAMES 8192u
+#define BMM__MEMO_CHECKS 16384u
+#define BMM__MEMO_LISTED 16384u /* checks in lists */
+#define BMM__MEMO_GROUP 4u      /* lists have a multiple of so many: the last is there more than once */
+#define BMM__MEMO_SLOTS 4096u   /* a power of two */
 
 struct bmm__memo_frame {
     uintptr_t pc, sp, fp;

@@ -105,10 +105,9 @@ static void add_group(struct reading *r, struct groups *groups, const struct gro
     bool is_expected = group->is_expected || bmm__expected_has_stack(&r->expected, stack), is_new;
     enum bmm__leak_list list = is_expected ? BMM__EXPECTED : bmm__stack_is_runtime(stack) ? BMM__RUNTIME : BMM__LEAKS;
     const uint32_t counts[] = { report->leak_count, report->runtime_count, report->expected_count };
-    uint64_t seed = BMM__HASH_SEED + 4 * group->kind + list;
-    seed = bmm__hash(seed, &group->type, sizeof group->type); /* interned (P2), so its address stands for it */
-    uint32_t index = bmm__map_put(&groups->leaks, bmm__stack_hash(stack, seed), bmm__stack_hash(stack, ~seed),
-                                  counts[list], &is_new);
+    struct bmm__stack_key key = bmm__stack_key(stack, BMM__HASH_SEED + 4 * group->kind + list);
+    bmm__stack_key_add(&key, (uintptr_t)group->type); /* interned (P2) */
+    uint32_t index = bmm__map_put(&groups->leaks, key.a, key.b, counts[list], &is_new);
     if (is_new) {
         const char *kind = bmm__word_alloc_kind(group->kind);
         char fingerprint[BMM__FINGERPRINT_BYTES];

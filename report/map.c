@@ -4,12 +4,25 @@
 
 #include <stdlib.h>
 
+static inline uint64_t hash_byte(uint64_t hash, unsigned char byte)
+{
+    return (hash ^ byte) * 0x100000001b3u;
+}
+
 uint64_t bmm__hash(uint64_t seed, const void *bytes, uint64_t count)
 {
     const unsigned char *byte = bytes;
     uint64_t hash = seed;
     for (uint64_t i = 0; i < count; i++)
-        hash = (hash ^ byte[i]) * 0x100000001b3u;
+        hash = hash_byte(hash, byte[i]);
+    return hash;
+}
+
+uint64_t bmm__hash_text(uint64_t seed, const char *text)
+{
+    uint64_t hash = seed;
+    for (; *text != 0; text++)
+        hash = hash_byte(hash, (unsigned char)*text);
     return hash;
 }
 

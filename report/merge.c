@@ -5,16 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t add(uint64_t hash, uint64_t word)
-{
-    return bmm__hash(hash, &word, sizeof word);
-}
-
 /* Texts are interned (P2), so their addresses stand for them. */
-static uint64_t hash_of(const struct bmm__leak *leak, uint64_t seed)
+static struct bmm__stack_key key_of(const struct bmm__leak *leak)
 {
-    uint64_t hash = add(add(bmm__stack_hash(leak->stack, seed), (uintptr_t)leak->class), (uintptr_t)leak->kind);
-    return add(hash, (uintptr_t)leak->type);
+    struct bmm__stack_key key = bmm__stack_key(leak->stack, BMM__HASH_SEED);
+    bmm__stack_key_add(&key, (uintptr_t)leak->class);
+    bmm__stack_key_add(&key, (uintptr_t)leak->kind);
+    bmm__stack_key_add(&key, (uintptr_t)leak->type);
+    return key;
 }
 
 static int by_bytes(const void *left, const void *right)
@@ -31,9 +29,9 @@ struct bmm__merged_leaks bmm__merge_leaks(const struct bmm__report *report)
     struct bmm__map rows = { 0 };
     for (uint32_t i = 0; i < report->leak_count; i++) {
         const struct bmm__leak *leak = &report->leaks[i];
+        struct bmm__stack_key key = key_of(leak);
         bool is_new;
-        uint32_t row =
-            bmm__map_put(&rows, hash_of(leak, BMM__HASH_SEED), hash_of(leak, ~BMM__HASH_SEED), merged.count, &is_new);
+        uint32_t row = bmm__map_put(&rows, key.a, key.b, merged.count, &is_new);
         if (is_new) {
             merged.rows = bmm__grow(merged.rows, &merged.capacity, (size_t)merged.count + 1, sizeof *merged.rows);
             merged.rows[merged.count++] =

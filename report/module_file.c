@@ -12,8 +12,54 @@
 #define REMOTE_START 0x100000000
 #define REMOTE_END 0x10000000000
 
+static bool has_servers(void)
+{
+    const char *urls = getenv("DEBUGINFOD_URLS");
+    return urls != NULL && urls[0] != 0;
+}
+
+static bool is_there(const char *format, int folder_bytes, const char *folder, const char *name, const char *ending)
+{
+    char path[4096];
+    snprintf(path, sizeof path, format, folder_bytes, folder, name, ending);
+    return access(path, R_OK) == 0;
+}
+
+/* Whether there is a file where libdwfl looks for debug information by a name, which is that of the module with .debug if it
+ * names none (NULL): beside the module, in .debug there, and in /usr/lib/debug under each end of the module's folder. */
+static bool has_debug_file(const char *module_path, const char *link)
+{
+    const char *slash = strrchr(module_path, '/');
+    if (slash == NULL)
+        return true; /* not known */
+    const char *name = link != NULL ? link : slash + 1, *ending = link != NULL ? "" : ".debug";
+    int folder_bytes = (int)(slash - module_path);
+    if (is_there("%.*s/%s%s", folder_bytes, module_path, name, ending) ||
+        is_there("%.*s/.debug/%s%s", folder_bytes, module_path, name, ending))
+        return true;
+    for (const char *end = module_path; end < slash; end++)
+        if (*end == '/' && is_there("/usr/lib/debug%.*s/%s%s", (int)(slash - end), end, name, ending))
+            return true;
+    return is_there("/usr/lib/debug%.*s/%s%s", 0, "", name, ending);
+}
+
+/* libdwfl's own way, where it can lead to something: after files it asks for servers, and loads dozens of libraries for it though
+ * the user named none. */
+static int find_debug(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base, const char *file,
+                      const char *link, GElf_Word crc, char **found)
+{
+    const unsigned char *bits;
+    GElf_Addr where;
+    if (!has_servers() && dwfl_module_build_id(module, &bits, &where) > 0) {
+        int descriptor = dwfl_build_id_find_debuginfo(module, data, name, base, file, link, crc, found);
+        if (descriptor >= 0 || file == NULL || !has_debug_file(file, link))
+            return descriptor;
+    }
+    return dwfl_standard_find_debuginfo(module, data, name, base, file, link, crc, found);
+}
+
 static const Dwfl_Callbacks callbacks = { .find_elf = dwfl_build_id_find_elf,
-                                          .find_debuginfo = dwfl_standard_find_debuginfo,
+                                          .find_debuginfo = find_debug,
                                           .section_address = dwfl_offline_section_address };
 
 static bool is_same_build(Dwfl_Module *module, const uint8_t *build_id, uint32_t build_id_bytes)
@@ -66,9 +112,8 @@ static void open_at(struct bmm__module_file *file, const char *path, const uint8
 static void open_remote(struct bmm__module_file *file, const char *name, const uint8_t *build_id,
                         uint32_t build_id_bytes)
 {
-    const char *urls = getenv("DEBUGINFOD_URLS");
     *file = (struct bmm__module_file){ .state = BMM_FILE_MISSING };
-    if (urls == NULL || urls[0] == 0 || (file->dwfl = dwfl_begin(&callbacks)) == NULL)
+    if (!has_servers() || (file->dwfl = dwfl_begin(&callbacks)) == NULL)
         return;
     dwfl_report_begin(file->dwfl);
     file->module = dwfl_report_module(file->dwfl, name, REMOTE_START, REMOTE_END);

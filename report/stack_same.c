@@ -1,20 +1,29 @@
 #include "report/stack_same.h"
 
-/* Texts are interned, so words are enough. */
 static uint64_t add(uint64_t hash, uint64_t word)
 {
     hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
     return hash ^ hash >> 29;
 }
 
-uint64_t bmm__stack_hash(const struct bmm__stack *stack, uint64_t seed)
+void bmm__stack_key_add(struct bmm__stack_key *key, uint64_t word)
 {
-    uint64_t hash = add(seed, stack->is_truncated);
+    key->a = add(key->a, word);
+    key->b = add(key->b, word);
+}
+
+/* Texts are interned, so words are enough. */
+struct bmm__stack_key bmm__stack_key(const struct bmm__stack *stack, uint64_t seed)
+{
+    struct bmm__stack_key key = { seed, ~seed };
+    bmm__stack_key_add(&key, stack->is_truncated);
     for (uint32_t i = 0; i < stack->count; i++) {
         const struct bmm__frame *frame = stack->frames[i];
-        hash = add(add(hash, (uintptr_t)frame->function), (uintptr_t)frame->file);
-        hash = add(add(hash, (uintptr_t)frame->module), frame->line);
-        hash = add(hash, frame->line == 0 ? frame->offset : 0);
+        bmm__stack_key_add(&key, (uintptr_t)frame->function);
+        bmm__stack_key_add(&key, (uintptr_t)frame->file);
+        bmm__stack_key_add(&key, (uintptr_t)frame->module);
+        bmm__stack_key_add(&key, frame->line);
+        bmm__stack_key_add(&key, frame->line == 0 ? frame->offset : 0);
     }
-    return hash;
+    return key;
 }

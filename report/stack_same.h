@@ -6,8 +6,13 @@
 
 #include "report/frame.h"
 
-/* Equal for stacks that read the same, as far as their texts are interned in one report (P2). Of two seeds the two
- * results together are taken for the stack itself. */
-uint64_t bmm__stack_hash(const struct bmm__stack *stack, uint64_t seed);
+/* Two hashes, which together are taken for what they are of. */
+struct bmm__stack_key {
+    uint64_t a, b;
+};
+
+/* Equal for stacks that read the same, as far as their texts are interned in one report (P2), and equal seeds. */
+struct bmm__stack_key bmm__stack_key(const struct bmm__stack *stack, uint64_t seed);
+void bmm__stack_key_add(struct bmm__stack_key *key, uint64_t word);
 
 #endif

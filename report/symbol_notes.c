@@ -18,9 +18,11 @@ static const char *join(struct bmm__report *report, const char *list, uint32_t c
 /* Modules whose frames are shown: those of leaks and errors, not of what libc keeps. */
 static void mark_shown(struct bmm__map *shown, const struct bmm__stack *stack)
 {
+    const char *last = NULL;
     bool is_new;
     for (uint32_t i = 0; i < stack->count; i++)
-        bmm__map_put(shown, (uintptr_t)stack->frames[i]->module, 0, 0, &is_new);
+        if (i == 0 || stack->frames[i]->module != last)
+            bmm__map_put(shown, (uintptr_t)(last = stack->frames[i]->module), 0, 0, &is_new);
 }
 
 static bool is_shown(struct bmm__map *shown, const char *path)
