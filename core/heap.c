@@ -54,10 +54,10 @@ static void enter_list(const struct bmm__span *span, struct bmm__list *list)
         bmm__store_relaxed(entry, distance);
 }
 
-/* The list of a shown span of the class. */
+/* The list of a shown span of the class; NULL: none of it ever is. */
 static struct bmm__list *shown_list(struct bmm__heap *heap, unsigned class_index)
 {
-    return bmm__list_behind(heap, offsetof(struct bmm__heap, lists) + (size_t)class_index * BMM__LIST_STRIDE);
+    return class_index < BMM__CLASS_COUNT ? &heap->lists[class_index].list : NULL;
 }
 
 /* Lets the fast path see the span (H1). */
@@ -427,7 +427,7 @@ void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
     struct bmm__bin *bin = &heap->bins[class_index];
     struct bmm__span *span = bin->current;
     struct bmm__list *shown = shown_list(heap, class_index);
-    struct bmm__list *list = span != NULL && span->is_shown ? shown : &span->list;
+    struct bmm__list *list = span != NULL && !span->is_shown ? &span->list : shown;
     bmm__heap_begin(heap);
     while (span == NULL || (bmm__list_is_empty(list) && !refill(span, list))) {
         span = bin->current = next_span(heap, class_index);
