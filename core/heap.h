@@ -42,7 +42,7 @@ static inline bool bmm__bin_is_empty(const struct bmm__bin *bin)
 }
 
 /* The list of a class that stands for its shown span's (H1). Others who free read who its owner is, and the owner writes the
- * rest at every malloc and free, so that is on another cache line, and none of those that processors fetch in pairs. */
+ * rest at every malloc and free, so that is on another cache line, of another pair (which some processors fetch together). */
 struct bmm__shown_list {
     struct bmm__list list;
     char apart[BMM__LIST_STRIDE - sizeof(struct bmm__list)];
@@ -74,6 +74,7 @@ struct bmm__heap {
     uint16_t align_sets;   /* bit i: classes of alignment 16 << i were used */
     uint32_t thread_id;    /* of the system; 0: in the pool */
     uint32_t minimized;    /* the wish that it has fulfilled (bmm__heap_minimize_wish) */
+    uint16_t next_to_send; /* entry of the outbox, modulo their count */
     uint32_t posted_bytes; /* of the spans that the outbox has slots of; one may count more than once */
     uint64_t posted[BMM__OUTBOX_COUNT / 64]; /* bit i: entry i has some */
     struct bmm__span *sending; /* a batch is on its way from the outbox to this one; NULL: none (visit.c) */

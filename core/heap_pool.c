@@ -1,7 +1,6 @@
 #include "core/heap_pool.h"
 
 #include "core/atomic.h"
-#include "core/client.h"
 #include "core/lock.h"
 #include "core/meta.h"
 #include "core/os.h"
@@ -63,21 +62,25 @@ static struct bmm__heap *take_blank(void)
     return heap;
 }
 
-/* Memory for some. Not under the lock, so that threads which start at the same time do not wait for each other. */
+/* Memory for some; for one, if that is too much. Not under the lock, so that threads which start at the same time do not
+ * wait for each other. */
 static bool map_blank(void)
 {
     unsigned count = bmm__load_relaxed(&all) == NULL ? 1 : BATCH; /* who has threads at all has many */
     char *start = bmm__meta_map(count * HEAP_BYTES);
+    if (start == NULL)
+        start = bmm__meta_map((count = 1) * HEAP_BYTES);
     bmm__lock_take(&lock);
     bool is_mine = blank_count == 0 && start != NULL;
     if (is_mine) {
         blank = start;
         blank_count = count;
     }
+    bool is_any = blank_count != 0;
     bmm__lock_release(&lock);
     if (start != NULL && !is_mine)
         bmm__meta_unmap(start, count * HEAP_BYTES);
-    return start != NULL;
+    return is_any || start != NULL;
 }
 
 static struct bmm__heap *make(bool has_client)

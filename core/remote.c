@@ -151,6 +151,7 @@ static void push(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
 static void send(struct bmm__heap *heap, struct bmm__outbox *box)
 {
     struct bmm__span *span = box->span;
+    BMM_ASSERT(span != NULL && box->count != 0);
     uint32_t other_count = box->count - 1u, last = box->slots[other_count];
     struct bmm__slot_link *carrier =
         (struct bmm__slot_link *)(span->start + (uintptr_t)last * span->list.slot_bytes); /* NOLINT */
@@ -176,6 +177,16 @@ void bmm__remote_send_all(struct bmm__heap *heap)
             send(heap, &heap->outbox[i * 64 + (unsigned)__builtin_ctzll(left)]);
 }
 
+/* Entries in turn, until they are of half of what may wait: the others go on to be filled. */
+static void send_some(struct bmm__heap *heap)
+{
+    while (heap->posted_bytes > POSTED_BYTES_MAX / 2) {
+        unsigned i = heap->next_to_send++ % BMM__OUTBOX_COUNT;
+        if ((heap->posted[i / 64] >> i % 64 & 1) != 0)
+            send(heap, &heap->outbox[i]);
+    }
+}
+
 /* How many slots a batch is to have: what it has room to name, and little memory. */
 static uint32_t most_of(uint32_t slot_bytes)
 {
@@ -198,7 +209,7 @@ static void post(struct bmm__heap *heap, struct bmm__span *span, const void *slo
         if (box->span != NULL)
             send(heap, box);
         if (heap->posted_bytes > POSTED_BYTES_MAX)
-            bmm__remote_send_all(heap);
+            send_some(heap);
         heap->posted_bytes += (uint32_t)span->span_bytes;
         heap->posted[(box - heap->outbox) / 64] |= 1ull << (box - heap->outbox) % 64;
         bmm__store_release(&box->count, 0);
@@ -208,8 +219,10 @@ static void post(struct bmm__heap *heap, struct bmm__span *span, const void *slo
     }
     bool is_full = box->count == box->room;
     bmm__remote_add(box, index);
-    if (is_full)
+    if (is_full) {
         send(heap, box);
+        heap->looks = 0; /* it stands for many frees */
+    }
 }
 
 void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, void *slot, uint32_t index)

@@ -122,13 +122,14 @@ static inline bool bmm__span_is_at_slot(const struct bmm__span *span, uintptr_t 
     return span->inverse * offset < span->inverse;
 }
 
-/* Both at once: whether a slot begins just there, and which. */
+/* Both at once, of any offset: whether a slot begins just there, and which. */
 static inline bool bmm__span_slot_at(const struct bmm__span *span, uintptr_t offset, uint32_t *index)
 {
     __extension__ typedef unsigned __int128 wide;
     wide product = (wide)span->inverse * offset;
-    *index = (uint32_t)(product >> 64);
-    return (uint64_t)product < span->inverse && *index < span->slot_count;
+    uint64_t whole = (uint64_t)(product >> 64); /* small only if offset is */
+    *index = (uint32_t)whole;
+    return (uint64_t)product < span->inverse && whole < span->slot_count;
 }
 
 /* How many slots of a full span must be free before it is allocated from again. At most half of them (P3: others who

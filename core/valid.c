@@ -77,12 +77,24 @@ static const char *bin_invalid(const struct bmm__heap *heap, unsigned class_inde
     return wrong;
 }
 
+static bool is_key_of(struct bmm__span *span, uint32_t key)
+{
+    return key == bmm__remote_key(&span->list) ||
+           (span->class_index < BMM__CLASS_COUNT && key == bmm__remote_key(&span->heap->lists[span->class_index].list));
+}
+
 static const char *outbox_invalid(struct bmm__heap *heap)
 {
+    size_t posted_bytes = 0;
     for (unsigned i = 0; i < BMM__OUTBOX_COUNT; i++) {
         const struct bmm__outbox *box = &heap->outbox[i];
+        if ((heap->posted[i / 64] >> i % 64 & 1) != (box->span != NULL))
+            return "O3: an entry of an outbox that nobody knows of";
         if (box->span == NULL)
             continue;
+        posted_bytes += box->span->span_bytes;
+        if (!is_key_of(box->span, box->key))
+            return "O1: the key of an outbox";
         if (box->count == 0 || box->count >= BMM__BATCH_SLOTS_MAX || box->count > box->room ||
             bmm__remote_box(heap, box->key) != box || box->count - 1u > bmm__batch_room(box->span->list.slot_bytes))
             return "O1: an outbox";
@@ -90,7 +102,7 @@ static const char *outbox_invalid(struct bmm__heap *heap)
             if (box->slots[k] >= box->span->extended)
                 return "O1: a slot in an outbox";
     }
-    return NULL;
+    return posted_bytes != heap->posted_bytes ? "O3: bytes of an outbox" : NULL;
 }
 
 const char *bmm__heap_invalid(struct bmm__heap *heap)

@@ -62,7 +62,7 @@ static unsigned find_boxes(struct bmm__heap *heap, struct bmm__span *span, const
     unsigned count = 0;
     const struct bmm__heap *owner = bmm__load_acquire(&span->heap);
     const struct bmm__outbox *own = bmm__remote_box(heap, bmm__remote_key(&span->list)), *shown = own;
-    if (span->class_index < BMM__CLASS_COUNT)
+    if (owner != NULL && span->class_index < BMM__CLASS_COUNT)
         shown = bmm__remote_box(heap, bmm__remote_key(&owner->lists[span->class_index].list));
     if (bmm__load_acquire(&own->span) == span)
         boxes[count++] = own;

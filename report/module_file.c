@@ -25,14 +25,10 @@ static bool is_there(const char *format, int folder_bytes, const char *folder, c
     return access(path, R_OK) == 0;
 }
 
-/* Whether there is a file where libdwfl looks for debug information by a name, which is that of the module with .debug if it
- * names none (NULL): beside the module, in .debug there, and in /usr/lib/debug under each end of the module's folder. */
-static bool has_debug_file(const char *module_path, const char *link)
+/* Whether there is a file of the name where libdwfl looks for debug information: beside the module, in .debug there, and in
+ * /usr/lib/debug under each end of the module's folder. */
+static bool has_file(const char *module_path, const char *slash, const char *name, const char *ending)
 {
-    const char *slash = strrchr(module_path, '/');
-    if (slash == NULL)
-        return true; /* not known */
-    const char *name = link != NULL ? link : slash + 1, *ending = link != NULL ? "" : ".debug";
     int folder_bytes = (int)(slash - module_path);
     if (is_there("%.*s/%s%s", folder_bytes, module_path, name, ending) ||
         is_there("%.*s/.debug/%s%s", folder_bytes, module_path, name, ending))
@@ -41,6 +37,30 @@ static bool has_debug_file(const char *module_path, const char *link)
         if (*end == '/' && is_there("/usr/lib/debug%.*s/%s%s", (int)(slash - end), end, name, ending))
             return true;
     return is_there("/usr/lib/debug%.*s/%s%s", 0, "", name, ending);
+}
+
+/* The name is what the module says or, if that is nothing (NULL), its own with and without .debug; of which the latter is
+ * the module itself when beside it. */
+static bool has_debug_file(const char *module_path, const char *link)
+{
+    const char *slash = strrchr(module_path, '/');
+    if (slash == NULL || (link != NULL && strchr(link, '/') != NULL))
+        return true; /* not known */
+    if (link != NULL)
+        return has_file(module_path, slash, link, "");
+    return has_file(module_path, slash, slash + 1, ".debug") ||
+           is_there("%.*s/.debug/%s%s", (int)(slash - module_path), module_path, slash + 1, "") ||
+           is_there("/usr/lib/debug%.*s/%s%s", (int)(slash - module_path), module_path, slash + 1, "");
+}
+
+/* The same also where the module's path is a symbolic link. */
+static bool may_have_debug_file(const char *module_path, const char *link)
+{
+    char *real = realpath(module_path, NULL);
+    bool is_any = has_debug_file(module_path, link) ||
+                  (real != NULL && strcmp(real, module_path) != 0 && has_debug_file(real, link));
+    free(real);
+    return is_any;
 }
 
 /* libdwfl's own way, where it can lead to something: after files it asks for servers, and loads dozens of libraries for it though
@@ -52,7 +72,7 @@ static int find_debug(Dwfl_Module *module, void **data, const char *name, Dwarf_
     GElf_Addr where;
     if (!has_servers() && dwfl_module_build_id(module, &bits, &where) > 0) {
         int descriptor = dwfl_build_id_find_debuginfo(module, data, name, base, file, link, crc, found);
-        if (descriptor >= 0 || file == NULL || !has_debug_file(file, link))
+        if (descriptor >= 0 || file == NULL || !may_have_debug_file(file, link))
             return descriptor;
     }
     return dwfl_standard_find_debuginfo(module, data, name, base, file, link, crc, found);

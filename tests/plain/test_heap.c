@@ -8,6 +8,7 @@
 #include "core/page_map.h"
 #include "core/process.h"
 #include "core/purge.h"
+#include "core/remote.h"
 #include "core/valid.h"
 #include "core/window.h"
 
@@ -154,6 +155,48 @@ PLAIN_TEST(blocks_that_cross_threads_keep_their_content)
             PLAIN_CHECK(bmm__core_free(table[i]));
 }
 
+/* Hands blocks over as soon as it has them, so that they are freed while their span is current, and shown; and after that. */
+static void *handed[64];
+static uint32_t is_through;
+
+/* As bmm__free_other (entry.h). */
+static void free_quickly(void *p)
+{
+    struct bmm__list_place place;
+    if (p == NULL)
+        return;
+    bool is_anothers = bmm__heap->token == (uintptr_t)bmm__heap && bmm__page_map_look((uintptr_t)p, &place) &&
+                       bmm__list_at(place)->owner != (uintptr_t)bmm__heap;
+    if (!is_anothers || !bmm__remote_try_add(bmm__heap, bmm__list_at(place), p))
+        PLAIN_CHECK(bmm__core_free(p));
+}
+
+static void *maker(void *seed)
+{
+    unsigned random = (unsigned)(uintptr_t)seed;
+    for (int i = 0; i < 300000; i++) {
+        size_t size = i % 4096 < 2048 ? 48 : 16 + (size_t)rand_r(&random) % 2000;
+        size_t *block = bmm__core_alloc(size, 16, false);
+        block[0] = (uintptr_t)block ^ 1;
+        block = bmm__exchange_acq_rel(&handed[rand_r(&random) % 64], block);
+        free_quickly(block); /* handed to nobody meanwhile */
+    }
+    return NULL;
+}
+
+static void *freer(void *unused)
+{
+    bmm__core_free(bmm__core_alloc(16, 16, false));
+    for (unsigned i = 0; bmm__load_acquire(&is_through) == 0; i++) {
+        size_t *block = bmm__exchange_acq_rel(&handed[i % 64], NULL);
+        if (block != NULL && block[0] != ((uintptr_t)block ^ 1))
+            bmm__add_relaxed(&wrong, 1);
+        free_quickly(block);
+    }
+    PLAIN_CHECK(bmm__heap_invalid(bmm__heap) == NULL);
+    return unused;
+}
+
 static bool count_block(uintptr_t start, size_t bytes, bool is_certain, void *context)
 {
     (void)start, (void)is_certain;
@@ -219,6 +262,29 @@ static void free_all(void **held, int count)
 static uintptr_t granule_of(const void *block)
 {
     return (uintptr_t)block / BMM__GRANULE;
+}
+
+PLAIN_TEST(blocks_freed_by_another_thread_as_they_come_are_each_freed_once)
+{
+    pthread_t threads[2];
+    for (uintptr_t round = 1; round <= 3; round++) {
+        bmm__store_release(&is_through, 0u);
+        bmm__heap_minimize(bmm__thread_heap());
+        bmm__purge_all();
+        size_t before[2] = { 0 }, after[2] = { 0 };
+        bmm__core_visit_blocks(count_block, before);
+        pthread_create(&threads[0], NULL, maker, (void *)round); /* NOLINT */
+        pthread_create(&threads[1], NULL, freer, NULL);
+        pthread_join(threads[0], NULL);
+        bmm__store_release(&is_through, 1u);
+        pthread_join(threads[1], NULL);
+        for (int i = 0; i < 64; i++) {
+            free_quickly(handed[i]);
+            handed[i] = NULL;
+        }
+        bmm__core_visit_blocks(count_block, after);
+        PLAIN_CHECK(wrong == 0 && after[0] == before[0] && after[1] == before[1]);
+    }
 }
 
 PLAIN_TEST(a_program_that_goes_up_and_down_opens_no_span)
