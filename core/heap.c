@@ -9,6 +9,7 @@
 #include "core/remote.h"
 #include "core/secure_span.h"
 #include "core/tally.h"
+#include "core/window.h"
 
 #define EXTEND_BYTES 4096u
 #define SPARE_BYTES (4 * BMM__GRANULE)
@@ -306,6 +307,8 @@ static void release(struct bmm__heap *heap, struct bmm__span *span)
  * or not at all. What is not used of it is never touched. */
 static size_t span_bytes(size_t slot_bytes)
 {
+    if (bmm__load_relaxed(&bmm__window_is_tight)) /* many threads, each with many classes, under a limit */
+        return BMM__GRANULE;
     size_t granules = slot_bytes <= 192     ? 1
                       : slot_bytes <= 768   ? 2
                       : slot_bytes <= 8192  ? 4

@@ -11,6 +11,7 @@
 #define STEP_MIN ((size_t)64)
 #define STEP_MAX ((size_t)1024)
 #define ATTEMPTS 3u
+#define TIGHT_PART 8u
 #define PLACE_ALIGN (2 * BMM__WINDOW_ALIGN) /* so that what the table has below the window is whole granules */
 #ifdef BMM_SECURE
 #define PLACE_END ((uint64_t)16 << 40)
@@ -26,6 +27,7 @@ uintptr_t bmm__window_table;
 uintptr_t bmm__window_start;
 size_t bmm__window_count;
 struct bmm__span **bmm__window_spans;
+bool bmm__window_is_tight;
 struct bmm__run_map bmm__window_map = { .unit_shift = BMM__GRANULE_SHIFT };
 
 BMM__LOCK(lock, BMM__RANK_ARENA);
@@ -187,6 +189,8 @@ static bool extend(size_t step)
         return false;
     publish(end);
     bmm__store_release(&bmm__window_map.unit_count, (uint32_t)end);
+    bmm__store_relaxed(&bmm__window_is_tight,
+                       ((uint64_t)end << BMM__GRANULE_SHIFT) > bmm__os_address_limit() / TIGHT_PART);
     return true;
 }
 

@@ -252,6 +252,7 @@ uint32_t bmm__symbolizer_module_count(const struct bmm__symbolizer *symbolizer)
 struct bmm__module_news bmm__symbolizer_news(const struct bmm__symbolizer *symbolizer, uint32_t module)
 {
     const struct module *known = &symbolizer->modules[module];
-    return (struct bmm__module_news){ known->path, known->file.state, known->is_open || known->is_remembered,
+    enum bmm__file_state state = known->is_open ? known->file.state : BMM_FILE_GOOD; /* the cache knew all its frames */
+    return (struct bmm__module_news){ known->path, state, known->is_open || known->is_remembered,
                                       known->debug != NULL || (!known->is_open && known->is_remembered) };
 }

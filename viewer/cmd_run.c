@@ -112,6 +112,14 @@ static int refuse(const struct request *request, const char *format, ...)
     return BMM_STATUS_NOT_RUN;
 }
 
+/* Leaks change the exit status of a program that ended well. */
+static bool is_gated_leak(const struct bmm__report *report, const struct request *request,
+                          const struct bmm__child *child)
+{
+    bool is_own_good = WIFEXITED(child->wait_status) && WEXITSTATUS(child->wait_status) == 0;
+    return is_own_good && strcmp(request->fail_on, "leak") == 0 && report->leaked_blocks > 0;
+}
+
 /* Ends as the program did, or says what was found: see the man page's EXIT STATUS. */
 static int verdict(const struct bmm__report *report, const struct request *request, const struct bmm__child *child)
 {
@@ -120,8 +128,7 @@ static int verdict(const struct bmm__report *report, const struct request *reque
         return BMM_STATUS_CORRUPTION;
     if (is_gated && (!report->check.ran || report->check.is_incomplete))
         return BMM_STATUS_NOT_RUN;
-    bool is_own_good = WIFEXITED(child->wait_status) && WEXITSTATUS(child->wait_status) == 0;
-    if (is_own_good && strcmp(request->fail_on, "leak") == 0 && report->leaked_blocks > 0)
+    if (is_gated_leak(report, request, child))
         return BMM_STATUS_LEAKS;
     bmm__child_end_like(child);
 }
@@ -167,6 +174,9 @@ static int run_in(const struct request *request, const struct bmm__place *place,
         bmm__summary(report, stderr, request->is_all, request->is_contents);
     else if (report->check.is_incomplete)
         bmm__say("%s: the check is incomplete: %s", request->command[0], report->check.reason);
+    else if (is_gated_leak(report, request, child))
+        bmm__say("%s: %llu bytes leaked in %llu blocks", request->command[0], (unsigned long long)report->leaked_bytes,
+                 (unsigned long long)report->leaked_blocks);
     if (!write_reports(report, request)) {
         int status = keep(report, place, is_thinned, request->is_contents);
         bmm__report_free(report);
@@ -216,7 +226,7 @@ static const struct bmm__option options[] = {
     { "--all", 0, NULL, NULL, false, "every leak, error and frame in the summary, not only the first" },
     { "--contents", 0, NULL, NULL, false, "changed bytes as text, too: data of the program" },
     { "--quiet", 0, NULL, NULL, false,
-      "no summary unless there are errors or the check did not run; one line if it is incomplete" },
+      "no summary unless there are errors or the check did not run; one line if it is incomplete, or leaks fail it" },
 };
 
 const struct bmm__verb bmm__verb_run = {

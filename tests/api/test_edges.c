@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -389,6 +390,55 @@ PLAIN_TEST(growth_leaves_no_address_space_behind)
     pid_t child = fork();
     if (child == 0)
         _exit(grow_under_limit());
+    int status = 0;
+    waitpid(child, &status, 0);
+    PLAIN_CHECK_EQUAL(status, 0);
+}
+
+/* Many threads, each with blocks of many sizes, which have a span each. */
+static sem_t allocated, may_end;
+static unsigned failed_count;
+
+static void *allocate_many_sizes(void *unused)
+{
+    for (size_t i = 0; i < 120; i++) {
+        char *p = malloc(16 + 48 * i);
+        if (p == NULL)
+            __atomic_add_fetch(&failed_count, 1, __ATOMIC_RELAXED);
+        else
+            *(volatile char *)p = 1;
+    }
+    sem_post(&allocated);
+    sem_wait(&may_end);
+    return unused;
+}
+
+static int threads_under_limit(void)
+{
+    enum { COUNT = 50 };
+    pthread_t threads[COUNT];
+    pthread_attr_t attributes;
+    rlim_t bytes = (rlim_t)facts_status_bytes("VmSize") + ((rlim_t)300 << 20);
+    setrlimit(RLIMIT_AS, &(struct rlimit){ bytes, bytes });
+    sem_init(&allocated, 0, 0);
+    sem_init(&may_end, 0, 0);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, (size_t)256 << 10);
+    for (int i = 0; i < COUNT; i++)
+        if (pthread_create(&threads[i], &attributes, allocate_many_sizes, NULL) != 0)
+            return 1;
+    for (int i = 0; i < COUNT; i++)
+        sem_wait(&allocated);
+    return failed_count == 0 ? 0 : 2;
+}
+
+PLAIN_TEST(threads_find_memory_where_address_space_is_short)
+{
+    if (facts_is_recorded())
+        PLAIN_SKIP("the debugger's records need more");
+    pid_t child = fork();
+    if (child == 0)
+        _exit(threads_under_limit());
     int status = 0;
     waitpid(child, &status, 0);
     PLAIN_CHECK_EQUAL(status, 0);
