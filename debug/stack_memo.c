@@ -11,8 +11,8 @@
 #define CHECKS_PER_FRAME 3u /* at most */
 
 _Static_assert(sizeof(struct bmm__stack_memo) <= 18 * BMM__GRANULE, "of which a thread touches what it needs");
-_Static_assert(BMM__MEMO_FRAMES <= UINT16_MAX && BMM__MEMO_CHECKS <= UINT16_MAX && BMM__MEMO_LISTED <= UINT16_MAX,
-               "indices of 16 bits");
+_Static_assert(BMM__MEMO_FRAMES <= UINT16_MAX && BMM__MEMO_CHECKS <= UINT16_MAX, "indices of 16 bits");
+_Static_assert(BMM__MEMO_LISTED <= UINT16_MAX, "the same");
 
 static size_t memo_bytes(void)
 {
