@@ -31,11 +31,12 @@ bool bmm__window_is_tight;
 struct bmm__run_map bmm__window_map = { .unit_shift = BMM__GRANULE_SHIFT };
 
 BMM__LOCK(lock, BMM__RANK_ARENA);
-static size_t capacity;    /* granules */
-static size_t reserved;    /* granules */
-static size_t own_count;   /* granules of the tables and the bits */
-static size_t table_bytes; /* of each table that are committed */
-static bool has_failed;    /* no window is to be had */
+static size_t capacity;      /* granules */
+static size_t reserved;      /* granules */
+static size_t own_count;     /* granules of the tables and the bits */
+static size_t table_bytes;   /* of each table that are committed */
+static bool has_failed;      /* no window is to be had */
+static uint64_t tight_bytes; /* from there on it is tight: as of its beginning, for a sandbox may forbid to ask later */
 
 static size_t granules_for(size_t bytes)
 {
@@ -47,6 +48,7 @@ static size_t wanted_bytes(void)
 {
     size_t bytes = BYTES_MAX, memory = bmm__os_memory_bytes();
     uint64_t limit = bmm__os_address_limit();
+    tight_bytes = limit / TIGHT_PART;
     while (bytes > BYTES_MIN && memory != 0 && bytes / 8 >= memory)
         bytes /= 2;
     while (bytes >= BYTES_MIN && bytes > limit / 4)
@@ -189,8 +191,8 @@ static bool extend(size_t step)
         return false;
     publish(end);
     bmm__store_release(&bmm__window_map.unit_count, (uint32_t)end);
-    bmm__store_relaxed(&bmm__window_is_tight,
-                       ((uint64_t)end << BMM__GRANULE_SHIFT) > bmm__os_address_limit() / TIGHT_PART);
+    if ((uint64_t)end << BMM__GRANULE_SHIFT > tight_bytes)
+        bmm__store_relaxed(&bmm__window_is_tight, true);
     return true;
 }
 
@@ -210,7 +212,11 @@ bool bmm__window_grow(size_t count)
         step = step < count ? count : step;
         if (step > capacity - now)
             step = capacity - now;
-        is_done = step >= count && (extend(step) || (step > count && extend(count)));
+        is_done = step >= count && extend(step);
+        if (!is_done && step > count) {
+            bmm__store_relaxed(&bmm__window_is_tight, true);
+            is_done = extend(count);
+        }
     }
     bmm__lock_release(&lock);
     return is_done;

@@ -54,7 +54,7 @@ extern struct bmm__run_map bmm__window_map;
 
 #define BMM__WINDOW_ALIGN ((size_t)256 << 20) /* what alignments the indices of its granules can promise */
 
-/* The window has a good part of the address space that the process may have: spans should be small (as of its last growth). */
+/* The window has a good part of the address space that the process may have: spans should be small (as far as it knows). */
 extern bool bmm__window_is_tight BMM__HIDDEN;
 
 /* Makes at least count more granules usable; makes the window at the first call. False: no room, or no memory. */
