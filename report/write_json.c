@@ -1,5 +1,6 @@
 #include "report/write_json.h"
 
+#include "report/json_text.h"
 #include "report/role.h"
 #include "report/sentence.h"
 
@@ -8,14 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NUMBER_BYTES 11 /* of a frame in a stack, with the comma */
-
 struct writing {
     const struct bmm__report *report;
     FILE *out;
-    struct bmm__map numbers; /* pointer of a frame → its place in the list of frames */
-    char *stack;             /* buffer for one stack's array */
-    uint32_t stack_capacity;
+    struct bmm__json_texts texts;
 };
 
 /* ---- members ---- */
@@ -69,21 +66,10 @@ static void add_check(cJSON *object, const struct bmm__check *check)
 
 /* ---- printing ---- */
 
-static char *print_and_delete(cJSON *object)
-{
-    char *text = cJSON_PrintUnformatted(object);
-    cJSON_Delete(object);
-    if (text == NULL) {
-        fputs("brainmm: out of memory while writing JSON\n", stderr);
-        exit(2);
-    }
-    return text;
-}
-
 /* One record on a line of its own: the file can be read with line tools, too. */
 static void put(struct writing *w, cJSON *object, uint32_t index)
 {
-    char *text = print_and_delete(object);
+    char *text = bmm__json_print(object);
     fputs(index == 0 ? "\n" : ",\n", w->out);
     fputs(text, w->out);
     free(text);
@@ -91,35 +77,9 @@ static void put(struct writing *w, cJSON *object, uint32_t index)
 
 static void put_object(struct writing *w, const char *key, cJSON *object)
 {
-    char *text = print_and_delete(object);
+    char *text = bmm__json_print(object);
     fprintf(w->out, "\"%s\":%s,\n", key, text);
     free(text);
-}
-
-/* ---- frames and stacks ---- */
-
-static cJSON *frame_object(const struct bmm__frame *frame)
-{
-    cJSON *object = cJSON_CreateObject();
-    add_text(object, "function", frame->function);
-    add_text(object, "file", frame->file);
-    add_number_or_null(object, "line", frame->line);
-    add_text(object, "module", frame->module);
-    add_address(object, "offset", frame->offset);
-    if (frame->is_inlined)
-        cJSON_AddTrueToObject(object, "inlined");
-    return object;
-}
-
-/* Most frames stand in many stacks: each is printed once. */
-static void put_frames_of(struct writing *w, const struct bmm__stack *stack)
-{
-    for (uint32_t i = 0; i < stack->count; i++) {
-        bool is_new;
-        uint32_t number = bmm__map_put(&w->numbers, (uintptr_t)stack->frames[i], 0, w->numbers.count, &is_new);
-        if (is_new)
-            put(w, frame_object(stack->frames[i]), number);
-    }
 }
 
 static void put_frames(struct writing *w)
@@ -127,52 +87,22 @@ static void put_frames(struct writing *w)
     const struct bmm__report *report = w->report;
     fputs("\"frames\":[", w->out);
     for (uint32_t i = 0; i < report->leak_count; i++)
-        put_frames_of(w, report->leaks[i].stack);
+        bmm__json_put_frames(&w->texts, w->out, report->leaks[i].stack);
     for (uint32_t i = 0; i < report->error_count; i++) {
-        put_frames_of(w, report->errors[i].detected);
-        put_frames_of(w, report->errors[i].allocated);
-        put_frames_of(w, report->errors[i].freed);
+        bmm__json_put_frames(&w->texts, w->out, report->errors[i].detected);
+        bmm__json_put_frames(&w->texts, w->out, report->errors[i].allocated);
+        bmm__json_put_frames(&w->texts, w->out, report->errors[i].freed);
     }
     for (uint32_t i = 0; i < report->runtime_count; i++)
-        put_frames_of(w, report->runtime[i].stack);
+        bmm__json_put_frames(&w->texts, w->out, report->runtime[i].stack);
     for (uint32_t i = 0; i < report->expected_count; i++)
-        put_frames_of(w, report->expected[i].stack);
+        bmm__json_put_frames(&w->texts, w->out, report->expected[i].stack);
     fputs("],\n", w->out);
 }
 
 static void add_stack(struct writing *w, cJSON *object, const char *key, const struct bmm__stack *stack)
 {
-    w->stack = bmm__grow(w->stack, &w->stack_capacity, (size_t)stack->count * NUMBER_BYTES + 3, 1);
-    char *at = w->stack;
-    *at++ = '[';
-    for (uint32_t i = 0; i < stack->count; i++) {
-        bool is_new;
-        uint32_t number = bmm__map_put(&w->numbers, (uintptr_t)stack->frames[i], 0, 0, &is_new), digits = 1;
-        for (uint32_t rest = number; rest >= 10; rest /= 10)
-            digits++;
-        if (i > 0)
-            *at++ = ',';
-        for (uint32_t k = digits; k > 0; number /= 10)
-            at[--k] = (char)('0' + number % 10);
-        at += digits;
-    }
-    memcpy(at, "]", 2);
-    cJSON_AddRawToObject(object, key, w->stack);
-}
-
-/* What most people ask a leak for, so that they need not look up its frames. */
-static void add_site(cJSON *object, const struct bmm__stack *stack)
-{
-    if (stack->count == 0) {
-        cJSON_AddNullToObject(object, "site");
-        return;
-    }
-    const struct bmm__frame *frame = stack->frames[bmm__stack_site(stack)];
-    cJSON *member = cJSON_AddObjectToObject(object, "site");
-    add_text(member, "function", frame->function);
-    add_text(member, "file", frame->file);
-    add_number_or_null(member, "line", frame->line);
-    add_text(member, "module", frame->module);
+    cJSON_AddRawToObject(object, key, bmm__json_stack(&w->texts, stack));
 }
 
 /* ---- records ---- */
@@ -212,24 +142,6 @@ static cJSON *process_object(const struct bmm__process *process)
         add_address(member, "end", module->end);
         cJSON_AddItemToArray(modules, member);
     }
-    return object;
-}
-
-static cJSON *leak_object(struct writing *w, const struct bmm__leak *leak)
-{
-    cJSON *object = cJSON_CreateObject();
-    add_number(object, "process", leak->process);
-    add_text(object, "class", leak->class);
-    add_text(object, "kind", leak->kind);
-    if (leak->type != NULL)
-        add_text(object, "type", leak->type);
-    add_number(object, "bytes", leak->bytes);
-    add_number(object, "blocks", leak->blocks);
-    add_text(object, "fingerprint", leak->fingerprint);
-    if (leak->stack->is_truncated)
-        cJSON_AddTrueToObject(object, "truncated");
-    add_site(object, leak->stack);
-    add_stack(w, object, "stack", leak->stack);
     return object;
 }
 
@@ -306,11 +218,39 @@ static void put_array(struct writing *w, const char *key, bool is_last, uint32_t
     fputs(is_last ? "]\n" : "],\n", w->out);
 }
 
+/* What most people ask a leak for, so that they need not look up its frames. */
+static void put_site(struct writing *w, const struct bmm__stack *stack)
+{
+    fputs("\"site\":", w->out);
+    if (stack->count == 0) {
+        fputs("null", w->out);
+        return;
+    }
+    fputc('{', w->out);
+    bmm__json_put_place(&w->texts, w->out, stack->frames[bmm__stack_site(stack)]);
+    fputc('}', w->out);
+}
+
+/* There may be many thousands: printed without an object of each. */
+static void put_leak(struct writing *w, const struct bmm__leak *leak)
+{
+    fprintf(w->out, "{\"process\":%" PRIu32 ",\"class\":%s,\"kind\":%s", leak->process,
+            bmm__json_text(&w->texts, leak->class), bmm__json_text(&w->texts, leak->kind));
+    if (leak->type != NULL)
+        fprintf(w->out, ",\"type\":%s", bmm__json_text(&w->texts, leak->type));
+    fprintf(w->out, ",\"bytes\":%" PRIu64 ",\"blocks\":%" PRIu64 ",\"fingerprint\":%s,%s", leak->bytes, leak->blocks,
+            bmm__json_text(&w->texts, leak->fingerprint), leak->stack->is_truncated ? "\"truncated\":true," : "");
+    put_site(w, leak->stack);
+    fprintf(w->out, ",\"stack\":%s}", bmm__json_stack(&w->texts, leak->stack));
+}
+
 static void put_leaks(struct writing *w, const char *key, uint32_t count, const struct bmm__leak *leaks)
 {
     fprintf(w->out, "\"%s\":[", key);
-    for (uint32_t i = 0; i < count; i++)
-        put(w, leak_object(w, &leaks[i]), i);
+    for (uint32_t i = 0; i < count; i++) {
+        fputs(i == 0 ? "\n" : ",\n", w->out);
+        put_leak(w, &leaks[i]);
+    }
     fputs("],\n", w->out);
 }
 
@@ -366,6 +306,5 @@ void bmm__write_json(const struct bmm__report *report, FILE *out)
     put_array(&w, "unchecked", false, report->unchecked_count, make_unchecked);
     put_array(&w, "notes", true, report->note_count, make_note);
     fputs("}\n", out);
-    free(w.stack);
-    bmm__map_free(&w.numbers);
+    bmm__json_texts_free(&w.texts);
 }
