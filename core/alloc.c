@@ -5,7 +5,7 @@
  */
 #include "core/arena.h"
 #include "core/atomic.h"
-#include "core/client.h"
+#include "core/client_fast.h"
 #include "core/heap_object.h"
 #include "core/os.h"
 #include "core/page_map.h"
@@ -21,14 +21,10 @@
 
 #define FREES_WITHOUT_HEAP 32u
 
-static inline void describe(struct bmm__slot *slot, struct bmm__span *span, uintptr_t address)
+static void describe(struct bmm__slot *slot, struct bmm__span *span, uintptr_t address)
 {
-    slot->span = span;
-    slot->side = bmm__load_acquire(&span->side);
-    slot->index = bmm__span_index(span, address - span->start);
-    slot->bytes = span->list.slot_bytes;
-    slot->start = span->start + (uintptr_t)slot->index * span->list.slot_bytes;
-    slot->is_free_run = false;
+    uint32_t index = bmm__span_index(span, address - span->start);
+    bmm__slot_describe(slot, span, span->start + (uintptr_t)index * span->list.slot_bytes, index);
 }
 
 static bool alloc_slot(unsigned class_index, struct bmm__slot *slot)
@@ -86,17 +82,10 @@ static __attribute__((noinline)) bool alloc_slowly(size_t size, size_t align, bo
     return true;
 }
 
-/* What the fast paths are without a client, this is with one: a slot of a current span that is not shown to them. */
 bool bmm__core_alloc_slot(size_t size, size_t align, bool is_zeroed, struct bmm__slot *slot)
 {
-    if (BMM__UNLIKELY(align != 16 || size - 1 >= BMM__SLOT_BYTES_MAX || is_zeroed))
-        return alloc_slowly(size, align, is_zeroed, slot);
-    struct bmm__heap *heap = bmm__heap;
-    struct bmm__span *span = heap->bins[bmm__size_class(size)].current;
-    if (BMM__UNLIKELY(!bmm__heap_may_take(heap, span)))
-        return alloc_slowly(size, align, is_zeroed, slot);
-    describe(slot, span, (uintptr_t)bmm__heap_take(heap, span));
-    return true;
+    bool is_plain = align == 16 && !is_zeroed;
+    return BMM__LIKELY(is_plain && bmm__fast_alloc(size, slot)) || alloc_slowly(size, align, is_zeroed, slot);
 }
 
 void *bmm__core_alloc(size_t size, size_t align, bool is_zeroed)

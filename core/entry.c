@@ -178,15 +178,21 @@ bool bmm__free_as(void *p, enum bmm__use use, unsigned kind)
     return is_done;
 }
 
-size_t bmm__usable_size(const void *p)
+static __attribute__((noinline)) size_t usable_bytes(const void *p)
 {
     struct bmm__slot slot;
+    return bmm__core_find((uintptr_t)p, &slot) ? slot.bytes - ((uintptr_t)p - slot.start) : 0;
+}
+
+size_t bmm__usable_size(const void *p)
+{
     if (p == NULL)
         return 0;
-    bmm__process_start();
+    if (bmm__process.client == NULL)
+        bmm__process_start(); /* or p is nobody's block */
     if (bmm__process.client != NULL)
         return bmm__process.client->usable_size(p);
-    return bmm__core_find((uintptr_t)p, &slot) ? slot.bytes - ((uintptr_t)p - slot.start) : 0;
+    return usable_bytes(p);
 }
 
 void *bmm_malloc(size_t size)

@@ -21,6 +21,7 @@
 #ifndef BMM_HEAP_H
 #define BMM_HEAP_H
 
+#include "core/assert.h"
 #include "core/atomic.h"
 #include "core/size_class.h"
 #include "core/span.h"
@@ -110,7 +111,7 @@ _Static_assert(sizeof(struct bmm__shown_list) == BMM__LIST_STRIDE &&
                "a list's owner begins a pair of lines");
 
 extern __thread struct bmm__heap *bmm__heap __attribute__((tls_model("initial-exec"), visibility("hidden")));
-extern struct bmm__heap bmm__dead_heap;
+extern struct bmm__heap bmm__dead_heap BMM__HIDDEN;
 
 /* The class of the smallest slots that are all multiples of align, size not 0; BMM__HEAP_CLASS_COUNT: none. */
 unsigned bmm__slot_class(size_t size, size_t align);
@@ -161,7 +162,7 @@ static inline struct bmm__slot_link *bmm__heap_take(struct bmm__heap *heap, stru
 /* Collects what others freed, gives empty spans back. True if something was given back. */
 bool bmm__heap_minimize(struct bmm__heap *heap);
 /* Counts how often all heaps were asked to do so; each does when its thread finds that it did not yet. */
-extern uint32_t bmm__heap_minimize_wish;
+extern uint32_t bmm__heap_minimize_wish BMM__HIDDEN;
 /* Pushes what waits in the outbox. */
 void bmm__heap_send(struct bmm__heap *heap);
 

@@ -7,6 +7,7 @@
 #ifndef BMM_HEAP_POOL_H
 #define BMM_HEAP_POOL_H
 
+#include "core/assert.h"
 #include "core/heap.h"
 
 /* A heap for the calling thread; NULL: out of memory. */
@@ -15,7 +16,7 @@ struct bmm__heap *bmm__heap_pool_take(bool has_client);
 void bmm__heap_pool_give(struct bmm__heap *heap, bool has_client);
 
 /* How many are warm; for a look without a lock. */
-extern uint32_t bmm__heap_pool_warm;
+extern uint32_t bmm__heap_pool_warm BMM__HIDDEN;
 /* One of the warm heaps that were so in the pass before, too (or of all), gives back what it can. True: there was none left,
  * and the pass is complete. One caller at a time. */
 bool bmm__heap_pool_cool(bool is_all);

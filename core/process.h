@@ -2,6 +2,7 @@
 #ifndef BMM_PROCESS_H
 #define BMM_PROCESS_H
 
+#include "core/assert.h"
 #include "core/client.h"
 #include "core/heap.h"
 
@@ -9,7 +10,7 @@ struct bmm__process {
     const struct bmm__client *client; /* NULL, or set before the first heap was made and never changed */
     uint32_t state;                   /* 0 fresh · 1 a thread is starting it · 2 started */
 };
-extern struct bmm__process bmm__process;
+extern struct bmm__process bmm__process BMM__HIDDEN;
 
 /* Chooses the client; any thread, any time; returns when it is chosen. */
 void bmm__process_start(void);

@@ -12,6 +12,7 @@
 #ifndef BMM_REMOTE_H
 #define BMM_REMOTE_H
 
+#include "core/assert.h"
 #include "core/heap.h"
 
 /* A slot of a span that another heap owns, with its index. heap is the caller's; NULL: it has none, and the slot is pushed at
@@ -68,7 +69,7 @@ enum bmm__remote_waits {
     BMM__REMOTE_WAITS_OLD,   /* a sweep has looked at them */
     BMM__REMOTE_WAITS_NEW
 };
-extern uint32_t bmm__remote_waiting; /* enum bmm__remote_waits */
+extern uint32_t bmm__remote_waiting BMM__HIDDEN; /* enum bmm__remote_waits */
 
 /* P3: claims spare spans and empty ones that nobody has noticed, count descriptors per call. True: the pass is through with
  * it, having looked at all, or, where is_all is false and the last sweeps found nothing, not yet again. Under the purge

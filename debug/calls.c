@@ -4,7 +4,10 @@
 #include "birth.h"
 #include "misuse.h"
 
+#include "core/client_fast.h"
+
 #include <errno.h>
+#include <string.h>
 
 /* Not on the way that nearly every allocation goes: who is called there keeps errno. */
 static __attribute__((noinline)) void *alloc_otherwise(size_t size, size_t align, bool is_zeroed, unsigned kind,
@@ -22,27 +25,33 @@ static __attribute__((noinline, cold)) void *none(void)
     return NULL;
 }
 
+static __attribute__((noinline, cold)) void *give_up(struct bmm__span *span, uintptr_t start, uint32_t index)
+{
+    const struct bmm__slot slot = { .span = span, .start = start, .index = index };
+    bmm__core_free_slot(&slot);
+    return none();
+}
+
 /* Under leak the slot comes first, and its record, of which a program with many blocks has little in its caches, is fetched while
  * the stack is found. */
 void *bmm__call_alloc(size_t size, size_t align, bool is_zeroed, unsigned kind)
 {
     struct bmm__caller caller = { .is_settled = bmm__process_is_settled(), .thread = bmm__thread_current() };
-    if (BMM__UNLIKELY(!caller.is_settled || caller.thread == NULL || bmm__options.mode != BMM_MODE_LEAK)) {
+    struct bmm__block block;
+    if (BMM__UNLIKELY(!caller.is_settled || caller.thread == NULL || bmm__options.mode != BMM_MODE_LEAK ||
+                      align != 16 || !bmm__fast_alloc(size, &block.slot))) {
         if (caller.is_settled)
             caller.stack = bmm__caller_stack(caller.thread);
         const struct bmm__caller other = caller; /* so that this one need not have an address */
         return alloc_otherwise(size, align, is_zeroed, kind, &other);
     }
-    struct bmm__block block;
-    if (BMM__UNLIKELY(!bmm__core_alloc_slot(size, align, is_zeroed, &block.slot)))
-        return none();
-    if (BMM__UNLIKELY(!bmm__birth_find_record(&block, true))) {
-        bmm__core_free_slot(&block.slot);
-        return none();
-    }
+    if (BMM__UNLIKELY(!bmm__birth_find_record(&block, true)))
+        return give_up(block.slot.span, block.slot.start, block.slot.index);
     bmm__birth_fetch_record(&block); /* which comes while the stack is found */
     caller.stack = bmm__caller_stack(caller.thread);
-    return bmm__birth_in_as(BMM_MODE_LEAK, &block, size, align, kind, size, &caller);
+    if (is_zeroed)
+        memset((void *)block.slot.start, 0, size); /* NOLINT */
+    return bmm__birth_in_as(BMM_MODE_LEAK, &block, size, 16, kind, size, &caller);
 }
 
 void *bmm__call_object_alloc(struct bmm_heap *object, size_t size, size_t align, bool is_zeroed, unsigned kind)
@@ -171,20 +180,23 @@ static __attribute__((noinline)) void free_otherwise(void *p, size_t given_size,
     errno = saved_errno;
 }
 
-/* The record of a block as most are, live and born under leak, and what its last word is. NULL: not so, as far as that is seen
- * at once. */
-static inline struct bmm__record *find_plain(uintptr_t address, struct bmm__slot *slot, uint64_t *birth)
+/* Whether the slot begins at the address, and its last word (*birth) says that the block there is live and was born under leak; as
+ * far as that is seen at once. */
+static inline bool find_plain(uintptr_t address, struct bmm__slot *slot, struct bmm__record **record, uint64_t *birth)
 {
     static const uint64_t looked_at = BMM__RECORD_BIRTH(0, 0, 0, 0xff) | BMM__RECORD_STATE_MASK;
-    if (BMM__UNLIKELY(!bmm__core_find(address, slot) || slot->side == NULL || slot->start != address ||
-                      slot->is_free_run))
-        return NULL;
-    struct bmm__record *record = &((struct bmm__side *)slot->side)->records[slot->index];
-    *birth = bmm__load_acquire(&record->words[3]);
-    return BMM__LIKELY((*birth & looked_at) ==
-                       (BMM__RECORD_BIRTH(0, 0, 0, BMM_MODE_LEAK) | (uint64_t)BMM_SLOT_LIVE << BMM__RECORD_STATE_SHIFT))
-               ? record
-               : NULL;
+    if (BMM__UNLIKELY(!bmm__fast_find(address, slot) || slot->side == NULL))
+        return false;
+    *record = &((struct bmm__side *)slot->side)->records[slot->index];
+    *birth = bmm__load_acquire(&(*record)->words[3]);
+    return BMM__LIKELY((*birth & looked_at) == (BMM__RECORD_BIRTH(0, 0, 0, BMM_MODE_LEAK) |
+                                                (uint64_t)BMM_SLOT_LIVE << BMM__RECORD_STATE_SHIFT));
+}
+
+static __attribute__((noinline)) void free_slot_otherwise(struct bmm__span *span, uintptr_t start, uint32_t index)
+{
+    const struct bmm__slot slot = { .span = span, .start = start, .index = index };
+    bmm__core_free_slot(&slot);
 }
 
 /* All in one for such a block of that kind: what claims, notes and gives back otherwise. Of the record only one word is read.
@@ -193,9 +205,9 @@ static inline bool free_plain(uintptr_t address, unsigned kind, const struct bmm
 {
     struct bmm__slot slot;
     struct bmm__thread *thread = caller->thread;
+    struct bmm__record *record;
     uint64_t birth;
-    struct bmm__record *record = find_plain(address, &slot, &birth);
-    if (BMM__UNLIKELY(record == NULL || (birth >> 16 & 0xff) != kind || thread == NULL))
+    if (BMM__UNLIKELY(!find_plain(address, &slot, &record, &birth) || (birth >> 16 & 0xff) != kind || thread == NULL))
         return false;
     uint64_t rest = birth & ~BMM__RECORD_STATE_MASK;
     if (!bmm__cas_acq_rel(&record->words[3], &birth, rest | (uint64_t)bmm__record_busy() << BMM__RECORD_STATE_SHIFT))
@@ -206,7 +218,8 @@ static inline bool free_plain(uintptr_t address, unsigned kind, const struct bmm
     record->free_thread = thread->index; /* its stack is none, as it was: frees have one under check only */
     /* Before the core has it: the next moment the slot may be another thread's new block. */
     bmm__store_release(&record->words[3], rest | (uint64_t)BMM_SLOT_FREE << BMM__RECORD_STATE_SHIFT);
-    bmm__core_free_slot(&slot);
+    if (BMM__UNLIKELY(!bmm__fast_free(&slot)))
+        free_slot_otherwise(slot.span, slot.start, slot.index);
     return true;
 }
 
@@ -278,8 +291,7 @@ static __attribute__((noinline)) size_t usable_size_by_record(const void *p)
 size_t bmm__call_usable_size(const void *p)
 {
     struct bmm__slot slot;
-    if (BMM__UNLIKELY(bmm__options.mode != BMM_MODE_LEAK || !bmm__core_find((uintptr_t)p, &slot) || slot.side == NULL ||
-                      slot.start != (uintptr_t)p || slot.is_free_run))
+    if (BMM__UNLIKELY(bmm__options.mode != BMM_MODE_LEAK || !bmm__fast_find((uintptr_t)p, &slot) || slot.side == NULL))
         return usable_size_by_record(p);
     __builtin_prefetch(&((struct bmm__side *)slot.side)->records[slot.index], 1);
     return slot.bytes;

@@ -10,11 +10,13 @@
 
 #include "brainmm/snapshot.h"
 
+#include "core/assert.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
 /* False where the program brought operators of its own: then a kind says nothing. Set before the first thread. */
-extern bool bmm__kinds_are_judged;
+extern bool bmm__kinds_are_judged BMM__HIDDEN;
 
 /* The call passed an address that is not a live block. */
 void bmm__misuse_pointer(uintptr_t address, enum bmm__block_is what, const struct bmm__block *block,

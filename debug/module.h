@@ -18,6 +18,7 @@
 #ifndef BMM_MODULE_H
 #define BMM_MODULE_H
 
+#include "core/assert.h"
 #include "core/atomic.h"
 
 #include <stdbool.h>
@@ -43,7 +44,7 @@ bool bmm__module_start(void);
 /* The loader's map changed. Outside captures. */
 void bmm__module_changed(void);
 
-extern uint32_t bmm__module_loads;
+extern uint32_t bmm__module_loads BMM__HIDDEN;
 static inline uint32_t bmm__module_load_count(void)
 {
     return bmm__load_acquire(&bmm__module_loads);

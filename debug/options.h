@@ -10,6 +10,8 @@
 
 #include "brainmm/snapshot.h"
 
+#include "core/assert.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +37,7 @@ struct bmm__options {
     char values[BMM__OPTIONS_TEXT_BYTES];          /* the same, cut into strings */
 };
 
-extern struct bmm__options bmm__options;
+extern struct bmm__options bmm__options BMM__HIDDEN;
 
 /* Sets the defaults, then what the environment says; under AT_SECURE mode is OFF whatever it says. */
 void bmm__options_open(void);

@@ -31,7 +31,7 @@
 /* States that no reader of the snapshot sees: someone is at work on the slot, namely a thread of the process with that
  * number of forks behind it, modulo 128. In a forked child those of its parent are *orphans*: nobody is at work. */
 enum { BMM__SLOT_BUSY = 0x80 };
-extern uint8_t bmm__record_fork_count;
+extern uint8_t bmm__record_fork_count BMM__HIDDEN;
 
 static inline uint8_t bmm__record_busy(void)
 {

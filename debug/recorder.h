@@ -24,6 +24,7 @@
 
 #include "brainmm/snapshot.h"
 
+#include "core/assert.h"
 #include "core/atomic.h"
 
 #include <stdbool.h>
@@ -36,11 +37,11 @@ struct bmm__recorder_process {
     uint32_t owner; /* OS thread id of who settles */
 };
 enum { BMM__RECORDER_UNSETTLED = 0, BMM__RECORDER_FILE = 1, BMM__RECORDER_PRIVATE = 2 };
-extern struct bmm__recorder_process *bmm__recorder_process;
+extern struct bmm__recorder_process *bmm__recorder_process BMM__HIDDEN;
 
 /* Counts the recorders this memory has seen: 1 in the first process, +1 in every forked child that settled. What
  * remembers a place in the file remembers the epoch with it. */
-extern uint32_t bmm__recorder_epoch;
+extern uint32_t bmm__recorder_epoch BMM__HIDDEN;
 
 /* True while this very process has a file. One load; false in a fresh child. */
 static inline bool bmm__recorder_is_open(void)

@@ -187,7 +187,8 @@ static struct bmm__frame_state outside_own(struct bmm__frame_state state)
 }
 
 /* The id of the stack from a frame on. 0: the memo does not know it. */
-static inline uint32_t find_answer(struct bmm__stack_memo *memo, uintptr_t pc, uintptr_t sp, uintptr_t fp)
+static inline __attribute__((always_inline)) uint32_t find_answer(struct bmm__stack_memo *memo, uintptr_t pc,
+                                                                  uintptr_t sp, uintptr_t fp)
 {
     const struct bmm__memo_frame *frame = &memo->frames[memo->recent[bmm__memo_slot(pc, sp)]];
     if (!bmm__memo_is(frame, pc, sp, fp) || !frame->is_answer)

@@ -64,7 +64,7 @@ struct bmm__rule {
     int32_t ra_offset; /* from the CFA */
 };
 
-extern uint64_t bmm__rule_words[BMM__RULE_SETS][2];
+extern uint64_t bmm__rule_words[BMM__RULE_SETS][2] BMM__HIDDEN;
 
 /* True if a signal handler returns to there. Some libcs have tables that say so, too. */
 bool bmm__rule_is_trampoline(uintptr_t pc);

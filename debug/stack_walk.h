@@ -65,7 +65,7 @@ enum bmm__walk_end bmm__walk_full(struct bmm__walk *walk, const struct bmm__fram
 /* ---- for both ---- */
 
 /* Where this library's own code is, as far as it can be told apart from the program. */
-extern uintptr_t bmm__walk_own_start, bmm__walk_own_bytes;
+extern uintptr_t bmm__walk_own_start BMM__HIDDEN, bmm__walk_own_bytes BMM__HIDDEN;
 
 /* Stores state. False: deep enough. */
 static inline bool bmm__walk_store(struct bmm__walk *walk, uint64_t word)

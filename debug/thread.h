@@ -39,7 +39,7 @@ struct bmm__thread {
 };
 
 /* The calling thread's as long as it has one: what its state in the core says, without asking there. */
-extern __thread struct bmm__thread *bmm__thread_own;
+extern __thread struct bmm__thread *bmm__thread_own BMM__HIDDEN;
 struct bmm__thread *bmm__thread_find(void); /* asks, and makes one */
 
 /* The calling thread's. NULL: it has none and cannot have one. Keeps errno. */

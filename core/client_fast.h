@@ -1,0 +1,60 @@
+/* What a client asks the core most often, inline, as far as it is simple: a slot of a span of slots in the window, the caller's
+ * heap. False: it is not, and nothing was done; then client.h knows. */
+#ifndef BMM_CLIENT_FAST_H
+#define BMM_CLIENT_FAST_H
+
+#include "core/assert.h"
+#include "core/atomic.h"
+#include "core/client.h"
+#include "core/heap.h"
+#include "core/page_map.h"
+#include "core/size_class.h"
+
+static inline void bmm__slot_describe(struct bmm__slot *slot, struct bmm__span *span, uintptr_t start, uint32_t index)
+{
+    slot->span = span;
+    slot->side = bmm__load_acquire(&span->side);
+    slot->index = index;
+    slot->bytes = span->list.slot_bytes;
+    slot->start = start;
+    slot->is_free_run = false;
+}
+
+/* The slot that begins at address, for any 64-bit value. */
+static inline bool bmm__fast_find(uintptr_t address, struct bmm__slot *slot)
+{
+    struct bmm__span *span = bmm__page_map_find_inside(address);
+    uint32_t index;
+    if (BMM__UNLIKELY(span == NULL || span->kind != BMM__SPAN_SLOTS ||
+                      !bmm__span_slot_at(span, address - span->start, &index)))
+        return false;
+    bmm__slot_describe(slot, span, address, index);
+    return true;
+}
+
+/* What the fast paths are without a client, this is with one: a slot of a current span that is not shown to them. A multiple of
+ * 16, its content whatever it was. */
+static inline bool bmm__fast_alloc(size_t size, struct bmm__slot *slot)
+{
+    if (BMM__UNLIKELY(size - 1 >= BMM__SLOT_BYTES_MAX))
+        return false;
+    struct bmm__heap *heap = bmm__heap;
+    struct bmm__span *span = heap->bins[bmm__size_class(size)].current;
+    if (BMM__UNLIKELY(!bmm__heap_may_take(heap, span)))
+        return false;
+    uintptr_t start = (uintptr_t)bmm__heap_take(heap, span);
+    bmm__slot_describe(slot, span, start, bmm__span_index(span, start - span->start));
+    return true;
+}
+
+/* What bmm__core_free_slot does with a slot that bmm__fast_find said of. */
+static inline bool bmm__fast_free(const struct bmm__slot *slot)
+{
+    struct bmm__heap *heap = bmm__heap;
+    if (BMM__UNLIKELY(bmm__load_relaxed(&slot->span->list.owner) != heap->token))
+        return false;
+    bmm__heap_free(heap, slot->span, (void *)slot->start, slot->index); /* NOLINT */
+    return true;
+}
+
+#endif

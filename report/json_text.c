@@ -1,0 +1,89 @@
+#include "report/json_text.h"
+
+#include "report/arena.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NUMBER_BYTES 11 /* of a frame in a stack, with the comma */
+
+void bmm__json_texts_free(struct bmm__json_texts *texts)
+{
+    for (uint32_t i = 0; i < texts->known.count; i++)
+        free(texts->printed[i]);
+    bmm__map_free(&texts->known);
+    free(texts->printed);
+    bmm__map_free(&texts->numbers);
+    free(texts->stack);
+    *texts = (struct bmm__json_texts){ 0 };
+}
+
+char *bmm__json_print(cJSON *object)
+{
+    char *text = cJSON_PrintUnformatted(object);
+    cJSON_Delete(object);
+    if (text == NULL) {
+        fputs("brainmm: out of memory while writing JSON\n", stderr);
+        exit(2);
+    }
+    return text;
+}
+
+const char *bmm__json_text(struct bmm__json_texts *texts, const char *text)
+{
+    if (text == NULL)
+        return "null";
+    bool is_new;
+    uint32_t count = texts->known.count, index = bmm__map_put(&texts->known, (uintptr_t)text, 0, count, &is_new);
+    if (is_new) {
+        texts->printed = bmm__grow(texts->printed, &texts->printed_capacity, (size_t)count + 1, sizeof *texts->printed);
+        texts->printed[count] = bmm__json_print(cJSON_CreateString(text));
+    }
+    return texts->printed[index];
+}
+
+/* ---- frames ---- */
+
+void bmm__json_put_place(struct bmm__json_texts *texts, FILE *out, const struct bmm__frame *frame)
+{
+    char line[12] = "null";
+    if (frame->line != 0)
+        snprintf(line, sizeof line, "%" PRIu32, frame->line);
+    fprintf(out, "\"function\":%s,\"file\":%s,\"line\":%s,\"module\":%s", bmm__json_text(texts, frame->function),
+            bmm__json_text(texts, frame->file), line, bmm__json_text(texts, frame->module));
+}
+
+void bmm__json_put_frames(struct bmm__json_texts *texts, FILE *out, const struct bmm__stack *stack)
+{
+    for (uint32_t i = 0; i < stack->count; i++) {
+        const struct bmm__frame *frame = stack->frames[i];
+        bool is_new;
+        bmm__map_put(&texts->numbers, (uintptr_t)frame, 0, texts->numbers.count, &is_new);
+        if (!is_new)
+            continue;
+        fputs(texts->numbers.count == 1 ? "\n{" : ",\n{", out);
+        bmm__json_put_place(texts, out, frame);
+        fprintf(out, ",\"offset\":\"0x%" PRIx64 "\"%s}", frame->offset, frame->is_inlined ? ",\"inlined\":true" : "");
+    }
+}
+
+const char *bmm__json_stack(struct bmm__json_texts *texts, const struct bmm__stack *stack)
+{
+    texts->stack = bmm__grow(texts->stack, &texts->stack_capacity, (size_t)stack->count * NUMBER_BYTES + 3, 1);
+    char *at = texts->stack;
+    *at++ = '[';
+    for (uint32_t i = 0; i < stack->count; i++) {
+        bool is_new;
+        uint32_t number = bmm__map_put(&texts->numbers, (uintptr_t)stack->frames[i], 0, 0, &is_new), digits = 1;
+        for (uint32_t rest = number; rest >= 10; rest /= 10)
+            digits++;
+        if (i > 0)
+            *at++ = ',';
+        for (uint32_t k = digits; k > 0; number /= 10)
+            at[--k] = (char)('0' + number % 10);
+        at += digits;
+    }
+    memcpy(at, "]", 2);
+    return texts->stack;
+}

@@ -1,0 +1,42 @@
+/* What stands in a JSON report again and again, printed once: texts, frames, and stacks as places in the list of frames.
+ *
+ * Words. *Printed*: as it stands in the file. Texts are interned (P2 of report.h), so that an address is enough to know one
+ * again.
+ */
+#ifndef BMM_REPORT_JSON_TEXT_H
+#define BMM_REPORT_JSON_TEXT_H
+
+#include "report/frame.h"
+#include "report/map.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+
+/* All zero knows nothing yet. */
+struct bmm__json_texts {
+    struct bmm__map known; /* address of a text → place in printed */
+    char **printed;
+    uint32_t printed_capacity;
+    struct bmm__map numbers; /* address of a frame → its place in the list of frames */
+    char *stack;             /* buffer for one stack's array */
+    uint32_t stack_capacity;
+};
+
+void bmm__json_texts_free(struct bmm__json_texts *texts);
+
+/* The object printed, and deleted; the caller frees the text. */
+char *bmm__json_print(cJSON *object);
+
+/* A string, or null for NULL; stays until texts is freed. */
+const char *bmm__json_text(struct bmm__json_texts *texts, const char *text);
+
+/* Writes those frames of the stack that were not written before: each a line of the list of frames. */
+void bmm__json_put_frames(struct bmm__json_texts *texts, FILE *out, const struct bmm__stack *stack);
+
+/* The array of its frames' places, all of which were written; stays until the next. */
+const char *bmm__json_stack(struct bmm__json_texts *texts, const struct bmm__stack *stack);
+
+/* Members function, file, line and module of a frame. */
+void bmm__json_put_place(struct bmm__json_texts *texts, FILE *out, const struct bmm__frame *frame);
+
+#endif
