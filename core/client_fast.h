@@ -40,9 +40,12 @@ static inline bool bmm__fast_alloc(size_t size, struct bmm__slot *slot)
         return false;
     struct bmm__heap *heap = bmm__heap;
     struct bmm__span *span = heap->bins[bmm__size_class(size)].current;
-    if (BMM__UNLIKELY(!bmm__heap_may_take(heap, span)))
+    if (BMM__UNLIKELY(!bmm__heap_has_slot(span)))
         return false;
+    if (BMM__UNLIKELY(bmm__heap_is_to_look(heap)))
+        bmm__heap_look_now(heap);
     uintptr_t start = (uintptr_t)bmm__heap_take(heap, span);
+    __builtin_prefetch(span->list.free, 1); /* lest the next call wait for it */
     bmm__slot_describe(slot, span, start, bmm__span_index(span, start - span->start));
     return true;
 }
@@ -50,10 +53,11 @@ static inline bool bmm__fast_alloc(size_t size, struct bmm__slot *slot)
 /* What bmm__core_free_slot does with a slot that bmm__fast_find said of. */
 static inline bool bmm__fast_free(const struct bmm__slot *slot)
 {
-    struct bmm__heap *heap = bmm__heap;
-    if (BMM__UNLIKELY(bmm__load_relaxed(&slot->span->list.owner) != heap->token))
+    struct bmm__list *list = &slot->span->list;
+    if (BMM__UNLIKELY(bmm__load_relaxed(&list->owner) != bmm__heap->token || slot->span->is_shown))
         return false;
-    bmm__heap_free(heap, slot->span, (void *)slot->start, slot->index); /* NOLINT */
+    bmm__slot_retire_checked(list, (void *)slot->start, slot->index); /* NOLINT */
+    bmm__heap_put(list, (void *)slot->start, slot->index);            /* NOLINT */
     return true;
 }
 

@@ -155,6 +155,13 @@ bool bmm__heap_look(struct bmm__heap *heap)
     return heap->watch != 0 && --heap->watch != 0;
 }
 
+void bmm__heap_look_now(struct bmm__heap *heap)
+{
+    bmm__heap_begin(heap);
+    bmm__heap_look(heap);
+    bmm__heap_end(heap);
+}
+
 static void show_or_wait(struct bmm__heap *heap, struct bmm__span *span)
 {
     if (!bmm__heap_pass_by(heap))
@@ -503,10 +510,7 @@ void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot, 
         return;
     }
     bmm__slot_retire_checked(&span->list, slot, index);
-    struct bmm__list *list = bmm__span_list(span);
-    bmm__list_put(list, slot, index);
-    if (bmm__single_writer_decrement(&list->countdown))
-        bmm__heap_countdown_over(list);
+    bmm__heap_put(bmm__span_list(span), slot, index);
 }
 
 /* The current span goes to the available list, with its live count found by counting. */

@@ -125,6 +125,13 @@ void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index);
 void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot, uint32_t index);
 /* A local free has brought the list's countdown to zero. */
 void bmm__heap_countdown_over(struct bmm__list *list);
+/* A slot of a span of the caller's heap becomes the first of the list that stands for it. */
+static inline void bmm__heap_put(struct bmm__list *list, void *slot, uintptr_t index)
+{
+    bmm__list_put(list, slot, index);
+    if (BMM__UNLIKELY(bmm__single_writer_decrement(&list->countdown)))
+        bmm__heap_countdown_over(list);
+}
 /* The list that stands for the span now. */
 static inline struct bmm__list *bmm__span_list(struct bmm__span *span)
 {
@@ -135,6 +142,7 @@ static inline struct bmm__list *bmm__span_list(struct bmm__span *span)
 void bmm__heap_gave_back(struct bmm__heap *heap);
 /* Looks at the clock; true: the heap's thread is watched (heap.c). Between begin and end. */
 bool bmm__heap_look(struct bmm__heap *heap);
+void bmm__heap_look_now(struct bmm__heap *heap); /* outside of them */
 /* The same from time to time: one call in 16, and each while the thread is watched. */
 static inline bool bmm__heap_is_to_look(const struct bmm__heap *heap)
 {
@@ -148,11 +156,14 @@ static inline bool bmm__heap_pass_by(struct bmm__heap *heap)
     }
     return bmm__heap_look(heap);
 }
-/* Whether a bin's current span (NULL: it has none) is not shown, has a slot, and nothing else is to be done; then that slot. */
+/* Whether a bin's current span (NULL: it has none) is not shown and has a slot; and nothing else is to be done; then that slot. */
+static inline bool bmm__heap_has_slot(const struct bmm__span *span)
+{
+    return BMM__LIKELY(span != NULL && !span->is_shown && !bmm__list_is_empty(&span->list));
+}
 static inline bool bmm__heap_may_take(const struct bmm__heap *heap, const struct bmm__span *span)
 {
-    return BMM__LIKELY(span != NULL && !span->is_shown && !bmm__list_is_empty(&span->list) &&
-                       !bmm__heap_is_to_look(heap));
+    return bmm__heap_has_slot(span) && BMM__LIKELY(!bmm__heap_is_to_look(heap));
 }
 static inline struct bmm__slot_link *bmm__heap_take(struct bmm__heap *heap, struct bmm__span *span)
 {

@@ -22,7 +22,7 @@ static struct bmm_snapshot_expected *chunks[CHUNKS_MAX]; /* under lock */
 /* ---- marks ---- */
 
 /* The record is claimed by us. */
-static void mark(const struct bmm__side *side, uint32_t index, bool is_on)
+static void mark(struct bmm__side *side, uint32_t index, bool is_on)
 {
     struct bmm__record *record = &side->records[index];
     record->is_expected = is_on;
@@ -123,7 +123,7 @@ static bool is_in_scope(const struct bmm__record *record, const struct scope *sc
 
 static void mark_in_scope(struct bmm__span *span, void *side_of_span, void *context)
 {
-    const struct bmm__side *side = side_of_span;
+    struct bmm__side *side = side_of_span;
     (void)span;
     for (uint32_t i = 0; i < side->slot_count; i++) {
         struct bmm__record *record = &side->records[i];

@@ -103,11 +103,9 @@ static struct bmm__side *take_side(uint32_t slot_count)
         recycled[i].first = side->next;
         memset(side->records, 0, record_bytes); /* B4 */
     } else {
-        char *memory = bmm__core_meta_alloc(sizeof *side + record_bytes);
-        if (memory == NULL)
+        side = bmm__core_meta_alloc(sizeof *side + record_bytes);
+        if (side == NULL)
             return NULL;
-        side = (struct bmm__side *)(void *)memory;
-        side->records = (struct bmm__record *)(void *)(memory + sizeof *side);
         side->slot_count = slot_count;
     }
     side->next = NULL;

@@ -76,12 +76,13 @@ _Static_assert(sizeof(struct bmm__record) == 32, "32 private bytes a slot are pr
 _Static_assert(sizeof(struct bmm_snapshot_mirror) == 16, "16 mirror bytes a slot are promised");
 
 struct bmm__side {
-    struct bmm__record *records;
     struct bmm_snapshot_mirror *mirrors; /* NULL: none to be had */
     struct bmm_snapshot_span *entry;     /* in the recorder's span table; NULL: none */
     uint32_t epoch;                      /* of mirrors and entry; release after them */
     uint32_t slot_count;
     struct bmm__side *next; /* in a list of ended ones */
+    struct bmm__record records[]
+        __attribute__((aligned(32))); /* no pointer to them: one miss less on the way to a record */
 };
 
 static inline uint64_t bmm__record_size(const struct bmm__record *record)
