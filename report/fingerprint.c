@@ -4,7 +4,6 @@
 #include "report/role.h"
 
 #include <stddef.h>
-#include <stdio.h>
 
 /* By its module and, in a module whose functions change only with the file, its place there. True: by a place. */
 static bool add_nameless(uint64_t *hash, const struct bmm__frame *frame)
@@ -37,5 +36,9 @@ void bmm__fingerprint(char text[BMM__FINGERPRINT_BYTES], const char *kind, const
     hash ^= hash >> 32;
     hash *= 0x9e3779b97f4a7c15u;
     hash ^= hash >> 29;
-    snprintf(text, BMM__FINGERPRINT_BYTES, "%c:%016llx", has_places ? '2' : '1', (unsigned long long)hash);
+    *text++ = has_places ? '2' : '1';
+    *text++ = ':';
+    for (int shift = 60; shift >= 0; shift -= 4)
+        *text++ = "0123456789abcdef"[hash >> shift & 15];
+    *text = 0;
 }

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "report/json_text.h"
 
 #include "report/arena.h"
@@ -12,6 +13,9 @@ void bmm__json_texts_free(struct bmm__json_texts *texts)
 {
     for (uint32_t i = 0; i < texts->known.count; i++)
         free(texts->printed[i]);
+    for (uint32_t i = 0; i < texts->numbers.count; i++)
+        free(texts->places[i]);
+    free(texts->places);
     bmm__map_free(&texts->known);
     free(texts->printed);
     bmm__map_free(&texts->numbers);
@@ -19,14 +23,18 @@ void bmm__json_texts_free(struct bmm__json_texts *texts)
     *texts = (struct bmm__json_texts){ 0 };
 }
 
+static _Noreturn void out_of_memory(void)
+{
+    fputs("brainmm: out of memory while writing JSON\n", stderr);
+    exit(2);
+}
+
 char *bmm__json_print(cJSON *object)
 {
     char *text = cJSON_PrintUnformatted(object);
     cJSON_Delete(object);
-    if (text == NULL) {
-        fputs("brainmm: out of memory while writing JSON\n", stderr);
-        exit(2);
-    }
+    if (text == NULL)
+        out_of_memory();
     return text;
 }
 
@@ -45,13 +53,16 @@ const char *bmm__json_text(struct bmm__json_texts *texts, const char *text)
 
 /* ---- frames ---- */
 
-void bmm__json_put_place(struct bmm__json_texts *texts, FILE *out, const struct bmm__frame *frame)
+static char *print_place(struct bmm__json_texts *texts, const struct bmm__frame *frame)
 {
-    char line[12] = "null";
+    char line[12] = "null", *place;
     if (frame->line != 0)
         snprintf(line, sizeof line, "%" PRIu32, frame->line);
-    fprintf(out, "\"function\":%s,\"file\":%s,\"line\":%s,\"module\":%s", bmm__json_text(texts, frame->function),
-            bmm__json_text(texts, frame->file), line, bmm__json_text(texts, frame->module));
+    if (asprintf(&place, "\"function\":%s,\"file\":%s,\"line\":%s,\"module\":%s",
+                 bmm__json_text(texts, frame->function), bmm__json_text(texts, frame->file), line,
+                 bmm__json_text(texts, frame->module)) < 0)
+        out_of_memory();
+    return place;
 }
 
 void bmm__json_put_frames(struct bmm__json_texts *texts, FILE *out, const struct bmm__stack *stack)
@@ -59,13 +70,25 @@ void bmm__json_put_frames(struct bmm__json_texts *texts, FILE *out, const struct
     for (uint32_t i = 0; i < stack->count; i++) {
         const struct bmm__frame *frame = stack->frames[i];
         bool is_new;
-        bmm__map_put(&texts->numbers, (uintptr_t)frame, 0, texts->numbers.count, &is_new);
+        uint32_t number = bmm__map_put(&texts->numbers, (uintptr_t)frame, 0, texts->numbers.count, &is_new);
         if (!is_new)
             continue;
-        fputs(texts->numbers.count == 1 ? "\n{" : ",\n{", out);
-        bmm__json_put_place(texts, out, frame);
-        fprintf(out, ",\"offset\":\"0x%" PRIx64 "\"%s}", frame->offset, frame->is_inlined ? ",\"inlined\":true" : "");
+        texts->places = bmm__grow(texts->places, &texts->place_capacity, (size_t)number + 1, sizeof *texts->places);
+        texts->places[number] = print_place(texts, frame);
+        fprintf(out, "%s{%s,\"offset\":\"0x%" PRIx64 "\"%s}", number == 0 ? "\n" : ",\n", texts->places[number],
+                frame->offset, frame->is_inlined ? ",\"inlined\":true" : "");
     }
+}
+
+static uint32_t number_of(struct bmm__json_texts *texts, const struct bmm__frame *frame)
+{
+    bool is_new;
+    return bmm__map_put(&texts->numbers, (uintptr_t)frame, 0, 0, &is_new);
+}
+
+const char *bmm__json_place(struct bmm__json_texts *texts, const struct bmm__frame *frame)
+{
+    return texts->places[number_of(texts, frame)];
 }
 
 const char *bmm__json_stack(struct bmm__json_texts *texts, const struct bmm__stack *stack)
@@ -74,8 +97,7 @@ const char *bmm__json_stack(struct bmm__json_texts *texts, const struct bmm__sta
     char *at = texts->stack;
     *at++ = '[';
     for (uint32_t i = 0; i < stack->count; i++) {
-        bool is_new;
-        uint32_t number = bmm__map_put(&texts->numbers, (uintptr_t)stack->frames[i], 0, 0, &is_new), digits = 1;
+        uint32_t number = number_of(texts, stack->frames[i]), digits = 1;
         for (uint32_t rest = number; rest >= 10; rest /= 10)
             digits++;
         if (i > 0)

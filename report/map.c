@@ -26,17 +26,9 @@ uint64_t bmm__hash_text(uint64_t seed, const char *text)
     return hash;
 }
 
-static uint32_t home(const struct bmm__map *map, uint64_t a, uint64_t b)
-{
-    uint64_t x = a * 0x9e3779b97f4a7c15u ^ (b + 0x7f4a7c159e3779b9u) * 0xc2b2ae3d27d4eb4fu;
-    x ^= x >> 32;
-    x *= 0x9e3779b97f4a7c15u;
-    return (uint32_t)(x >> 32) & (map->capacity - 1);
-}
-
 static struct bmm__map_entry *find(const struct bmm__map *map, uint64_t a, uint64_t b)
 {
-    uint32_t i = home(map, a, b);
+    uint32_t i = bmm__map_home(map, a, b);
     while (map->entries[i].is_used && (map->entries[i].a != a || map->entries[i].b != b))
         i = (i + 1) & (map->capacity - 1);
     return &map->entries[i];
@@ -53,7 +45,7 @@ static void rebuild(struct bmm__map *map)
     free(old.entries);
 }
 
-uint32_t bmm__map_put(struct bmm__map *map, uint64_t a, uint64_t b, uint32_t fresh, bool *is_new)
+uint32_t bmm__map_put_slowly(struct bmm__map *map, uint64_t a, uint64_t b, uint32_t fresh, bool *is_new)
 {
     if (map->count >= map->capacity / 2)
         rebuild(map);

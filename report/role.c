@@ -1,6 +1,7 @@
 #include "report/role.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -52,24 +53,44 @@ bool bmm__frame_is_system(const struct bmm__frame *frame)
     return frame->role == BMM_ROLE_LIBC || frame->role == BMM_ROLE_LOADER;
 }
 
+/* By strcmp. Those in capitals, and with fpc, are FreePascal's, which call the memory manager. */
+static const char *const allocators[] = {
+    "FPC_FREEMEM",
+    "FPC_GETMEM",
+    "SYSTEM.ALLOCMEM",
+    "SYSTEM.FREEMEM",
+    "SYSTEM.GETMEM",
+    "SYSTEM.REALLOCMEM",
+    "__libc_calloc",
+    "__libc_free",
+    "__libc_malloc",
+    "__libc_memalign",
+    "__libc_realloc",
+    "aligned_alloc",
+    "calloc",
+    "cfree",
+    "fpc_AllocMem",
+    "fpc_freemem",
+    "fpc_getmem",
+    "free",
+    "free_aligned_sized",
+    "free_sized",
+    "malloc",
+    "memalign",
+    "posix_memalign",
+    "pvalloc",
+    "realloc",
+    "reallocarray",
+    "valloc",
+};
+
+static int by_name(const void *name, const void *entry)
+{
+    return strcmp(name, *(const char *const *)entry);
+}
+
 bool bmm__frame_is_allocator(const struct bmm__frame *frame)
 {
-    static const char *const names[] = {
-        "malloc",         "calloc",
-        "realloc",        "free",
-        "reallocarray",   "aligned_alloc",
-        "posix_memalign", "memalign",
-        "valloc",         "pvalloc",
-        "cfree",          "__libc_malloc",
-        "__libc_calloc",  "__libc_realloc",
-        "__libc_free",    "__libc_memalign",
-        "free_sized",     "free_aligned_sized",
-        "SYSTEM.GETMEM",  "SYSTEM.ALLOCMEM", /* FreePascal's, which call the memory manager */
-        "SYSTEM.FREEMEM", "SYSTEM.REALLOCMEM",
-        "FPC_GETMEM",     "FPC_FREEMEM",
-        "fpc_getmem",     "fpc_freemem",
-        "fpc_AllocMem",
-    };
     if (frame->role == BMM_ROLE_ALLOCATOR)
         return true;
     const char *name = frame->function, *file = bmm__base_name(frame->file);
@@ -80,10 +101,7 @@ bool bmm__frame_is_allocator(const struct bmm__frame *frame)
     if (strncmp(name, "bmm_", 4) == 0 || strncmp(name, "BRAINMM.", 8) == 0 || strncmp(name, "operator new", 12) == 0 ||
         strncmp(name, "operator delete", 15) == 0)
         return true;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(name, names[i]) == 0)
-            return true;
-    return false;
+    return bsearch(name, allocators, sizeof allocators / sizeof *allocators, sizeof *allocators, by_name) != NULL;
 }
 
 const char *bmm__stack_entry(const struct bmm__stack *stack, uint32_t end)

@@ -1,5 +1,7 @@
 #include "report/stack_build.h"
 
+#include "report/role.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,18 +59,19 @@ const char *bmm__stack_build_type(const struct bmm__stack_build *build, uint64_t
 
 /* A return address may belong to the next function already (the call of a function that does not return can be the
  * last instruction), so the byte before it is looked up. */
-static struct bmm__chain frames_at(struct bmm__stack_build *build, uint64_t pc, bool is_exact)
+static struct bmm__chain frames_at(struct bmm__stack_build *build, uint64_t pc, bool is_exact, bool called_system)
 {
     bool is_new;
-    uint32_t index = bmm__map_put(&build->addresses, pc, is_exact, build->chain_count, &is_new);
+    uint32_t index = bmm__map_put(&build->addresses, pc, 2 * called_system + is_exact, build->chain_count, &is_new);
     if (is_new) {
         uint64_t address = BMM_STACK_ADDRESS(pc) - (is_exact ? 0 : 1);
         const struct bmm__loaded_module *module = module_at(build, address, BMM_STACK_EPOCH(pc));
         build->chains =
             bmm__grow(build->chains, &build->chain_capacity, (size_t)build->chain_count + 1, sizeof *build->chains);
         build->chains[build->chain_count++] =
-            module != NULL ? bmm__symbolizer_frames(build->symbolizer, module->number, address - module->bias)
-                           : bmm__symbolizer_frames(build->symbolizer, BMM__NO_MODULE, address);
+            module != NULL
+                ? bmm__symbolizer_frames(build->symbolizer, module->number, address - module->bias, called_system)
+                : bmm__symbolizer_frames(build->symbolizer, BMM__NO_MODULE, address, false);
     }
     return build->chains[index];
 }
@@ -95,7 +98,8 @@ static const struct bmm__stack *make_stack(struct bmm__stack_build *build, uint3
             is_exact = true;
         if (BMM_STACK_ADDRESS(node.pc) <= BMM_STACK_SIGNAL)
             continue;
-        struct bmm__chain chain = frames_at(build, node.pc, is_exact);
+        bool called_system = count > 0 && bmm__frame_is_system(frames[count - 1]);
+        struct bmm__chain chain = frames_at(build, node.pc, is_exact, called_system);
         is_exact = false;
         frames = bmm__grow(frames, &capacity, (size_t)count + chain.count, sizeof *frames);
         for (uint32_t i = 0; i < chain.count; i++)

@@ -22,7 +22,9 @@ struct module {
     bool is_file_open;
     bool is_open;       /* also to find frames in */
     bool is_remembered; /* frames of it came from the cache */
-    bool has_code;      /* the file does: one of debug information alone cannot tell all that is asked */
+    bool is_asked;      /* whether the cache has any: is_cached */
+    bool is_cached;
+    bool has_code; /* the file does: one of debug information alone cannot tell all that is asked */
     struct bmm__module_file file;
     struct bmm__symbol_table symbols;
     struct bmm__symbol_table types; /* tables of virtual methods, when one was asked for */
@@ -36,7 +38,7 @@ struct bmm__symbolizer {
     struct bmm__strings *strings;
     struct module *modules;
     uint32_t module_count, module_capacity;
-    struct bmm__map addresses; /* (module, address) → chains */
+    struct bmm__map addresses; /* (module and called_system, address) → chains */
     struct bmm__chain *chains;
     uint32_t chain_count, chain_capacity;
     struct bmm__map known; /* (address of a text in a module's file, is it a symbol) → texts, of which few are new */
@@ -151,7 +153,7 @@ static const char *keep_text(struct bmm__symbolizer *symbolizer, const char *tex
 
 /* What the module's file says: all of a frame but its module, offset and role. Returns how many frames, at least one. */
 static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address,
-                            struct bmm__frame *frames)
+                            bool called_system, struct bmm__frame *frames)
 {
     struct bmm__source_frame sources[INLINE_DEPTH_MAX] = { { 0 } };
     struct bmm__strings *strings = symbolizer->strings;
@@ -162,7 +164,7 @@ static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *m
         common.export = bmm__demangle(strings, bmm__dynamic_export(&module->dynamic, address));
         if (common.export != NULL)
             sources[count - 1].function = common.export;
-    } else {
+    } else if (called_system || module->debug != NULL) { /* these are remembered (make_chain), for whoever asks */
         common.callee = bmm__intern(strings, bmm__dynamic_callee(&module->dynamic, address + 1));
         /* Stripped programs, too, begin here. */
         if (sources[count - 1].function == NULL && common.callee != NULL &&
@@ -179,12 +181,17 @@ static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *m
     return count;
 }
 
-static struct bmm__chain make_chain(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address)
+static struct bmm__chain make_chain(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address,
+                                    bool called_system)
 {
     struct bmm__frame found[INLINE_DEPTH_MAX] = { { 0 } };
     uint32_t count = 0;
     struct bmm__symbol_cache *cache = module != NULL && module->build_id_bytes > 0 ? symbolizer->cache : NULL;
-    if (cache != NULL)
+    if (cache != NULL && !module->is_asked) {
+        module->is_cached = bmm__symbol_cache_has(cache, module->build_id, module->build_id_bytes);
+        module->is_asked = true;
+    }
+    if (cache != NULL && module->is_cached)
         count =
             bmm__symbol_cache_find(cache, module->build_id, module->build_id_bytes, address, found, INLINE_DEPTH_MAX);
     bool is_remembered = count > 0;
@@ -193,7 +200,7 @@ static struct bmm__chain make_chain(struct bmm__symbolizer *symbolizer, struct m
     } else if (module != NULL) {
         if (!module->is_open)
             open_module(module);
-        count = find_frames(symbolizer, module, address, found);
+        count = find_frames(symbolizer, module, address, called_system, found);
     } else {
         count = 1;
     }
@@ -214,15 +221,17 @@ static struct bmm__chain make_chain(struct bmm__symbolizer *symbolizer, struct m
     return chain;
 }
 
-struct bmm__chain bmm__symbolizer_frames(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address)
+struct bmm__chain bmm__symbolizer_frames(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address,
+                                         bool called_system)
 {
     bool is_new;
-    uint32_t index = bmm__map_put(&symbolizer->addresses, module, address, symbolizer->chain_count, &is_new);
+    uint32_t index = bmm__map_put(&symbolizer->addresses, (uint64_t)module << 1 | called_system, address,
+                                  symbolizer->chain_count, &is_new);
     if (is_new) {
         symbolizer->chains = bmm__grow(symbolizer->chains, &symbolizer->chain_capacity,
                                        (size_t)symbolizer->chain_count + 1, sizeof *symbolizer->chains);
         struct module *known = module < symbolizer->module_count ? &symbolizer->modules[module] : NULL;
-        symbolizer->chains[symbolizer->chain_count++] = make_chain(symbolizer, known, address);
+        symbolizer->chains[symbolizer->chain_count++] = make_chain(symbolizer, known, address, called_system);
     }
     return symbolizer->chains[index];
 }

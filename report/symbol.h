@@ -28,13 +28,15 @@ struct bmm__chain {
     uint32_t count;                   /* at least 1 */
 };
 
-/* The frames at an address of the module's file (BMM__NO_MODULE: an address of memory). */
-struct bmm__chain bmm__symbolizer_frames(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address);
+/* The frames at an address of the module's file (BMM__NO_MODULE: an address of memory). called_system: what it called is libc's
+ * or the loader's, so that its callee is worth knowing. */
+struct bmm__chain bmm__symbolizer_frames(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address,
+                                         bool called_system);
 
-/* What is known of a module after frames were asked for. */
 /* The class whose table of virtual methods is at the address, as its source has it, interned; NULL: there is none. */
 const char *bmm__symbolizer_type(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address);
 
+/* What is known of a module after frames were asked for. */
 struct bmm__module_news {
     const char *path;
     enum bmm__file_state state;

@@ -221,6 +221,29 @@ static void take_frames(struct bmm__symbol_cache *cache, sqlite3_stmt *statement
     found->count = count;
 }
 
+static void take_nothing(struct bmm__symbol_cache *cache, sqlite3_stmt *statement, void *result)
+{
+    (void)cache, (void)statement;
+    *(bool *)result = true;
+}
+
+bool bmm__symbol_cache_has(struct bmm__symbol_cache *cache, const uint8_t *build_id, uint32_t build_id_bytes)
+{
+    bool has_any = false;
+    sqlite3_stmt *statement = NULL;
+    if (cache->db == NULL)
+        return false;
+    int status = sqlite3_prepare_v2(cache->db, "SELECT 1 FROM chains WHERE build_id=? LIMIT 1", -1, &statement, NULL);
+    if (status == SQLITE_OK) {
+        sqlite3_bind_blob(statement, 1, build_id, (int)build_id_bytes, SQLITE_STATIC);
+        status = look_up(cache, statement, take_nothing, &has_any);
+    }
+    sqlite3_finalize(statement);
+    if (status != SQLITE_OK)
+        drop(cache, status);
+    return has_any;
+}
+
 uint32_t bmm__symbol_cache_find(struct bmm__symbol_cache *cache, const uint8_t *build_id, uint32_t build_id_bytes,
                                 uint64_t address, struct bmm__frame *frames, uint32_t capacity)
 {

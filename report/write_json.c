@@ -218,30 +218,22 @@ static void put_array(struct writing *w, const char *key, bool is_last, uint32_t
     fputs(is_last ? "]\n" : "],\n", w->out);
 }
 
-/* What most people ask a leak for, so that they need not look up its frames. */
-static void put_site(struct writing *w, const struct bmm__stack *stack)
-{
-    fputs("\"site\":", w->out);
-    if (stack->count == 0) {
-        fputs("null", w->out);
-        return;
-    }
-    fputc('{', w->out);
-    bmm__json_put_place(&w->texts, w->out, stack->frames[bmm__stack_site(stack)]);
-    fputc('}', w->out);
-}
-
 /* There may be many thousands: printed without an object of each. */
 static void put_leak(struct writing *w, const struct bmm__leak *leak)
 {
+    const struct bmm__stack *stack = leak->stack;
     fprintf(w->out, "{\"process\":%" PRIu32 ",\"class\":%s,\"kind\":%s", leak->process,
             bmm__json_text(&w->texts, leak->class), bmm__json_text(&w->texts, leak->kind));
     if (leak->type != NULL)
         fprintf(w->out, ",\"type\":%s", bmm__json_text(&w->texts, leak->type));
-    fprintf(w->out, ",\"bytes\":%" PRIu64 ",\"blocks\":%" PRIu64 ",\"fingerprint\":%s,%s", leak->bytes, leak->blocks,
-            bmm__json_text(&w->texts, leak->fingerprint), leak->stack->is_truncated ? "\"truncated\":true," : "");
-    put_site(w, leak->stack);
-    fprintf(w->out, ",\"stack\":%s}", bmm__json_stack(&w->texts, leak->stack));
+    fprintf(w->out, ",\"bytes\":%" PRIu64 ",\"blocks\":%" PRIu64 ",\"fingerprint\":%s,%s\"site\":", leak->bytes,
+            leak->blocks, bmm__json_text(&w->texts, leak->fingerprint),
+            stack->is_truncated ? "\"truncated\":true," : "");
+    if (stack->count == 0)
+        fputs("null", w->out);
+    else /* what most people ask a leak for, so that they need not look up its frames */
+        fprintf(w->out, "{%s}", bmm__json_place(&w->texts, stack->frames[bmm__stack_site(stack)]));
+    fprintf(w->out, ",\"stack\":%s}", bmm__json_stack(&w->texts, stack));
 }
 
 static void put_leaks(struct writing *w, const char *key, uint32_t count, const struct bmm__leak *leaks)
