@@ -132,3 +132,32 @@ Test(role, modules_are_known_by_their_file_name)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         cr_expect_eq(bmm__role_of_module(cases[i].path), cases[i].role, "%s", cases[i].path);
 }
+
+Test(role, allocating_functions_are_known_by_their_name)
+{
+    static const char *const theirs[] = {
+        "malloc",         "calloc",
+        "realloc",        "free",
+        "reallocarray",   "aligned_alloc",
+        "posix_memalign", "memalign",
+        "valloc",         "pvalloc",
+        "cfree",          "__libc_malloc",
+        "__libc_calloc",  "__libc_realloc",
+        "__libc_free",    "__libc_memalign",
+        "free_sized",     "free_aligned_sized",
+        "SYSTEM.GETMEM",  "SYSTEM.ALLOCMEM",
+        "SYSTEM.FREEMEM", "SYSTEM.REALLOCMEM",
+        "FPC_GETMEM",     "FPC_FREEMEM",
+        "fpc_getmem",     "fpc_freemem",
+        "fpc_AllocMem",   "operator new(unsigned long)",
+        "bmm_malloc",     "BRAINMM.GETMEM",
+    };
+    static const char *const others[] = {
+        "mallo", "malloc_usable_size", "xmalloc", "strdup", "Free", "", "fpc_Getmem"
+    };
+    for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
+        cr_assert(bmm__frame_is_allocator(&(struct bmm__frame){ .function = theirs[i] }), "%s", theirs[i]);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        cr_assert_not(bmm__frame_is_allocator(&(struct bmm__frame){ .function = others[i] }), "%s", others[i]);
+    cr_assert_not(bmm__frame_is_allocator(&(struct bmm__frame){ 0 }));
+}
