@@ -1,44 +1,111 @@
 #include "report/fingerprint.h"
 
-#include "report/map.h"
+#include "report/arena.h"
 #include "report/role.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 
-/* By its module and, in a module whose functions change only with the file, its place there. True: by a place. */
-static bool add_nameless(uint64_t *hash, const struct bmm__frame *frame)
+/* ---- what counts ---- */
+
+/* A frame that counts: by its name or, where that is NULL, as nameless. */
+struct counted {
+    const struct bmm__frame *frame;
+    const char *name;
+};
+
+/* The next one from frame *i on, which becomes that behind it. False: there is none before `bottom`. */
+static bool next_counted(const struct bmm__stack *stack, uint32_t bottom, uint32_t *i, struct counted *counted)
 {
-    const char *module = bmm__base_name(frame->module);
-    *hash = bmm__hash_text(bmm__hash_text(*hash, module != NULL ? module : ""), "?");
-    if (module == NULL || bmm__frame_is_system(frame))
-        return false; /* an address that is another one in each run; libc, where the caller's name is enough */
-    *hash = bmm__hash(*hash, &frame->offset, sizeof frame->offset);
-    return true;
+    for (; *i < bottom; ++*i) {
+        const struct bmm__frame *frame = stack->frames[*i];
+        bool is_system = bmm__frame_is_system(frame);
+        if (is_system && *i + 1 < bottom && bmm__frame_is_system(stack->frames[*i + 1]))
+            continue;
+        const char *entry = is_system ? bmm__stack_entry(stack, *i + 1) : NULL;
+        *counted = (struct counted){ frame, entry != NULL ? entry : frame->function };
+        ++*i;
+        return true;
+    }
+    return false;
 }
 
-void bmm__fingerprint(char text[BMM__FINGERPRINT_BYTES], const char *kind, const struct bmm__stack *stack)
+/* A nameless frame whose place counts: not an address that is another one in each run, nor of libc, where the caller's
+ * name is enough. */
+static bool has_place(const struct counted *counted)
 {
+    return counted->name == NULL && counted->frame->module != NULL && !bmm__frame_is_system(counted->frame);
+}
+
+static uint64_t add_module(uint64_t hash, const struct bmm__frame *frame)
+{
+    const char *module = bmm__base_name(frame->module);
+    return bmm__hash_text(bmm__hash_text(hash, module != NULL ? module : ""), "?");
+}
+
+/* ---- the schemes ---- */
+
+static uint64_t by_names(const char *kind, const struct bmm__stack *stack, uint32_t top, uint32_t bottom)
+{
+    struct counted counted;
     uint64_t hash = bmm__hash_text(bmm__hash_text(BMM__HASH_SEED, kind), "\n");
-    uint32_t top = bmm__stack_top(stack), bottom = bmm__stack_bottom(stack, top);
-    bool has_places = false;
-    for (uint32_t i = top; i < bottom; i++) {
-        const struct bmm__frame *frame = stack->frames[i];
-        if (bmm__frame_is_system(frame) && i + 1 < bottom && bmm__frame_is_system(stack->frames[i + 1]))
-            continue;
-        const char *entry = bmm__frame_is_system(frame) ? bmm__stack_entry(stack, i + 1) : NULL;
-        const char *name = entry != NULL ? entry : frame->function;
-        if (name != NULL)
-            hash = bmm__hash_text(hash, name);
-        else
-            has_places |= add_nameless(&hash, frame);
+    for (uint32_t i = top; next_counted(stack, bottom, &i, &counted);) {
+        hash = counted.name != NULL ? bmm__hash_text(hash, counted.name) : add_module(hash, counted.frame);
         hash = bmm__hash_text(hash, "\n");
     }
+    return hash;
+}
+
+static uint64_t hash_of(struct bmm__fingerprints *known, const struct counted *counted)
+{
+    const void *key = counted->name != NULL ? (const void *)counted->name : counted->frame;
+    bool is_new;
+    uint32_t count = known->known.count, index = bmm__map_put(&known->known, (uintptr_t)key, 0, count, &is_new);
+    if (is_new) {
+        known->hashes = bmm__grow(known->hashes, &known->capacity, (size_t)count + 1, sizeof *known->hashes);
+        uint64_t hash = counted->name != NULL ? bmm__hash_text(BMM__HASH_SEED, counted->name)
+                                              : add_module(BMM__HASH_SEED, counted->frame);
+        if (has_place(counted))
+            hash = bmm__hash(hash, &counted->frame->offset, sizeof counted->frame->offset);
+        known->hashes[count] = hash;
+    }
+    return known->hashes[index];
+}
+
+static uint64_t by_places(struct bmm__fingerprints *known, const char *kind, const struct bmm__stack *stack,
+                          uint32_t top, uint32_t bottom)
+{
+    struct counted counted;
+    uint64_t hash = bmm__hash_text(BMM__HASH_SEED, kind);
+    for (uint32_t i = top; next_counted(stack, bottom, &i, &counted);) {
+        hash = (hash ^ hash_of(known, &counted)) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 29;
+    }
+    return hash;
+}
+
+void bmm__fingerprint(struct bmm__fingerprints *known, char text[BMM__FINGERPRINT_BYTES], const char *kind,
+                      const struct bmm__stack *stack)
+{
+    struct counted counted;
+    uint32_t top = bmm__stack_top(stack), bottom = bmm__stack_bottom(stack, top);
+    bool has_places = false;
+    for (uint32_t i = top; !has_places && next_counted(stack, bottom, &i, &counted);)
+        has_places = has_place(&counted);
+    uint64_t hash = has_places ? by_places(known, kind, stack, top, bottom) : by_names(kind, stack, top, bottom);
     hash ^= hash >> 32;
     hash *= 0x9e3779b97f4a7c15u;
     hash ^= hash >> 29;
-    *text++ = has_places ? '2' : '1';
+    *text++ = has_places ? '3' : '1';
     *text++ = ':';
     for (int shift = 60; shift >= 0; shift -= 4)
         *text++ = "0123456789abcdef"[hash >> shift & 15];
     *text = 0;
+}
+
+void bmm__fingerprints_free(struct bmm__fingerprints *known)
+{
+    bmm__map_free(&known->known);
+    free(known->hashes);
+    *known = (struct bmm__fingerprints){ 0 };
 }

@@ -4,17 +4,28 @@
  * main or the thread's function. Addresses, lines, files and compiler suffixes do not enter. A run of libc frames
  * counts as the one function that was called from outside, because what lies below it changes with libc's version
  * and with its debug symbols; one of them without a name counts as its module's file name and "?".
- * Scheme 2, "2:", where a frame of the program or its libraries has no name, as in a stripped file: that frame counts as
- * its module's file name, "?" and its place in the file. Such a name stays the same for the same file only.
- * A scheme never changes; a better one gets another number.
+ * Scheme 3, "3:", where a frame of the program or its libraries has no name, as in a stripped file: that frame counts as
+ * its module's file name, "?" and its place in the file. Such a name stays the same for the same file only. It is a hash of
+ * the frames' own hashes: such programs show thousands of leaks with the same frames.
+ * A scheme never changes; a better one gets another number. (2 was another hash of what 3 sees.)
  */
 #ifndef BMM_REPORT_FINGERPRINT_H
 #define BMM_REPORT_FINGERPRINT_H
 
 #include "report/frame.h"
+#include "report/map.h"
 
 #define BMM__FINGERPRINT_BYTES 19 /* with its NUL */
 
-void bmm__fingerprint(char text[BMM__FINGERPRINT_BYTES], const char *kind, const struct bmm__stack *stack);
+/* The hashes of frames and names that were met, by their addresses, which must stay; all zero knows none. */
+struct bmm__fingerprints {
+    struct bmm__map known;
+    uint64_t *hashes;
+    uint32_t capacity;
+};
+
+void bmm__fingerprint(struct bmm__fingerprints *known, char text[BMM__FINGERPRINT_BYTES], const char *kind,
+                      const struct bmm__stack *stack);
+void bmm__fingerprints_free(struct bmm__fingerprints *known);
 
 #endif

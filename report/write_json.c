@@ -218,6 +218,15 @@ static void put_array(struct writing *w, const char *key, bool is_last, uint32_t
     fputs(is_last ? "]\n" : "],\n", w->out);
 }
 
+/* Each leak has its own, mostly: not worth keeping. What is read from a file may be any text. */
+static void put_fingerprint(struct writing *w, const char *fingerprint)
+{
+    if (fingerprint != NULL && fingerprint[strspn(fingerprint, "0123456789abcdef:")] == 0)
+        fprintf(w->out, "\"%s\"", fingerprint);
+    else
+        fputs(bmm__json_text(&w->texts, fingerprint), w->out);
+}
+
 /* There may be many thousands: printed without an object of each. */
 static void put_leak(struct writing *w, const struct bmm__leak *leak)
 {
@@ -226,9 +235,9 @@ static void put_leak(struct writing *w, const struct bmm__leak *leak)
             bmm__json_text(&w->texts, leak->class), bmm__json_text(&w->texts, leak->kind));
     if (leak->type != NULL)
         fprintf(w->out, ",\"type\":%s", bmm__json_text(&w->texts, leak->type));
-    fprintf(w->out, ",\"bytes\":%" PRIu64 ",\"blocks\":%" PRIu64 ",\"fingerprint\":%s,%s\"site\":", leak->bytes,
-            leak->blocks, bmm__json_text(&w->texts, leak->fingerprint),
-            stack->is_truncated ? "\"truncated\":true," : "");
+    fprintf(w->out, ",\"bytes\":%" PRIu64 ",\"blocks\":%" PRIu64 ",\"fingerprint\":", leak->bytes, leak->blocks);
+    put_fingerprint(w, leak->fingerprint);
+    fputs(stack->is_truncated ? ",\"truncated\":true,\"site\":" : ",\"site\":", w->out);
     if (stack->count == 0)
         fputs("null", w->out);
     else /* what most people ask a leak for, so that they need not look up its frames */

@@ -6,19 +6,59 @@
 
 #define START " libc.so.6!__libc_start_main program!_start"
 
+static void make(char text[BMM__FINGERPRINT_BYTES], const char *kind, const struct bmm__stack *stack)
+{
+    struct bmm__fingerprints known = { 0 };
+    bmm__fingerprint(&known, text, kind, stack);
+    bmm__fingerprints_free(&known);
+}
+
 static const char *of(const char *kind, const char *text)
 {
     static char results[4][BMM__FINGERPRINT_BYTES];
     static unsigned next;
     struct stack_text made;
     char *result = results[next++ % 4];
-    bmm__fingerprint(result, kind, stack_of_text(&made, text));
+    make(result, kind, stack_of_text(&made, text));
+    return result;
+}
+
+static const char *at_place(char result[BMM__FINGERPRINT_BYTES], const char *text, uint64_t offset)
+{
+    struct stack_text made;
+    stack_of_text(&made, text);
+    made.frames[0].offset = offset;
+    make(result, "malloc", &made.stack);
     return result;
 }
 
 Test(fingerprint, scheme_one_never_changes)
 {
     cr_assert_str_eq(of("malloc", "program!make program!main" START), "1:d2a2f0cb2a5e5fae");
+}
+
+Test(fingerprint, scheme_three_never_changes)
+{
+    char result[BMM__FINGERPRINT_BYTES];
+    cr_assert_str_eq(at_place(result, "stripped! program!make libc.so.6!qsort stripped! program!main" START, 0x10),
+                     "3:5617ca72048f96c2");
+}
+
+Test(fingerprint, what_is_known_changes_nothing)
+{
+    struct bmm__fingerprints known = { 0 };
+    struct stack_text one, other;
+    char alone[BMM__FINGERPRINT_BYTES], again[BMM__FINGERPRINT_BYTES], among[BMM__FINGERPRINT_BYTES];
+    stack_of_text(&one, "stripped! program!make stripped! program!main" START);
+    stack_of_text(&other, "stripped! program!make program!main" START);
+    make(alone, "malloc", &one.stack);
+    bmm__fingerprint(&known, among, "malloc", &other.stack);
+    bmm__fingerprint(&known, again, "malloc", &one.stack);
+    cr_expect_str_eq(again, alone);
+    cr_expect_str_neq(among, alone);
+    bmm__fingerprint(&known, again, "malloc", &one.stack);
+    cr_expect_str_eq(again, alone);
+    bmm__fingerprints_free(&known);
 }
 
 Test(fingerprint, start_code_allocator_and_libc_inside_do_not_count)
@@ -45,22 +85,13 @@ Test(fingerprint, lines_offsets_and_files_do_not_count)
     struct stack_text made;
     char first[BMM__FINGERPRINT_BYTES], second[BMM__FINGERPRINT_BYTES];
     stack_of_text(&made, "program!make program!main" START);
-    bmm__fingerprint(first, "malloc", &made.stack);
+    make(first, "malloc", &made.stack);
     made.frames[0].line = 77;
     made.frames[0].file = "moved.c";
     made.frames[0].offset = 0x1234;
     made.frames[0].is_inlined = true;
-    bmm__fingerprint(second, "malloc", &made.stack);
+    make(second, "malloc", &made.stack);
     cr_assert_str_eq(first, second);
-}
-
-static const char *at_place(char result[BMM__FINGERPRINT_BYTES], const char *text, uint64_t offset)
-{
-    struct stack_text made;
-    stack_of_text(&made, text);
-    made.frames[0].offset = offset;
-    bmm__fingerprint(result, "malloc", &made.stack);
-    return result;
 }
 
 Test(fingerprint, where_there_is_no_name_the_place_counts)
@@ -68,7 +99,7 @@ Test(fingerprint, where_there_is_no_name_the_place_counts)
     char one[BMM__FINGERPRINT_BYTES], other[BMM__FINGERPRINT_BYTES];
     cr_expect_str_neq(at_place(one, "stripped! program!main" START, 0x10),
                       at_place(other, "stripped! program!main" START, 0x20));
-    cr_expect_eq(strncmp(one, "2:", 2), 0);
+    cr_expect_eq(strncmp(one, "3:", 2), 0);
     cr_expect_str_eq(at_place(one, "stripped! program!main" START, 0x20), other);
     at_place(one, "libc.so.6! program!main" START, 0x10);
     at_place(other, "libc.so.6! program!main" START, 0x20);
