@@ -15,7 +15,7 @@
 #define SPARE_BYTES (4 * BMM__GRANULE)
 /* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
 #define HEARTBEAT_PENDING 64u
-#define HEARTBEAT 2048u
+#define HEARTBEAT 4096u
 #define SELDOM_MS 4u        /* between two slow calls of a thread that is watched */
 #define SELDOM_LOOKS_MS 12u /* between two looks at one that is not: a slice would have been due */
 #define LOOKS_EVERY 15u

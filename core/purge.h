@@ -4,7 +4,7 @@
  *   a pass over all run maps begins PASS_MS after the last one began; it gives back what was free at both, so memory
  *   is kept for one to two such times; a slice of it is done by whoever comes by on a slow path, at most every SLICE_MS
  *
- * A thread comes by when it opens, empties or refills a span, every 2048th local free of a current span (64th while
+ * A thread comes by when it opens, empties or refills a span, every 4096th local free of a current span (64th while
  * something waits), and every 16th free of what others own; and one that gave memory back and then allocates or frees
  * seldom is kept on the slow path until everything is given back (heap.c). A thread that neither gave anything back nor
  * passes by so is not told that others did. Where the system takes nothing (locked pages before Linux 5.18), it is asked
