@@ -21,7 +21,7 @@
 
 #define FREES_WITHOUT_HEAP 32u
 
-static void describe(struct bmm__slot *slot, struct bmm__span *span, uintptr_t address)
+static inline void describe(struct bmm__slot *slot, struct bmm__span *span, uintptr_t address)
 {
     uint32_t index = bmm__span_index(span, address - span->start);
     bmm__slot_describe(slot, span, span->start + (uintptr_t)index * span->list.slot_bytes, index);

@@ -1,9 +1,9 @@
 /* The narrow door: everything that a layer around the core may know and do. debug/ includes this header (and os.h,
- * atomic.h, lock.h, assert.h) and nothing else of core.
+ * atomic.h, lock.h, assert.h, text.h) and nothing else of core, but client_fast.h where every instruction counts.
  *
  * Words. *Client*: a layer that wants to see every call; at most one in a process, chosen at the first allocation.
  * *Slot*: what the core hands out for a request (class-sized piece of a span, page run, or large mapping). *Span*:
- * the core's descriptor of neighbouring slots; opaque here. *Side*: one pointer per span that belongs to the client.
+ * the core's descriptor of neighbouring slots; opaque here (client_fast.h looks into it). *Side*: one pointer per span that belongs to the client.
  *
  *   program ── malloc ──► fast path (no client: done) ──► slow path ──► client->alloc ──► bmm__core_alloc
  *
@@ -180,8 +180,8 @@ void bmm__core_visit_blocks(bmm__visitor *visit, void *context);
  * destructors) or could not be made: such calls must do without. */
 void **bmm__core_thread_state(void);
 
-/* Number of OS memory bytes for the client's own tables: zeroed, never given back, from a pool of its own, so that
- * small tables cost no mapping each. NULL: out of memory. */
+/* Number of OS memory bytes for the client's own tables, at a multiple of 64: zeroed, never given back, from a pool of its own, so
+ * that small tables cost no mapping each. NULL: out of memory. */
 void *bmm__core_meta_alloc(size_t bytes);
 
 #endif

@@ -143,7 +143,7 @@ void bmm__heap_gave_back(struct bmm__heap *heap);
 /* Looks at the clock; true: the heap's thread is watched (heap.c). Between begin and end. */
 bool bmm__heap_look(struct bmm__heap *heap);
 void bmm__heap_look_now(struct bmm__heap *heap); /* outside of them */
-/* The same from time to time: one call in 16, and each while the thread is watched. */
+/* The same from time to time: one call in 15 or 16, and each while the thread is watched. */
 static inline bool bmm__heap_is_to_look(const struct bmm__heap *heap)
 {
     return heap->watch != 0 || heap->looks == 0;

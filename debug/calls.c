@@ -273,9 +273,13 @@ bool bmm__call_view(uintptr_t address, bool by_slot, struct bmm__view *view)
     return true;
 }
 
-static __attribute__((noinline)) size_t usable_size_by_record(const void *p)
+static __attribute__((noinline)) size_t usable_size_otherwise(const void *p)
 {
     struct bmm__block block;
+    struct bmm__slot slot;
+    if (bmm__options.mode == BMM_MODE_LEAK && bmm__core_find((uintptr_t)p, &slot) && slot.side != NULL &&
+        slot.start == (uintptr_t)p && !slot.is_free_run)
+        return slot.bytes;
     switch (bmm__block_find((uintptr_t)p, &block)) {
     case BMM__BLOCK_LIVE:
     case BMM__BLOCK_BUSY:
@@ -292,7 +296,7 @@ size_t bmm__call_usable_size(const void *p)
 {
     struct bmm__slot slot;
     if (BMM__UNLIKELY(bmm__options.mode != BMM_MODE_LEAK || !bmm__fast_find((uintptr_t)p, &slot) || slot.side == NULL))
-        return usable_size_by_record(p);
+        return usable_size_otherwise(p);
     __builtin_prefetch(&((struct bmm__side *)slot.side)->records[slot.index], 1);
     return slot.bytes;
 }

@@ -85,6 +85,8 @@ struct bmm__side {
         __attribute__((aligned(32))); /* no pointer to them: one miss less on the way to a record */
 };
 
+_Static_assert(offsetof(struct bmm__side, records) == 32, "no record lies in two cache lines");
+
 static inline uint64_t bmm__record_size(const struct bmm__record *record)
 {
     return (uint64_t)record->size_high << 32 | record->size_low;

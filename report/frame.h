@@ -20,7 +20,8 @@ struct bmm__frame {
     const char *module;   /* path; NULL: the address lies in no module that was seen */
     const char *export;   /* in libc and ld.so: the exported function the address lies in; NULL: an inner one */
     const char
-        *callee;     /* elsewhere: the function called from here through the loader, see dynamic.h; NULL: not known */
+        *callee;     /* elsewhere: the function called from here through the loader, see dynamic.h; NULL: not known, or
+                        not looked for (symbol.h) */
     uint64_t offset; /* address in the module's file (as addr2line takes it); the address itself without module */
     uint32_t line;   /* 0: unknown */
     uint8_t role;    /* enum bmm__role of the module */

@@ -59,21 +59,29 @@ const char *bmm__stack_build_type(const struct bmm__stack_build *build, uint64_t
 
 /* A return address may belong to the next function already (the call of a function that does not return can be the
  * last instruction), so the byte before it is looked up. */
-static struct bmm__chain frames_at(struct bmm__stack_build *build, uint64_t pc, bool is_exact, bool called_system)
+static struct bmm__chain frames_at(struct bmm__stack_build *build, uint64_t pc, bool is_exact, bool wants_callee)
 {
     bool is_new;
-    uint32_t index = bmm__map_put(&build->addresses, pc, 2 * called_system + is_exact, build->chain_count, &is_new);
+    uint32_t index = bmm__map_put(&build->addresses, pc, is_exact, build->chain_count, &is_new);
     if (is_new) {
         uint64_t address = BMM_STACK_ADDRESS(pc) - (is_exact ? 0 : 1);
         const struct bmm__loaded_module *module = module_at(build, address, BMM_STACK_EPOCH(pc));
+        struct bmm__located_chain made = { .module = BMM__NO_MODULE, .address = address };
+        if (module != NULL) {
+            made.module = module->number;
+            made.address = address - module->bias;
+        }
+        made.chain = bmm__symbolizer_frames(build->symbolizer, made.module, made.address);
         build->chains =
             bmm__grow(build->chains, &build->chain_capacity, (size_t)build->chain_count + 1, sizeof *build->chains);
-        build->chains[build->chain_count++] =
-            module != NULL
-                ? bmm__symbolizer_frames(build->symbolizer, module->number, address - module->bias, called_system)
-                : bmm__symbolizer_frames(build->symbolizer, BMM__NO_MODULE, address, false);
+        build->chains[build->chain_count++] = made;
     }
-    return build->chains[index];
+    struct bmm__located_chain *located = &build->chains[index];
+    if (wants_callee && !located->has_callee) {
+        bmm__symbolizer_find_callee(build->symbolizer, located->module, located->address);
+        located->has_callee = true;
+    }
+    return located->chain;
 }
 
 static bool is_own(const struct bmm__frame *frame)
@@ -98,8 +106,8 @@ static const struct bmm__stack *make_stack(struct bmm__stack_build *build, uint3
             is_exact = true;
         if (BMM_STACK_ADDRESS(node.pc) <= BMM_STACK_SIGNAL)
             continue;
-        bool called_system = count > 0 && bmm__frame_is_system(frames[count - 1]);
-        struct bmm__chain chain = frames_at(build, node.pc, is_exact, called_system);
+        bool wants_callee = node.parent == 0 || (count > 0 && bmm__frame_is_system(frames[count - 1]));
+        struct bmm__chain chain = frames_at(build, node.pc, is_exact, wants_callee);
         is_exact = false;
         frames = bmm__grow(frames, &capacity, (size_t)count + chain.count, sizeof *frames);
         for (uint32_t i = 0; i < chain.count; i++)

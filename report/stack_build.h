@@ -15,6 +15,13 @@ struct bmm__loaded_module {
     uint32_t number; /* of the symbolizer */
 };
 
+struct bmm__located_chain {
+    struct bmm__chain chain;
+    uint32_t module; /* of the symbolizer, or BMM__NO_MODULE */
+    bool has_callee; /* its frames know their callee, as far as it can be known */
+    uint64_t address;
+};
+
 struct bmm__stack_build {
     const struct bmm__snapshot *snapshot;
     struct bmm__symbolizer *symbolizer;
@@ -22,7 +29,7 @@ struct bmm__stack_build {
     struct bmm__loaded_module *modules;
     uint32_t module_count, module_capacity;
     struct bmm__map addresses; /* (address, exact) → chains */
-    struct bmm__chain *chains;
+    struct bmm__located_chain *chains;
     uint32_t chain_count, chain_capacity;
     struct bmm__map ids; /* (stack id, 0) → stacks */
     const struct bmm__stack **stacks;

@@ -34,12 +34,18 @@ struct module {
     uint64_t debug_bias;           /* DWARF's address = address in the file + debug_bias */
 };
 
+struct known_chain {
+    struct bmm__chain chain;
+    struct bmm__frame *frames; /* its frames, side by side */
+    bool has_callee;           /* or there is none to be had */
+};
+
 struct bmm__symbolizer {
     struct bmm__strings *strings;
     struct module *modules;
     uint32_t module_count, module_capacity;
-    struct bmm__map addresses; /* (module and called_system, address) → chains */
-    struct bmm__chain *chains;
+    struct bmm__map addresses; /* (module, address) → chains */
+    struct known_chain *chains;
     uint32_t chain_count, chain_capacity;
     struct bmm__map known; /* (address of a text in a module's file, is it a symbol) → texts, of which few are new */
     const char **texts;
@@ -153,7 +159,7 @@ static const char *keep_text(struct bmm__symbolizer *symbolizer, const char *tex
 
 /* What the module's file says: all of a frame but its module, offset and role. Returns how many frames, at least one. */
 static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address,
-                            bool called_system, struct bmm__frame *frames)
+                            struct bmm__frame *frames)
 {
     struct bmm__source_frame sources[INLINE_DEPTH_MAX] = { { 0 } };
     struct bmm__strings *strings = symbolizer->strings;
@@ -164,12 +170,6 @@ static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *m
         common.export = bmm__demangle(strings, bmm__dynamic_export(&module->dynamic, address));
         if (common.export != NULL)
             sources[count - 1].function = common.export;
-    } else if (called_system || module->debug != NULL) { /* these are remembered (make_chain), for whoever asks */
-        common.callee = bmm__intern(strings, bmm__dynamic_callee(&module->dynamic, address + 1));
-        /* Stripped programs, too, begin here. */
-        if (sources[count - 1].function == NULL && common.callee != NULL &&
-            strcmp(common.callee, "__libc_start_main") == 0)
-            sources[count - 1].function = "_start";
     }
     for (uint32_t i = 0; i < count; i++) {
         frames[i] = common;
@@ -181,8 +181,23 @@ static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *m
     return count;
 }
 
-static struct bmm__chain make_chain(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address,
-                                    bool called_system)
+/* The callee and what follows from it, where that was not looked for yet. */
+static void find_callee(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address,
+                        struct known_chain *known)
+{
+    if (known->has_callee)
+        return;
+    known->has_callee = true;
+    const char *callee = bmm__intern(symbolizer->strings, bmm__dynamic_callee(&module->dynamic, address + 1));
+    for (uint32_t i = 0; i < known->chain.count; i++)
+        known->frames[i].callee = callee;
+    /* Stripped programs, too, begin here. */
+    struct bmm__frame *outer = &known->frames[known->chain.count - 1];
+    if (outer->function == NULL && callee != NULL && strcmp(callee, "__libc_start_main") == 0)
+        outer->function = bmm__intern(symbolizer->strings, "_start");
+}
+
+static struct known_chain make_chain(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address)
 {
     struct bmm__frame found[INLINE_DEPTH_MAX] = { { 0 } };
     uint32_t count = 0;
@@ -200,7 +215,7 @@ static struct bmm__chain make_chain(struct bmm__symbolizer *symbolizer, struct m
     } else if (module != NULL) {
         if (!module->is_open)
             open_module(module);
-        count = find_frames(symbolizer, module, address, called_system, found);
+        count = find_frames(symbolizer, module, address, found);
     } else {
         count = 1;
     }
@@ -215,25 +230,37 @@ static struct bmm__chain make_chain(struct bmm__symbolizer *symbolizer, struct m
         frames[i].module = module != NULL ? module->path : NULL;
         chain.frames[i] = &frames[i];
     }
+    struct known_chain known = { chain, frames, is_remembered || module == NULL || is_libc(module) };
+    if (module != NULL && module->debug != NULL)
+        find_callee(symbolizer, module, address, &known); /* what is remembered is so whole */
     if (cache != NULL && !is_remembered && module->debug != NULL && module->has_code &&
         bmm__debug_info_is_whole(module->debug))
         bmm__symbol_cache_add(cache, module->build_id, module->build_id_bytes, address, chain.frames, count);
-    return chain;
+    return known;
 }
 
-struct bmm__chain bmm__symbolizer_frames(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address,
-                                         bool called_system)
+static struct known_chain *chain_at(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address)
 {
     bool is_new;
-    uint32_t index = bmm__map_put(&symbolizer->addresses, (uint64_t)module << 1 | called_system, address,
-                                  symbolizer->chain_count, &is_new);
+    uint32_t index = bmm__map_put(&symbolizer->addresses, module, address, symbolizer->chain_count, &is_new);
     if (is_new) {
         symbolizer->chains = bmm__grow(symbolizer->chains, &symbolizer->chain_capacity,
                                        (size_t)symbolizer->chain_count + 1, sizeof *symbolizer->chains);
         struct module *known = module < symbolizer->module_count ? &symbolizer->modules[module] : NULL;
-        symbolizer->chains[symbolizer->chain_count++] = make_chain(symbolizer, known, address, called_system);
+        symbolizer->chains[symbolizer->chain_count++] = make_chain(symbolizer, known, address);
     }
-    return symbolizer->chains[index];
+    return &symbolizer->chains[index];
+}
+
+struct bmm__chain bmm__symbolizer_frames(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address)
+{
+    return chain_at(symbolizer, module, address)->chain;
+}
+
+void bmm__symbolizer_find_callee(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address)
+{
+    if (module < symbolizer->module_count)
+        find_callee(symbolizer, &symbolizer->modules[module], address, chain_at(symbolizer, module, address));
 }
 
 const char *bmm__symbolizer_type(struct bmm__symbolizer *symbolizer, uint32_t number, uint64_t address)

@@ -28,10 +28,12 @@ struct bmm__chain {
     uint32_t count;                   /* at least 1 */
 };
 
-/* The frames at an address of the module's file (BMM__NO_MODULE: an address of memory). called_system: what it called is libc's
- * or the loader's, so that its callee is worth knowing. */
-struct bmm__chain bmm__symbolizer_frames(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address,
-                                         bool called_system);
+/* The frames at an address of the module's file (BMM__NO_MODULE: an address of memory). */
+struct bmm__chain bmm__symbolizer_frames(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address);
+
+/* Has those frames know their callee and, of a stripped program, that they are _start: worth knowing where libc or the loader was
+ * called, or nobody is outside. It takes time, and is only looked for at once where there is debug information. */
+void bmm__symbolizer_find_callee(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address);
 
 /* The class whose table of virtual methods is at the address, as its source has it, interned; NULL: there is none. */
 const char *bmm__symbolizer_type(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address);

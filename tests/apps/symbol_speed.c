@@ -61,8 +61,7 @@ int main(int count, char **words)
     struct bmm__symbolizer *symbolizer = bmm__symbolizer_make(&strings);
     uint32_t module = bmm__symbolizer_module(symbolizer, words[1], code.build_id, code.build_id_bytes);
     for (uint64_t i = 0; i < addresses; i++) {
-        struct bmm__chain chain =
-            bmm__symbolizer_frames(symbolizer, module, code.start + code.bytes * i / addresses, true);
+        struct bmm__chain chain = bmm__symbolizer_frames(symbolizer, module, code.start + code.bytes * i / addresses);
         frames += chain.count;
         for (uint32_t k = 0; k < chain.count; k++) {
             lines += chain.frames[k]->line > 0;
