@@ -125,6 +125,8 @@ static void check_span(struct bmm__span *span, void *side_pointer, void *context
 size_t bmm__check_all(enum bmm_error_moment moment)
 {
     struct walk walk = { .moment = moment };
-    bmm__core_walk(check_span, &walk);
+    if (bmm__options.mode ==
+        BMM_MODE_CHECK) /* else no block was born under it, and records that were never used are not read */
+        bmm__core_walk(check_span, &walk);
     return walk.damaged_count;
 }

@@ -176,7 +176,7 @@ static bool fits(const struct bmm__rule *rule)
 
 static uint64_t encode(uintptr_t address, const struct bmm__rule *rule)
 {
-    uint64_t word = (uint64_t)(address >> BMM__RULE_SET_BITS) << 32;
+    uint64_t word = bmm__rule_tag(address) << 32;
     if (fits(rule)) {
         uint64_t cfa = rule->kind == BMM__RULE_NONE ? rule->is_in_module : (uint64_t)rule->cfa_offset / 8;
         return word | (uint64_t)rule->epoch << 26 | (uint64_t)(-rule->fp_offset / 8) << 19 | cfa << 3 | rule->kind;

@@ -1,7 +1,7 @@
 /* The rule cache: code address → how the caller is found, learned from the unwind tables when first needed.
  *
- *   address ─ bits 0–14 ─ scrambled by the tag ─► set ─► │ word │ word │      two ways of 64 bits
- *           └ the other 32 bits: the tag ────────────────────┘ tag | rule
+ *   address ─ bits 3–17 ─ scrambled by those above ─► set ─► │ word │ word │      two ways of 64 bits
+ *           └ the other 32 bits: the tag ────────────────────────┘ tag | rule
  *
  * A word, in itself complete, so that one load is a look-up and one store a fill, with no lock and no torn reads:
  *
@@ -10,7 +10,8 @@
  *   │ tag            │ epoch    │ fp distance/8 │ CFA offset / 8  │ kind │   kind 0: empty
  *   └────────────────┴──────────┴───────────────┴─────────────────┴──────┘
  *
- * Set and tag together are the address, not a hash of it: a hit is exact. A rule that does not fit stands in a table
+ * Set and tag together are the address, not a hash of it: a hit is exact. What lies in the same 8 bytes of code shares a set, and
+ * neighbours share cache lines and pages: a function's calls are near each other, and so are those of its callers. A rule that does not fit stands in a table
  * of wide rules; the CFA field is its index, and the two fields above are its epoch.
  *
  * Invariants
@@ -41,6 +42,7 @@ enum bmm__rule_kind {
 
 #define BMM__RULE_SET_BITS (BMM__ARCH_CODE_BITS - 32)
 #define BMM__RULE_SETS (1u << BMM__RULE_SET_BITS)
+#define BMM__RULE_NEAR_BITS 3 /* of addresses in one set: more than two calls hardly fit into 8 bytes */
 #define BMM__RULE_EPOCH_MAX 63u
 #define BMM__RULE_WIDE_EPOCH_UNKNOWN 0x1fffu /* that one, and all above */
 
@@ -85,17 +87,23 @@ static inline uint32_t bmm__rule_epoch(uint64_t word)
 
 static inline uint64_t *bmm__rule_set(uintptr_t address)
 {
-    uint32_t low = (uint32_t)address & (BMM__RULE_SETS - 1);
-    uint32_t tag = (uint32_t)(address >> BMM__RULE_SET_BITS);
-    return bmm__rule_words[low ^
-                           (tag * 0x9e3779b1u) >> (32 - BMM__RULE_SET_BITS)]; /* neighbours stay near each other */
+    uint32_t low = (uint32_t)(address >> BMM__RULE_NEAR_BITS) & (BMM__RULE_SETS - 1);
+    uint32_t high = (uint32_t)(address >> (BMM__RULE_NEAR_BITS + BMM__RULE_SET_BITS));
+    return bmm__rule_words[low ^ (high * 0x9e3779b1u) >> (32 - BMM__RULE_SET_BITS)];
+}
+
+/* More than 32 bits where the address is none of code: no word has that, and learn says NONE. */
+static inline uint64_t bmm__rule_tag(uintptr_t address)
+{
+    return address >> (BMM__RULE_NEAR_BITS + BMM__RULE_SET_BITS) << BMM__RULE_NEAR_BITS |
+           (address & ((1u << BMM__RULE_NEAR_BITS) - 1));
 }
 
 static inline uint64_t bmm__rule_find(uintptr_t address)
 {
     const uint64_t *set = bmm__rule_set(address);
-    uint64_t tag = address >> BMM__RULE_SET_BITS; /* more than 32 bits: no word has it, and learn says NONE */
-    uint64_t word = bmm__load_acquire(&set[0]);   /* acquire: a wide rule was written before its index */
+    uint64_t tag = bmm__rule_tag(address);
+    uint64_t word = bmm__load_acquire(&set[0]); /* acquire: a wide rule was written before its index */
     if (BMM__LIKELY(word >> 32 == tag))
         return word;
     word = bmm__load_acquire(&set[1]);
