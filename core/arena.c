@@ -1,6 +1,7 @@
 #include "core/arena.h"
 
 #include "core/atomic.h"
+#include "core/lock.h"
 #include "core/meta.h"
 #include "core/os.h"
 #include "core/purge.h"
@@ -22,8 +23,9 @@ struct arena {
 
 size_t bmm__arena_used_bytes;
 
-static struct arena *arenas[ARENAS_MAX]; /* published with release, in order */
-static uint32_t arena_count;
+BMM__LOCK(lock, BMM__RANK_ARENA_OUTSIDE);
+static struct arena *arenas[ARENAS_MAX]; /* under lock; read below arena_count */
+static uint32_t arena_count;             /* under lock; release when there is one more */
 
 static struct bmm__run_map *map_at(uint32_t index) /* 0: the window */
 {
@@ -40,9 +42,9 @@ static void *take(struct bmm__run_map *map, uint32_t count, uint32_t align, bool
     return (void *)(map->start + ((uintptr_t)index << BMM__GRANULE_SHIFT)); /* NOLINT */
 }
 
-/* An arena outside the window that can hold bytes and begins at a multiple of align. The ladder: under a tight limit on address space a small one is
- * better than none. */
-static bool add_arena(size_t bytes_min, size_t align)
+/* An arena outside the window that can hold bytes and begins at a multiple of align. The ladder: under a tight limit on address
+ * space a small one is better than none. Under lock. */
+static bool make_arena(size_t bytes_min, size_t align)
 {
     size_t bytes = (size_t)ARENA_GRANULES_MAX << BMM__GRANULE_SHIFT, own_bytes = 0;
     struct arena *arena = NULL;
@@ -66,27 +68,29 @@ static bool add_arena(size_t bytes_min, size_t align)
                                         .used = arena->used,
                                         .dirty = arena->dirty,
                                         .aged = arena->aged };
-    for (;;) {
-        uint32_t count = bmm__load_acquire(&arena_count);
-        struct arena *none = NULL;
-        if (count == ARENAS_MAX) {
-            bmm__meta_unmap(arena, own_bytes);
-            bmm__os_release(start, bytes);
-            return false;
-        }
-        bool is_mine = bmm__cas_acq_rel(&arenas[count], &none, arena);
-        bmm__cas_acq_rel(&arena_count, &count, count + 1); /* help, if another thread published but did not count */
-        if (is_mine)
-            return true;
-    }
+    arenas[arena_count] = arena;
+    bmm__store_release(&arena_count, arena_count + 1);
+    return true;
+}
+
+/* True: there are more than the `seen` that were looked at. Another thread may have added one meanwhile, and with it taken all the
+ * address space there was. */
+static bool add_arena(size_t bytes, size_t align, uint32_t seen)
+{
+    bmm__lock_take(&lock);
+    bool is_more = arena_count != seen || (seen < ARENAS_MAX && make_arena(bytes, align));
+    bmm__lock_release(&lock);
+    return is_more;
 }
 
 static void *alloc_outside(size_t bytes, size_t align, bool *is_zero)
 {
     uint32_t count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT), align_count = (uint32_t)(align >> BMM__GRANULE_SHIFT);
     static uint32_t last; /* where it was found last; any value is right */
+    uint32_t total;
     do {
-        uint32_t total = bmm__load_acquire(&arena_count), first = bmm__load_relaxed(&last);
+        total = bmm__load_acquire(&arena_count);
+        uint32_t first = bmm__load_relaxed(&last);
         for (uint32_t i = 0; i < total; i++) {
             uint32_t index = (first + i) % total;
             bool fits = (arenas[index]->map.start & (align - 1)) == 0;
@@ -97,7 +101,7 @@ static void *alloc_outside(size_t bytes, size_t align, bool *is_zero)
                 return start;
             }
         }
-    } while (add_arena(bytes, align));
+    } while (add_arena(bytes, align, total));
     return NULL;
 }
 

@@ -29,7 +29,8 @@ enum bmm__lock_rank {
     BMM__RANK_PURGE = 40,
     BMM__RANK_HEAP_POOL = 50,
     BMM__RANK_ARENA = 60,
-    BMM__RANK_JIT_POOL = 65, /* which regions there are */
+    BMM__RANK_ARENA_OUTSIDE = 61, /* of the window */
+    BMM__RANK_JIT_POOL = 65,      /* which regions there are */
     BMM__RANK_META = 70
 };
 
