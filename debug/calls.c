@@ -25,11 +25,11 @@ static __attribute__((noinline, cold)) void *none(void)
     return NULL;
 }
 
-static __attribute__((noinline, cold)) void *give_up(struct bmm__span *span, uintptr_t start, uint32_t index)
+/* By values: so the slot of who calls need not have an address. */
+static __attribute__((noinline)) void free_slot_otherwise(struct bmm__span *span, uintptr_t start, uint32_t index)
 {
     const struct bmm__slot slot = { .span = span, .start = start, .index = index };
     bmm__core_free_slot(&slot);
-    return none();
 }
 
 /* Under leak the slot comes first, and its record, of which a program with many blocks has little in its caches, is fetched while
@@ -45,8 +45,10 @@ void *bmm__call_alloc(size_t size, size_t align, bool is_zeroed, unsigned kind)
         const struct bmm__caller other = caller; /* so that this one need not have an address */
         return alloc_otherwise(size, align, is_zeroed, kind, &other);
     }
-    if (BMM__UNLIKELY(!bmm__birth_find_record(&block, true)))
-        return give_up(block.slot.span, block.slot.start, block.slot.index);
+    if (BMM__UNLIKELY(!bmm__birth_find_record(&block, true))) {
+        free_slot_otherwise(block.slot.span, block.slot.start, block.slot.index);
+        return none();
+    }
     bmm__birth_fetch_record(&block); /* which comes while the stack is found */
     caller.stack = bmm__caller_stack(caller.thread);
     if (is_zeroed)
@@ -191,12 +193,6 @@ static inline bool find_plain(uintptr_t address, struct bmm__slot *slot, struct 
     *birth = bmm__load_acquire(&(*record)->words[3]);
     return BMM__LIKELY((*birth & looked_at) == (BMM__RECORD_BIRTH(0, 0, 0, BMM_MODE_LEAK) |
                                                 (uint64_t)BMM_SLOT_LIVE << BMM__RECORD_STATE_SHIFT));
-}
-
-static __attribute__((noinline)) void free_slot_otherwise(struct bmm__span *span, uintptr_t start, uint32_t index)
-{
-    const struct bmm__slot slot = { .span = span, .start = start, .index = index };
-    bmm__core_free_slot(&slot);
 }
 
 /* All in one for such a block of that kind: what claims, notes and gives back otherwise. Of the record only one word is read.

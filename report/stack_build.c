@@ -76,11 +76,9 @@ static struct bmm__chain frames_at(struct bmm__stack_build *build, uint64_t pc, 
             bmm__grow(build->chains, &build->chain_capacity, (size_t)build->chain_count + 1, sizeof *build->chains);
         build->chains[build->chain_count++] = made;
     }
-    struct bmm__located_chain *located = &build->chains[index];
-    if (wants_callee && !located->has_callee) {
+    const struct bmm__located_chain *located = &build->chains[index];
+    if (wants_callee)
         bmm__symbolizer_find_callee(build->symbolizer, located->module, located->address);
-        located->has_callee = true;
-    }
     return located->chain;
 }
 

@@ -18,7 +18,6 @@ struct bmm__loaded_module {
 struct bmm__located_chain {
     struct bmm__chain chain;
     uint32_t module; /* of the symbolizer, or BMM__NO_MODULE */
-    bool has_callee; /* its frames know their callee, as far as it can be known */
     uint64_t address;
 };
 
