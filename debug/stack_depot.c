@@ -8,7 +8,8 @@
  *
  * A stack is looked for run by run: what stands behind a frame's word in its run is compared, and where that ends or differs, the
  * run that begins with the next frame on top of this one is looked up. What is not found is added as one run.
- * Heads come in generations, each 32 times as large; a small process has touched only the first. A run stays in the
+ * A head has the first run of its chain and a filter, one bit for each run, so that a chain is seldom searched in vain.
+ * Heads come in generations, each many times as large; a small process has touched only the first. A run stays in the
  * chain it was put into. To put one into a newer generation, its bucket in each older one is sealed first: nothing
  * is added there any more, so what was not found in it never will be, and no stack gets two ids.
  *
@@ -35,17 +36,21 @@
 #include "core/os.h"
 
 #define FIRST_SHIFT 12
-#define SEGMENTS_MAX 17 /* 2^29 words, 2 GiB */
-#define SEALED 0x80000000u
-#define HEAD_WORDS 2u    /* of a run: next, parent */
-#define WORDS_PER_RUN 8u /* about as many, when more heads are made */
+#define SEGMENTS_MAX 17    /* 2^29 words, 2 GiB */
+#define SEALED 0x80000000u /* of a head: below it the first run's name, above it the filter */
+#define FIRST_RUN(head) ((uint32_t)(head) & ~SEALED)
+#define HEAD_WORDS 2u /* of a run: next, parent */
 #define GENERATIONS 3
-#define GENERATION_BITS(g) (12 + 5 * (g)) /* 16 KiB, 512 KiB, 16 MiB of heads */
+#define FIRST_BITS 12
 
 static uint32_t *segments[SEGMENTS_MAX]; /* release under lock, acquire by all */
 static uint32_t next_id = 1;
-static uint32_t first_heads[1u << GENERATION_BITS(0)];
-static uint32_t *heads[GENERATIONS] = { first_heads };
+static const struct {
+    uint8_t bits;   /* of the number of heads: 32 KiB, 1 MiB, 16 MiB */
+    uint32_t words; /* made when there are so many words of runs: of about 8 each */
+} generations[GENERATIONS] = { { FIRST_BITS, 0 }, { 17, 32u << 10 }, { 21, 2u << 20 } };
+static uint64_t first_heads[1u << FIRST_BITS];
+static uint64_t *heads[GENERATIONS] = { first_heads };
 static uint32_t generation_count = 1; /* release after the heads */
 BMM__LOCK(lock, BMM__RANK_MODULES);
 
@@ -66,18 +71,24 @@ static inline uint32_t *word_at(uint32_t id)
     return words ? words + (id + (1u << FIRST_SHIFT) - (1u << (FIRST_SHIFT + segment))) : NULL;
 }
 
-static inline uint32_t *head_of(unsigned generation, uint64_t hash)
+static inline uint64_t *head_of(unsigned generation, uint64_t hash)
 {
-    return &bmm__load_relaxed(&heads[generation])[hash >> (64 - GENERATION_BITS(generation))];
+    return &bmm__load_relaxed(&heads[generation])[hash >> (64 - generations[generation].bits)];
 }
 
-/* The run in the chain that begins with run id, whose first frame is that; 0: not there. until: where a former search of the chain
- * began. */
-static inline uint32_t search(uint32_t id, uint32_t until, uint32_t parent, uint32_t site)
+/* The bit in the head's filter of a run with this hash: of bits that its place does not follow from. */
+static inline uint64_t filter_bit(uint64_t hash)
 {
+    return UINT64_C(1) << (32 + hash % 32);
+}
+
+/* The run in the head's chain whose first frame is that; 0: not there. until: where a former search of the chain began. */
+static inline uint32_t search(uint64_t head, uint32_t until, uint32_t parent, const struct bmm__depot_frame *frame)
+{
+    uint32_t id = (head & filter_bit(frame->hash)) != 0 ? FIRST_RUN(head) : 0;
     while (id != until && id != 0) {
         const uint32_t *first = word_at(id);
-        if (first[0] == site && first[-1] == (parent | BMM_STACK_HEAD))
+        if (first[0] == frame->site && first[-1] == (parent | BMM_STACK_HEAD))
             return id;
         id = first[-2] & ~BMM_STACK_HEAD;
     }
@@ -105,8 +116,8 @@ static __attribute__((noinline, cold)) void grow(uint32_t id)
         bmm__store_release(&segments[segment], words);
     }
     unsigned generation = generation_count;
-    if (generation < GENERATIONS && id / WORDS_PER_RUN >= 2u << GENERATION_BITS(generation - 1)) {
-        size_t bytes = sizeof(uint32_t) << GENERATION_BITS(generation);
+    if (generation < GENERATIONS && id >= generations[generation].words) {
+        size_t bytes = sizeof(uint64_t) << generations[generation].bits;
         bmm__store_relaxed(&heads[generation], bmm__os_map(bytes, bmm__os_page_bytes()));
         if (heads[generation])
             bmm__store_release(&generation_count, generation + 1);
@@ -160,28 +171,29 @@ static uint32_t make_run(uint32_t parent, const struct bmm__depot_frame *frames,
 /* A run of those frames, whose first is nowhere yet; its name. Or the one that has it meanwhile. 0: full. */
 static __attribute__((noinline)) uint32_t insert(uint32_t parent, const struct bmm__depot_frame *frames, uint32_t count)
 {
-    uint32_t site = frames[0].site, id = 0;
+    uint32_t id = 0;
     for (;;) {
         unsigned newest = bmm__load_acquire(&generation_count) - 1;
         for (unsigned g = 0; g < newest; g++) {
-            uint32_t sealed = bmm__or_acq_rel(head_of(g, frames[0].hash), SEALED); /* N4: now the answer is final */
-            uint32_t found = search(sealed & ~SEALED, 0, parent, site);
+            uint64_t sealed = bmm__or_acq_rel(head_of(g, frames[0].hash), SEALED); /* N4: now the answer is final */
+            uint32_t found = search(sealed, 0, parent, &frames[0]);
             if (found)
                 return found;
         }
-        uint32_t *head = head_of(newest, frames[0].hash);
-        uint32_t first = bmm__load_acquire(head), searched = 0;
-        for (;;) {
-            if (first & SEALED)
-                break; /* a newer generation came */
-            uint32_t found = search(first, searched, parent, site);
+        uint64_t *head = head_of(newest, frames[0].hash);
+        uint64_t now = bmm__load_acquire(head);
+        uint32_t searched = 0;
+        while ((now & SEALED) == 0) { /* else a newer generation came */
+            uint32_t found = search(now, searched, parent, &frames[0]);
             if (found)
                 return found; /* a run made meanwhile is lost (N3) */
-            searched = first;
+            searched = FIRST_RUN(now);
             if (id == 0 && (id = make_run(parent, frames, count)) == 0)
                 return 0;
-            bmm__store_relaxed(&word_at(id)[-2], first | BMM_STACK_HEAD); /* looked at behind the run before it (N6) */
-            if (bmm__cas_acq_rel(head, &first, id))                       /* release: N1 */
+            bmm__store_relaxed(&word_at(id)[-2],
+                               searched | BMM_STACK_HEAD); /* looked at behind the run before it (N6) */
+            uint64_t filter = (now | filter_bit(frames[0].hash)) >> 32 << 32;
+            if (bmm__cas_acq_rel(head, &now, filter | id)) /* release: N1 */
                 return id;
         }
     }
@@ -190,7 +202,7 @@ static __attribute__((noinline)) uint32_t insert(uint32_t parent, const struct b
 static inline uint32_t find(uint32_t parent, const struct bmm__depot_frame *frame)
 {
     for (unsigned g = bmm__load_acquire(&generation_count); g-- > 0;) {
-        uint32_t found = search(bmm__load_acquire(head_of(g, frame->hash)) & ~SEALED, 0, parent, frame->site);
+        uint32_t found = search(bmm__load_acquire(head_of(g, frame->hash)), 0, parent, frame);
         if (BMM__LIKELY(found != 0))
             return found;
     }
