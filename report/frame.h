@@ -14,6 +14,14 @@ enum bmm__role {
     BMM_ROLE_ALLOCATOR    /* BrainMM itself */
 };
 
+/* What a frame is in every stack, by its function's name and its role. */
+enum bmm__part {
+    BMM_PART_OTHER = 0,
+    BMM_PART_ALLOCATOR, /* malloc, operator new … and BrainMM's own functions, wherever they are linked */
+    BMM_PART_MAIN,
+    BMM_PART_START /* what calls main */
+};
+
 struct bmm__frame {
     const char *function; /* demangled, without compiler suffixes; NULL: unknown */
     const char *file;     /* source file as the compiler recorded it; NULL: unknown */
@@ -26,7 +34,14 @@ struct bmm__frame {
     uint32_t line;   /* 0: unknown */
     uint8_t role;    /* enum bmm__role of the module */
     bool is_inlined; /* inlined into the next frame; both have the same offset */
+
+    /* What follows from the above: bmm__frame_settle. */
+    uint8_t part; /* enum bmm__part */
+    uint64_t key; /* a hash of what a reader sees, stack_same.h */
 };
+
+/* Whoever makes a frame, or changes one, ends with this. Its texts are interned (P2 of report.h). */
+void bmm__frame_settle(struct bmm__frame *frame);
 
 /* Innermost frame first. */
 struct bmm__stack {

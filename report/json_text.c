@@ -38,6 +38,15 @@ char *bmm__json_print(cJSON *object)
     return text;
 }
 
+char *bmm__json_number(char *end, uint64_t number)
+{
+    *--end = 0;
+    do
+        *--end = (char)('0' + number % 10);
+    while ((number /= 10) != 0);
+    return end;
+}
+
 const char *bmm__json_text(struct bmm__json_texts *texts, const char *text)
 {
     if (text == NULL)
@@ -97,14 +106,12 @@ const char *bmm__json_stack(struct bmm__json_texts *texts, const struct bmm__sta
     char *at = texts->stack;
     *at++ = '[';
     for (uint32_t i = 0; i < stack->count; i++) {
-        uint32_t number = number_of(texts, stack->frames[i]), digits = 1;
-        for (uint32_t rest = number; rest >= 10; rest /= 10)
-            digits++;
+        char digits[NUMBER_BYTES + 1], *end = digits + sizeof digits;
+        const char *number = bmm__json_number(end, number_of(texts, stack->frames[i]));
         if (i > 0)
             *at++ = ',';
-        for (uint32_t k = digits; k > 0; number /= 10)
-            at[--k] = (char)('0' + number % 10);
-        at += digits;
+        while (*number != 0)
+            *at++ = *number++;
     }
     memcpy(at, "]", 2);
     return texts->stack;

@@ -29,6 +29,9 @@ void bmm__json_texts_free(struct bmm__json_texts *texts);
 /* The object printed, and deleted; the caller frees the text. */
 char *bmm__json_print(cJSON *object);
 
+/* The number's digits and a zero, of which the last byte lies before end: 21 bytes at most. */
+char *bmm__json_number(char *end, uint64_t number);
+
 /* A string, or null for NULL; stays until texts is freed. */
 const char *bmm__json_text(struct bmm__json_texts *texts, const char *text);
 

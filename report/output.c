@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define BUFFER_BYTES ((size_t)64 << 10)
+
 enum bmm__format bmm__format_of_path(const char *path)
 {
     static const struct {
@@ -80,6 +82,9 @@ static bool write_stream(const struct bmm__report *report, enum bmm__format form
         close(file);
         return bmm__fail(why, "%s", strerror(errno));
     }
+    char *buffer = malloc(BUFFER_BYTES); /* NULL: the stream's own, a page */
+    if (buffer != NULL)
+        setvbuf(out, buffer, _IOFBF, BUFFER_BYTES);
     if (format == BMM_FORMAT_JSON)
         bmm__write_json(report, out);
     else
@@ -90,6 +95,7 @@ static bool write_stream(const struct bmm__report *report, enum bmm__format form
         is_written = false;
         reason = errno;
     }
+    free(buffer);
     return is_written || bmm__fail(why, "%s", strerror(reason));
 }
 

@@ -73,13 +73,15 @@ static void read_frames(struct reading *r, const cJSON *array)
     cJSON_ArrayForEach(object, array)
     {
         const char *module = text_or_null(r, object, "module");
-        r->frames[r->frame_count++] = (struct bmm__frame){ .function = text_or_null(r, object, "function"),
-                                                           .file = text_or_null(r, object, "file"),
-                                                           .module = module,
-                                                           .offset = address_of(object, "offset"),
-                                                           .line = small_of(object, "line"),
-                                                           .role = (uint8_t)bmm__role_of_module(module),
-                                                           .is_inlined = is_true(object, "inlined") };
+        struct bmm__frame *frame = &r->frames[r->frame_count++];
+        *frame = (struct bmm__frame){ .function = text_or_null(r, object, "function"),
+                                      .file = text_or_null(r, object, "file"),
+                                      .module = module,
+                                      .offset = address_of(object, "offset"),
+                                      .line = small_of(object, "line"),
+                                      .role = (uint8_t)bmm__role_of_module(module),
+                                      .is_inlined = is_true(object, "inlined") };
+        bmm__frame_settle(frame);
     }
 }
 

@@ -173,6 +173,7 @@ static void read_frame(struct reading *r, sqlite3_stmt *s)
                                              .offset = address_of(s, 5),
                                              .role = (uint8_t)bmm__role_of_module(module),
                                              .is_inlined = number_of(s, 6) != 0 };
+    bmm__frame_settle(&r->frames[id - 1]);
 }
 
 /* One row per frame, by stack and position. */

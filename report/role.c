@@ -89,7 +89,7 @@ static int by_name(const void *name, const void *entry)
     return strcmp(name, *(const char *const *)entry);
 }
 
-bool bmm__frame_is_allocator(const struct bmm__frame *frame)
+static bool is_allocator(const struct bmm__frame *frame)
 {
     if (frame->role == BMM_ROLE_ALLOCATOR)
         return true;
@@ -104,6 +104,18 @@ bool bmm__frame_is_allocator(const struct bmm__frame *frame)
     return bsearch(name, allocators, sizeof allocators / sizeof *allocators, sizeof *allocators, by_name) != NULL;
 }
 
+enum bmm__part bmm__part_of(const struct bmm__frame *frame)
+{
+    const char *name = frame->function;
+    if (is_allocator(frame))
+        return BMM_PART_ALLOCATOR;
+    if (name == NULL)
+        return BMM_PART_OTHER;
+    if (strcmp(name, "_start") == 0 || strcmp(name, "__libc_csu_init") == 0)
+        return BMM_PART_START;
+    return strcmp(name, "main") == 0 && !bmm__frame_is_system(frame) ? BMM_PART_MAIN : BMM_PART_OTHER;
+}
+
 const char *bmm__stack_entry(const struct bmm__stack *stack, uint32_t end)
 {
     if (end < stack->count && stack->frames[end]->callee != NULL)
@@ -114,7 +126,7 @@ const char *bmm__stack_entry(const struct bmm__stack *stack, uint32_t end)
 uint32_t bmm__stack_top(const struct bmm__stack *stack)
 {
     uint32_t top = 0;
-    while (top < stack->count && bmm__frame_is_allocator(stack->frames[top]))
+    while (top < stack->count && stack->frames[top]->part == BMM_PART_ALLOCATOR)
         top++;
     return top;
 }
@@ -122,17 +134,13 @@ uint32_t bmm__stack_top(const struct bmm__stack *stack)
 uint32_t bmm__stack_bottom(const struct bmm__stack *stack, uint32_t top)
 {
     uint32_t bottom = stack->count;
-    for (uint32_t i = stack->count; i > top; i--) {
-        const char *name = stack->frames[i - 1]->function;
-        if (name != NULL && strcmp(name, "main") == 0 && !bmm__frame_is_system(stack->frames[i - 1]))
+    for (uint32_t i = stack->count; i > top; i--)
+        if (stack->frames[i - 1]->part == BMM_PART_MAIN)
             return i;
-    }
     while (bottom > top) {
         const struct bmm__frame *frame = stack->frames[bottom - 1];
-        bool is_start = frame->function != NULL &&
-                        (strcmp(frame->function, "_start") == 0 || strcmp(frame->function, "__libc_csu_init") == 0);
         /* BMM_ROLE_RUNTIME: what std::thread puts between libc and the thread's function. */
-        if (!bmm__frame_is_system(frame) && frame->role != BMM_ROLE_RUNTIME && !is_start)
+        if (!bmm__frame_is_system(frame) && frame->role != BMM_ROLE_RUNTIME && frame->part != BMM_PART_START)
             return bottom;
         bottom--;
     }

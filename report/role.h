@@ -14,8 +14,8 @@ enum bmm__role bmm__role_of_module(const char *path);
 /* Path without its directory; NULL for NULL. */
 const char *bmm__base_name(const char *path);
 
-/* True for malloc, operator new … and BrainMM's own functions, wherever they are linked. */
-bool bmm__frame_is_allocator(const struct bmm__frame *frame);
+/* By the frame's texts and role: for bmm__frame_settle, which everyone else relies on. */
+enum bmm__part bmm__part_of(const struct bmm__frame *frame);
 
 /* libc or ld.so. */
 bool bmm__frame_is_system(const struct bmm__frame *frame);

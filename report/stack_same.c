@@ -12,18 +12,11 @@ void bmm__stack_key_add(struct bmm__stack_key *key, uint64_t word)
     key->b = add(key->b, word);
 }
 
-/* Texts are interned, so words are enough. */
 struct bmm__stack_key bmm__stack_key(const struct bmm__stack *stack, uint64_t seed)
 {
     struct bmm__stack_key key = { seed, ~seed };
     bmm__stack_key_add(&key, stack->is_truncated);
-    for (uint32_t i = 0; i < stack->count; i++) {
-        const struct bmm__frame *frame = stack->frames[i];
-        bmm__stack_key_add(&key, (uintptr_t)frame->function);
-        bmm__stack_key_add(&key, (uintptr_t)frame->file);
-        bmm__stack_key_add(&key, (uintptr_t)frame->module);
-        bmm__stack_key_add(&key, frame->line);
-        bmm__stack_key_add(&key, frame->line == 0 ? frame->offset : 0);
-    }
+    for (uint32_t i = 0; i < stack->count; i++)
+        bmm__stack_key_add(&key, stack->frames[i]->key);
     return key;
 }

@@ -195,6 +195,7 @@ static void find_callee(struct bmm__symbolizer *symbolizer, struct module *modul
     struct bmm__frame *outer = &known->frames[known->chain.count - 1];
     if (outer->function == NULL && callee != NULL && strcmp(callee, "__libc_start_main") == 0)
         outer->function = bmm__intern(symbolizer->strings, "_start");
+    bmm__frame_settle(outer);
 }
 
 static struct known_chain make_chain(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address)
@@ -228,6 +229,7 @@ static struct known_chain make_chain(struct bmm__symbolizer *symbolizer, struct 
         frames[i].offset = address;
         frames[i].role = module != NULL ? (uint8_t)module->role : BMM_ROLE_PROGRAM;
         frames[i].module = module != NULL ? module->path : NULL;
+        bmm__frame_settle(&frames[i]);
         chain.frames[i] = &frames[i];
     }
     struct known_chain known = { chain, frames, is_remembered || module == NULL || is_libc(module) };

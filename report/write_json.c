@@ -221,28 +221,49 @@ static void put_array(struct writing *w, const char *key, bool is_last, uint32_t
 /* Each leak has its own, mostly: not worth keeping. What is read from a file may be any text. */
 static void put_fingerprint(struct writing *w, const char *fingerprint)
 {
-    if (fingerprint != NULL && fingerprint[strspn(fingerprint, "0123456789abcdef:")] == 0)
-        fprintf(w->out, "\"%s\"", fingerprint);
-    else
+    if (fingerprint != NULL && fingerprint[strspn(fingerprint, "0123456789abcdef:")] == 0) {
+        fputc('"', w->out);
+        fputs(fingerprint, w->out);
+        fputc('"', w->out);
+    } else {
         fputs(bmm__json_text(&w->texts, fingerprint), w->out);
+    }
 }
 
-/* There may be many thousands: printed without an object of each. */
+static void put_member(struct writing *w, const char *key, const char *printed)
+{
+    fputs(key, w->out);
+    fputs(printed, w->out);
+}
+
+static void put_number(struct writing *w, const char *key, uint64_t number)
+{
+    char text[24];
+    put_member(w, key, bmm__json_number(text + sizeof text, number));
+}
+
+/* There may be many thousands: printed without an object of each, and without a format, which takes longer than the text. */
 static void put_leak(struct writing *w, const struct bmm__leak *leak)
 {
     const struct bmm__stack *stack = leak->stack;
-    fprintf(w->out, "{\"process\":%" PRIu32 ",\"class\":%s,\"kind\":%s", leak->process,
-            bmm__json_text(&w->texts, leak->class), bmm__json_text(&w->texts, leak->kind));
+    put_number(w, "{\"process\":", leak->process);
+    put_member(w, ",\"class\":", bmm__json_text(&w->texts, leak->class));
+    put_member(w, ",\"kind\":", bmm__json_text(&w->texts, leak->kind));
     if (leak->type != NULL)
-        fprintf(w->out, ",\"type\":%s", bmm__json_text(&w->texts, leak->type));
-    fprintf(w->out, ",\"bytes\":%" PRIu64 ",\"blocks\":%" PRIu64 ",\"fingerprint\":", leak->bytes, leak->blocks);
+        put_member(w, ",\"type\":", bmm__json_text(&w->texts, leak->type));
+    put_number(w, ",\"bytes\":", leak->bytes);
+    put_number(w, ",\"blocks\":", leak->blocks);
+    fputs(",\"fingerprint\":", w->out);
     put_fingerprint(w, leak->fingerprint);
     fputs(stack->is_truncated ? ",\"truncated\":true,\"site\":" : ",\"site\":", w->out);
-    if (stack->count == 0)
+    if (stack->count == 0) {
         fputs("null", w->out);
-    else /* what most people ask a leak for, so that they need not look up its frames */
-        fprintf(w->out, "{%s}", bmm__json_place(&w->texts, stack->frames[bmm__stack_site(stack)]));
-    fprintf(w->out, ",\"stack\":%s}", bmm__json_stack(&w->texts, stack));
+    } else { /* what most people ask a leak for, so that they need not look up its frames */
+        put_member(w, "{", bmm__json_place(&w->texts, stack->frames[bmm__stack_site(stack)]));
+        fputc('}', w->out);
+    }
+    put_member(w, ",\"stack\":", bmm__json_stack(&w->texts, stack));
+    fputc('}', w->out);
 }
 
 static void put_leaks(struct writing *w, const char *key, uint32_t count, const struct bmm__leak *leaks)

@@ -16,6 +16,7 @@ static inline const struct bmm__stack *sample_stack(struct bmm__report *report, 
     for (uint32_t i = 0; i < count; i++) {
         kept[i] = frames[i];
         kept[i].role = (uint8_t)bmm__role_of_module(frames[i].module);
+        bmm__frame_settle(&kept[i]);
         list[i] = &kept[i];
     }
     struct bmm__stack *stack = bmm__arena_alloc(&report->arena, sizeof *stack);

@@ -34,6 +34,7 @@ static inline const struct bmm__stack *stack_of_text(struct stack_text *made, co
         frame->role = (uint8_t)bmm__role_of_module(part);
         frame->export = bmm__frame_is_system(frame) ? frame->function : NULL;
         frame->offset = made->stack.count;
+        bmm__frame_settle(frame);
         made->list[made->stack.count++] = frame;
     }
     made->stack.frames = made->list;

@@ -156,8 +156,11 @@ Test(role, allocating_functions_are_known_by_their_name)
         "mallo", "malloc_usable_size", "xmalloc", "strdup", "Free", "", "fpc_Getmem"
     };
     for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
-        cr_assert(bmm__frame_is_allocator(&(struct bmm__frame){ .function = theirs[i] }), "%s", theirs[i]);
+        cr_assert_eq(bmm__part_of(&(struct bmm__frame){ .function = theirs[i] }), BMM_PART_ALLOCATOR, "%s", theirs[i]);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        cr_assert_not(bmm__frame_is_allocator(&(struct bmm__frame){ .function = others[i] }), "%s", others[i]);
-    cr_assert_not(bmm__frame_is_allocator(&(struct bmm__frame){ 0 }));
+        cr_assert_eq(bmm__part_of(&(struct bmm__frame){ .function = others[i] }), BMM_PART_OTHER, "%s", others[i]);
+    cr_assert_eq(bmm__part_of(&(struct bmm__frame){ 0 }), BMM_PART_OTHER);
+    cr_assert_eq(bmm__part_of(&(struct bmm__frame){ .function = "main" }), BMM_PART_MAIN);
+    cr_assert_eq(bmm__part_of(&(struct bmm__frame){ .function = "main", .role = BMM_ROLE_LIBC }), BMM_PART_OTHER);
+    cr_assert_eq(bmm__part_of(&(struct bmm__frame){ .function = "_start" }), BMM_PART_START);
 }
