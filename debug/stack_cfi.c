@@ -241,10 +241,40 @@ static bool extended(struct run *run, struct bmm__bytes *b, uint8_t code)
     }
 }
 
+/* Passes over what programs mostly are, hundreds of times in a large function: advance_loc and def_cfa_offset, around calls
+ * whose arguments are pushed. Stops in front of anything else, and of the last bytes. */
+static void execute_plain(struct run *run, struct bmm__bytes *program, uintptr_t pc)
+{
+    const uint8_t *at = program->at;
+    uintptr_t place = run->at, align = (uintptr_t)run->common->code_align;
+    int64_t offset = run->now.cfa_value;
+    while (program->end - at > 2 && place <= pc) {
+        if (at[0] >> 6 == 1) {
+            place += (at[0] & 0x3f) * align;
+            at++;
+        } else if (at[0] == 0x0e && at[1] < 0x80) {
+            offset = at[1];
+            at += 2;
+        } else if (at[0] == 0x0e && at[2] < 0x80) {
+            offset = (at[1] & 0x7f) | at[2] << 7;
+            at += 3;
+        } else {
+            break;
+        }
+    }
+    program->at = at;
+    run->at = place;
+    run->now.cfa_value = offset;
+}
+
 /* Runs until the row holds from behind pc, that is, `now` is the row of pc. */
 static bool execute(struct run *run, struct bmm__bytes program, uintptr_t pc)
 {
-    while (program.at < program.end && run->at <= pc) {
+    for (;;) {
+        if (!run->now.is_cfa_expression)
+            execute_plain(run, &program, pc);
+        if (program.at >= program.end || run->at > pc)
+            return true;
         uint8_t code = (uint8_t)bmm__bytes_fixed(&program, 1);
         uint8_t low = code & 0x3f;
         bool is_good = true;
@@ -264,7 +294,6 @@ static bool execute(struct run *run, struct bmm__bytes program, uintptr_t pc)
         if (!is_good || program.is_bad)
             return false;
     }
-    return true;
 }
 
 enum bmm__cfi_result bmm__cfi_row_at(const struct bmm__module *module, uintptr_t pc, struct bmm__cfi_row *row)
