@@ -134,13 +134,23 @@ static bool add_checks(struct bmm__stack_memo *memo, const struct bmm__walk_fram
     return rule.kind == BMM__RULE_FP || rule.is_fp_by_fp || (outer_needs_fp && !rule.is_fp_saved);
 }
 
-static uint16_t *made_slot(struct bmm__stack_memo *memo, uintptr_t pc, uintptr_t sp, uint32_t outer)
+/* The entry of `made` of a frame with the state that `mixed` is of and that outer frame, and what tells its frames from others
+ * that meet in the entry, mostly: a look at the frame itself would be a look at another cache line. */
+struct made {
+    uint32_t *entry, tag;
+};
+
+#define MADE_TAG 0xffff0000u /* of an entry; below it the frame's index */
+
+static struct made made_of(struct bmm__stack_memo *memo, uint32_t mixed, uint32_t outer)
 {
-    return &memo->made[bmm__memo_slot(pc + outer * 0x51u, sp)];
+    uint32_t both = (mixed ^ outer) * 0x9e3779b1u;
+    return (struct made){ &memo->made[both / (UINT32_MAX / BMM__MEMO_SLOTS + 1)], both << 16 };
 }
 
+/* like: the frame that `recent` has for this state. */
 static uint32_t add_frame(struct bmm__stack_memo *memo, const struct bmm__walk_frame *seen, uintptr_t cfa,
-                          uint32_t outer, bool is_open)
+                          uint32_t outer, uint32_t like, bool is_open)
 {
     uint32_t index = memo->frame_count++;
     struct bmm__memo_frame *frame = &memo->frames[index];
@@ -148,8 +158,6 @@ static uint32_t add_frame(struct bmm__stack_memo *memo, const struct bmm__walk_f
     frame->pc = seen->pc;
     frame->sp = seen->sp;
     frame->fp = seen->fp;
-    frame->hash = seen->hash;
-    uint32_t like = memo->recent[bmm__memo_slot(seen->pc, seen->sp)];
     frame->like = memo->frames[like].pc == seen->pc && memo->frames[like].sp == seen->sp ? (uint16_t)like : 0;
     if (outer != 0 && outer == index - 1) {
         frame->run_check = before->run_check;
@@ -169,29 +177,54 @@ static uint32_t add_frame(struct bmm__stack_memo *memo, const struct bmm__walk_f
     return index;
 }
 
-/* The frames of the walk have been kept on top of the frame `outer`: those that have no id get theirs. */
-static void give_ids(struct bmm__stack_memo *memo, uint32_t outer)
+/* Whether that frame of the memo is what was seen, on top of outer. */
+static bool is_frame(const struct bmm__stack_memo *memo, uint32_t index, const struct bmm__walk_frame *seen,
+                     uint32_t outer, bool is_open)
 {
-    struct bmm__walk *walk = &memo->walk;
-    uint32_t parent = memo->frames[outer].id, count = 0, first = walk->count, end = first; /* frame 0 has id 0 */
-    if (outer != 0 && parent == 0)
-        return; /* it is open, deep, or there was no room */
-    for (; end > walk->own_count; end--) {
-        const struct bmm__walk_frame *seen = &walk->frames[end - 1];
-        const struct bmm__memo_frame *frame = &memo->frames[seen->kept];
-        if (frame->is_open || frame->depth > walk->id_depth)
-            break;
-        if (frame->id != 0 && count == 0) {
-            parent = frame->id;
-            first = end - 1;
-            continue;
-        }
-        walk->to_intern[count++] =
-            (struct bmm__depot_frame){ bmm__walk_node_pc(seen->pc, seen->word), seen->hash, 0, 0 };
+    const struct bmm__memo_frame *frame = &memo->frames[index];
+    if (index == 0 || (outer == 0 && (is_open || frame->is_open)))
+        return false;
+    return (index == frame->run_first ? frame->run_outer : index - 1) == outer &&
+           bmm__memo_is(frame, seen->pc, seen->sp, seen->fp);
+}
+
+/* ---- ids for what is added ---- */
+
+/* Frames of one chain, from the outermost on, as they are kept: those that have no id get theirs at the end. */
+struct naming {
+    uint32_t parent; /* the id outside the first of them */
+    uint32_t count;  /* of them, in the walk's to_intern and kept */
+    uint32_t
+        left; /* frames that may still have an id: not what is open, deep, or on top of what there was no room for */
+};
+
+static struct naming begin_naming(const struct bmm__stack_memo *memo, uint32_t outer, bool is_open)
+{
+    const struct bmm__memo_frame *frame = &memo->frames[outer]; /* frame 0 has id 0, and depth 0 */
+    bool has_none = outer != 0 ? frame->id == 0 || frame->is_open : is_open;
+    uint32_t depth = memo->walk.id_depth;
+    return (struct naming){ frame->id, 0, has_none || frame->depth >= depth ? 0 : depth - frame->depth };
+}
+
+static inline void name(struct naming *naming, struct bmm__stack_memo *memo, uint32_t index, uintptr_t node_pc)
+{
+    const struct bmm__memo_frame *frame = &memo->frames[index];
+    if (naming->left == 0)
+        return;
+    naming->left--;
+    if (frame->id != 0 && naming->count == 0) {
+        naming->parent = frame->id;
+        return;
     }
-    bmm__depot_intern(parent, walk->to_intern, count);
-    for (uint32_t i = 0; i < count; i++)
-        memo->frames[walk->frames[first - 1 - i].kept].id = walk->to_intern[i].id;
+    memo->walk.kept[naming->count] = (uint16_t)index;
+    memo->walk.to_intern[naming->count++] = (struct bmm__depot_frame){ node_pc, frame->hash, 0, 0 };
+}
+
+static void end_naming(const struct naming *naming, struct bmm__stack_memo *memo)
+{
+    bmm__depot_intern(naming->parent, memo->walk.to_intern, naming->count);
+    for (uint32_t i = 0; i < naming->count; i++)
+        memo->frames[memo->walk.kept[i]].id = memo->walk.to_intern[i].id;
 }
 
 uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, uint32_t outer, bool is_open)
@@ -205,23 +238,27 @@ uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, uint32_t outer, bool is_op
     }
     uint64_t hash = outer != 0 ? memo->frames[outer].hash : 0;
     /* Where the outermost frame's caller begins, or would: 0 if its rule says that there is none, and reads nothing. */
-    uint32_t outermost = outer;
     uintptr_t cfa = outer != 0 ? memo->frames[outer].sp : walk->ends_in_zero || is_open ? walk->state.sp : 0;
+    struct naming naming = begin_naming(memo, outer, is_open);
     for (uint32_t i = walk->count; i-- > walk->own_count;) {
-        struct bmm__walk_frame *seen = &walk->frames[i];
-        seen->hash = hash = bmm__depot_hash(hash, bmm__walk_node_pc(seen->pc, seen->word));
-        uint16_t *made = made_slot(memo, seen->pc, seen->sp, outer);
-        const struct bmm__memo_frame *frame = &memo->frames[*made];
-        uint32_t frames_outer = *made == frame->run_first ? frame->run_outer : *made - 1u;
-        if (*made == 0 || (outer == 0 && (is_open || frame->is_open)) || frames_outer != outer ||
-            !bmm__memo_is(frame, seen->pc, seen->sp, seen->fp))
-            *made = (uint16_t)add_frame(memo, seen, cfa, outer, is_open);
-        outer = seen->kept = *made;
+        const struct bmm__walk_frame *seen = &walk->frames[i];
+        uintptr_t node_pc = bmm__walk_node_pc(seen->pc, seen->word);
+        hash = bmm__depot_hash(hash, node_pc);
+        uint32_t mixed = bmm__memo_mix(seen->pc, seen->sp);
+        uint16_t *recent = &memo->recent[mixed & (BMM__MEMO_SLOTS - 1)];
+        struct made made = made_of(memo, mixed, outer);
+        uint32_t index = *made.entry & ~MADE_TAG;
+        if ((*made.entry & MADE_TAG) != made.tag || !is_frame(memo, index, seen, outer, is_open)) {
+            index = add_frame(memo, seen, cfa, outer, *recent, is_open);
+            memo->frames[index].hash = hash;
+            *made.entry = made.tag | index;
+        }
+        outer = index;
         cfa = seen->sp;
-        memo->recent[bmm__memo_slot(seen->pc, seen->sp)] =
-            (uint16_t)outer; /* what is like it and newer, `made` still knows */
+        *recent = (uint16_t)outer; /* what is like it and newer, `made` still knows */
+        name(&naming, memo, outer, node_pc);
     }
-    give_ids(memo, outermost);
+    end_naming(&naming, memo);
     return outer;
 }
 
@@ -235,8 +272,9 @@ bool bmm__memo_make_answer(struct bmm__stack_memo *memo, uint32_t index)
             bmm__memo_forget(memo);
             return false;
         }
-        for (uint32_t i = 1; i <= run; i++)
-            memo->listed[count++] = memo->checks[frame->check_end - i];
+        struct bmm__memo_check *to = &memo->listed[count];
+        for (const struct bmm__memo_check *from = &memo->checks[frame->check_end]; run > 0; run--, count++)
+            *to++ = *--from;
         if (frame->run_outer == 0)
             break;
     }

@@ -80,7 +80,7 @@ struct bmm__stack_memo {
     uint32_t frame_count, check_count, listed_count; /* frame 0 is none */
     uint16_t recent[BMM__MEMO_SLOTS];
     uint16_t by_caller[BMM__MEMO_SLOTS];
-    uint16_t made[BMM__MEMO_SLOTS];
+    uint32_t made[BMM__MEMO_SLOTS]; /* stack_memo.c */
     struct bmm__memo_check listed[BMM__MEMO_LISTED];
     struct bmm__memo_check checks[BMM__MEMO_CHECKS];
     struct bmm__memo_frame frames[BMM__MEMO_FRAMES];
@@ -100,9 +100,14 @@ void bmm__memo_forget(struct bmm__stack_memo *memo);
  * frame; 0: there is no room, all is forgotten. */
 uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, uint32_t outer, bool is_open);
 
+static inline uint32_t bmm__memo_mix(uintptr_t pc, uintptr_t sp)
+{
+    return (uint32_t)((pc ^ sp << 20) * 0x9e3779b97f4a7c15u >> 32);
+}
+
 static inline uint32_t bmm__memo_slot(uintptr_t pc, uintptr_t sp)
 {
-    return (uint32_t)((pc ^ sp << 20) * 0x9e3779b97f4a7c15u >> 32) & (BMM__MEMO_SLOTS - 1);
+    return bmm__memo_mix(pc, sp) & (BMM__MEMO_SLOTS - 1);
 }
 
 static inline bool bmm__memo_is(const struct bmm__memo_frame *frame, uintptr_t pc, uintptr_t sp, uintptr_t fp)

@@ -10,25 +10,23 @@
 
 #define NUMBERS (BMM_SITE_NUMBERS)
 #define NUMBERS_WITH_EPOCH (NUMBERS - 512)
-#define SLOT_BITS 13
-#define SLOTS (1u << SLOT_BITS)
+#define SLOTS (1u << BMM__SITE_SLOT_BITS)
 #define ADDRESS_MASK ((UINT64_C(1) << (48 - BMM_SITE_BITS)) - 1)
 #define EPOCH_UNKNOWN (UINT64_C(0xffff) << (48 - BMM_SITE_BITS))
 
-static uint64_t mebibytes[NUMBERS]; /* S1 */
-static uint16_t slots[SLOTS];       /* hash → number; 0: none (release after the number is complete) */
-static uint32_t count = 1;          /* changed under lock, release after the number is complete */
-static uint64_t *written;           /* the chunk; NULL: not made yet */
+uint64_t bmm__site_mebibytes[NUMBERS];
+uint16_t bmm__site_slots[SLOTS];
+static uint32_t count = 1; /* changed under lock, release after the number is complete */
+static uint64_t *written;  /* the chunk; NULL: not made yet */
 BMM__LOCK(lock, BMM__RANK_MODULES);
 
 /* The mebibyte's slot, or the first free one where it would be. Never full: there are four times as many as numbers. */
 static uint16_t *slot_of(uint64_t mebibyte)
 {
-    uint32_t i = (uint32_t)((mebibyte * 0x9e3779b97f4a7c15u) >> (64 - SLOT_BITS));
-    for (;; i = (i + 1) & (SLOTS - 1)) {
-        uint16_t number = bmm__load_acquire(&slots[i]);
-        if (number == 0 || mebibytes[number] == mebibyte)
-            return &slots[i];
+    for (uint32_t i = bmm__site_slot(mebibyte);; i = (i + 1) & (SLOTS - 1)) {
+        uint16_t number = bmm__load_acquire(&bmm__site_slots[i]);
+        if (number == 0 || bmm__site_mebibytes[number] == mebibyte)
+            return &bmm__site_slots[i];
     }
 }
 
@@ -42,7 +40,7 @@ static uint32_t give_number(uint64_t mebibyte, uint32_t limit)
         written = bmm__recorder_chunk(BMM_CHUNK_CODE, NUMBERS * sizeof *written, 0, NULL);
     if (written == NULL)
         return 0;
-    mebibytes[count] = mebibyte;
+    bmm__site_mebibytes[count] = mebibyte;
     written[count] = mebibyte << BMM_SITE_BITS;
     bmm__store_release(slot, (uint16_t)count);
     bmm__store_release(&count, count + 1);
@@ -69,21 +67,22 @@ static __attribute__((noinline, cold)) uint32_t new_number(uint64_t mebibyte)
     return number;
 }
 
-uint32_t bmm__site_of(uintptr_t pc)
+uint32_t bmm__site_of_slowly(uintptr_t pc)
 {
     uint64_t mebibyte = (uint64_t)pc >> BMM_SITE_BITS;
     uint32_t place = (uint32_t)pc & ((1u << BMM_SITE_BITS) - 1);
-    if (BMM__UNLIKELY(mebibyte == 0))
+    if (mebibyte == 0)
         return place;
     uint32_t number = bmm__load_acquire(slot_of(mebibyte));
-    if (BMM__UNLIKELY(number == 0) && (number = new_number(mebibyte)) == 0)
+    if (number == 0 && (number = new_number(mebibyte)) == 0)
         return 0;
     return number << BMM_SITE_BITS | place;
 }
 
 uintptr_t bmm__site_pc(uint32_t site)
 {
-    return (uintptr_t)(mebibytes[site >> BMM_SITE_BITS] << BMM_SITE_BITS | (site & ((1u << BMM_SITE_BITS) - 1)));
+    return (uintptr_t)(bmm__site_mebibytes[site >> BMM_SITE_BITS] << BMM_SITE_BITS |
+                       (site & ((1u << BMM_SITE_BITS) - 1)));
 }
 
 void bmm__site_fork_child(void)

@@ -15,10 +15,37 @@
 #ifndef BMM_STACK_SITE_H
 #define BMM_STACK_SITE_H
 
+#include "brainmm/snapshot.h"
+
+#include "core/assert.h"
+#include "core/atomic.h"
+
 #include <stdint.h>
 
+#define BMM__SITE_SLOT_BITS 13
+
+extern uint64_t bmm__site_mebibytes[BMM_SITE_NUMBERS] BMM__HIDDEN; /* S1; of number 0: 0 */
+extern uint16_t
+    bmm__site_slots[1u << BMM__SITE_SLOT_BITS] BMM__HIDDEN; /* hash → number; release after the number is complete */
+
+/* bmm__site_of where the mebibyte's first slot has another one, or none. */
+uint32_t bmm__site_of_slowly(uintptr_t pc);
+
+static inline uint32_t bmm__site_slot(uint64_t mebibyte)
+{
+    return (uint32_t)((mebibyte * 0x9e3779b97f4a7c15u) >> (64 - BMM__SITE_SLOT_BITS));
+}
+
 /* 0: there are no numbers left. */
-uint32_t bmm__site_of(uintptr_t pc);
+static inline uint32_t bmm__site_of(uintptr_t pc)
+{
+    uint64_t mebibyte = (uint64_t)pc >> BMM_SITE_BITS;
+    uint32_t number = bmm__load_acquire(&bmm__site_slots[bmm__site_slot(mebibyte)]);
+    if (BMM__UNLIKELY(bmm__site_mebibytes[number] != mebibyte))
+        return bmm__site_of_slowly(pc);
+    return number << BMM_SITE_BITS | ((uint32_t)pc & ((1u << BMM_SITE_BITS) - 1));
+}
+
 /* Of a site that bmm__site_of gave. */
 uintptr_t bmm__site_pc(uint32_t site);
 void bmm__site_fork_child(void);

@@ -29,8 +29,6 @@
 struct bmm__walk_frame {
     uintptr_t pc, sp, fp;
     uint64_t word; /* of the rule cache; 0: a mark, not a frame */
-    uint64_t hash; /* of the stack from here outwards, for the depot; the memo's */
-    uint32_t kept; /* the memo's frame */
 };
 
 enum bmm__walk_end {
@@ -51,6 +49,7 @@ struct bmm__walk {
     bool ends_in_zero;   /* the outermost frame's return address is 0; state is what would be its caller's */
     struct bmm__walk_frame frames[BMM__WALK_FRAMES];
     struct bmm__depot_frame to_intern[BMM__DEPOT_FRAMES_MAX]; /* the outermost first */
+    uint16_t kept[BMM__DEPOT_FRAMES_MAX];                     /* the memo's frames of those */
 };
 
 struct bmm__stack_memo;
