@@ -10,52 +10,51 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The first bytes of a file of /proc, NUL-terminated; "" where there is none. Freed by the caller. */
-static char *read_of(const char *pid, const char *what, size_t capacity, size_t *bytes)
+#define ENVIRONMENT_BYTES ((size_t)256 << 10) /* of one that are looked at */
+
+/* The first bytes of a file of /proc; returns how many, 0 where there is none. */
+static size_t read_of(const char *pid, const char *what, char *text, size_t capacity)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%.20s/%s", pid, what);
-    char *text = bmm__must_zero(capacity + 1, 1);
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    *bytes = 0;
-    for (ssize_t more = 1; file >= 0 && more > 0 && *bytes < capacity;) {
-        more = read(file, text + *bytes, capacity - *bytes);
-        *bytes += more > 0 ? (size_t)more : 0;
+    size_t bytes = 0;
+    for (ssize_t more = 1; file >= 0 && more > 0 && bytes < capacity;) {
+        more = read(file, text + bytes, capacity - bytes);
+        bytes += more > 0 ? (size_t)more : 0;
     }
     if (file >= 0)
         close(file);
-    return text;
+    return bytes;
 }
 
-static bool names(const char *pid, const char *directory)
+static struct bmm__survivor survivor_of(const char *pid)
 {
-    size_t bytes;
-    char *environment = read_of(pid, "environ", (size_t)256 << 10, &bytes);
-    bool is_named = memmem(environment, bytes, directory, strlen(directory)) != NULL;
-    free(environment);
-    return is_named;
+    struct bmm__survivor survivor = { .pid = (uint32_t)strtoul(pid, NULL, 10) };
+    read_of(pid, "comm", survivor.name, sizeof survivor.name - 1);
+    survivor.name[strcspn(survivor.name, "\n")] = 0;
+    return survivor;
 }
 
 struct bmm__survivors bmm__survivors_find(const char *directory)
 {
     struct bmm__survivors found = { 0 };
+    char *environment = bmm__must_alloc(ENVIRONMENT_BYTES);
     DIR *processes = opendir("/proc");
     const struct dirent *entry;
     while (processes != NULL && (entry = readdir(processes)) != NULL) {
         const char *pid = entry->d_name;
-        if (pid[strspn(pid, "0123456789")] != 0 || !names(pid, directory))
+        if (pid[strspn(pid, "0123456789")] != 0)
             continue;
-        size_t bytes;
-        char *name = read_of(pid, "comm", sizeof found.items->name - 1, &bytes);
-        name[strcspn(name, "\n")] = 0;
+        size_t bytes = read_of(pid, "environ", environment, ENVIRONMENT_BYTES);
+        if (memmem(environment, bytes, directory, strlen(directory)) == NULL)
+            continue;
         found.items = bmm__grow(found.items, &found.capacity, (size_t)found.count + 1, sizeof *found.items);
-        struct bmm__survivor *survivor = &found.items[found.count++];
-        *survivor = (struct bmm__survivor){ .pid = (uint32_t)strtoul(pid, NULL, 10) };
-        memcpy(survivor->name, name, strlen(name) + 1);
-        free(name);
+        found.items[found.count++] = survivor_of(pid);
     }
     if (processes != NULL)
         closedir(processes);
+    free(environment);
     return found;
 }
 
