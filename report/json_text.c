@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "report/json_text.h"
 
 #include "report/arena.h"
@@ -13,9 +12,6 @@ void bmm__json_texts_free(struct bmm__json_texts *texts)
 {
     for (uint32_t i = 0; i < texts->known.count; i++)
         free(texts->printed[i]);
-    for (uint32_t i = 0; i < texts->numbers.count; i++)
-        free(texts->places[i]);
-    free(texts->places);
     bmm__map_free(&texts->known);
     free(texts->printed);
     bmm__map_free(&texts->numbers);
@@ -62,16 +58,17 @@ const char *bmm__json_text(struct bmm__json_texts *texts, const char *text)
 
 /* ---- frames ---- */
 
-static char *print_place(struct bmm__json_texts *texts, const struct bmm__frame *frame)
+void bmm__json_put_place(struct bmm__json_texts *texts, FILE *out, const struct bmm__frame *frame)
 {
-    char line[12] = "null", *place;
-    if (frame->line != 0)
-        snprintf(line, sizeof line, "%" PRIu32, frame->line);
-    if (asprintf(&place, "\"function\":%s,\"file\":%s,\"line\":%s,\"module\":%s",
-                 bmm__json_text(texts, frame->function), bmm__json_text(texts, frame->file), line,
-                 bmm__json_text(texts, frame->module)) < 0)
-        out_of_memory();
-    return place;
+    char line[24];
+    fputs("\"function\":", out);
+    fputs(bmm__json_text(texts, frame->function), out);
+    fputs(",\"file\":", out);
+    fputs(bmm__json_text(texts, frame->file), out);
+    fputs(",\"line\":", out);
+    fputs(frame->line != 0 ? bmm__json_number(line + sizeof line, frame->line) : "null", out);
+    fputs(",\"module\":", out);
+    fputs(bmm__json_text(texts, frame->module), out);
 }
 
 void bmm__json_put_frames(struct bmm__json_texts *texts, FILE *out, const struct bmm__stack *stack)
@@ -82,10 +79,9 @@ void bmm__json_put_frames(struct bmm__json_texts *texts, FILE *out, const struct
         uint32_t number = bmm__map_put(&texts->numbers, (uintptr_t)frame, 0, texts->numbers.count, &is_new);
         if (!is_new)
             continue;
-        texts->places = bmm__grow(texts->places, &texts->place_capacity, (size_t)number + 1, sizeof *texts->places);
-        texts->places[number] = print_place(texts, frame);
-        fprintf(out, "%s{%s,\"offset\":\"0x%" PRIx64 "\"%s}", number == 0 ? "\n" : ",\n", texts->places[number],
-                frame->offset, frame->is_inlined ? ",\"inlined\":true" : "");
+        fputs(number == 0 ? "\n{" : ",\n{", out);
+        bmm__json_put_place(texts, out, frame);
+        fprintf(out, ",\"offset\":\"0x%" PRIx64 "\"%s}", frame->offset, frame->is_inlined ? ",\"inlined\":true" : "");
     }
 }
 
@@ -93,11 +89,6 @@ static uint32_t number_of(struct bmm__json_texts *texts, const struct bmm__frame
 {
     bool is_new;
     return bmm__map_put(&texts->numbers, (uintptr_t)frame, 0, 0, &is_new);
-}
-
-const char *bmm__json_place(struct bmm__json_texts *texts, const struct bmm__frame *frame)
-{
-    return texts->places[number_of(texts, frame)];
 }
 
 const char *bmm__json_stack(struct bmm__json_texts *texts, const struct bmm__stack *stack)

@@ -17,9 +17,7 @@ struct bmm__json_texts {
     struct bmm__map known; /* address of a text → place in printed */
     char **printed;
     uint32_t printed_capacity;
-    struct bmm__map numbers; /* address of a frame → its place in the list of frames, and in places */
-    char **places;           /* bmm__json_place of each */
-    uint32_t place_capacity;
+    struct bmm__map numbers; /* address of a frame → its place in the list of frames */
     char *stack; /* buffer for one stack's array */
     uint32_t stack_capacity;
 };
@@ -41,7 +39,7 @@ void bmm__json_put_frames(struct bmm__json_texts *texts, FILE *out, const struct
 /* The array of its frames' places, all of which were written; stays until the next. */
 const char *bmm__json_stack(struct bmm__json_texts *texts, const struct bmm__stack *stack);
 
-/* Members function, file, line and module of a frame that was written; stays until texts is freed. */
-const char *bmm__json_place(struct bmm__json_texts *texts, const struct bmm__frame *frame);
+/* Writes a frame's members function, file, line and module. */
+void bmm__json_put_place(struct bmm__json_texts *texts, FILE *out, const struct bmm__frame *frame);
 
 #endif

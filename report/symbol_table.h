@@ -13,7 +13,7 @@
 struct bmm__symbol {
     uint64_t start, end; /* [start, end) in the file's addresses */
     const char *name;    /* lives as long as the module file is open; may end in @VERSION */
-    uint32_t rank;       /* smaller is better */
+    uint8_t binding;     /* STB_… */
 };
 
 /* All zero is an empty table. */

@@ -259,7 +259,8 @@ static void put_leak(struct writing *w, const struct bmm__leak *leak)
     if (stack->count == 0) {
         fputs("null", w->out);
     } else { /* what most people ask a leak for, so that they need not look up its frames */
-        put_member(w, "{", bmm__json_place(&w->texts, stack->frames[bmm__stack_site(stack)]));
+        fputc('{', w->out);
+        bmm__json_put_place(&w->texts, w->out, stack->frames[bmm__stack_site(stack)]);
         fputc('}', w->out);
     }
     put_member(w, ",\"stack\":", bmm__json_stack(&w->texts, stack));
