@@ -40,7 +40,7 @@
 #define SEALED 0x80000000u /* of a head: below it the first run's name, above it the filter */
 #define FIRST_RUN(head) ((uint32_t)(head) & ~SEALED)
 #define HEAD_WORDS 2u /* of a run: next, parent */
-#define GENERATIONS 3
+#define GENERATIONS 4
 #define FIRST_BITS 12
 
 static uint32_t *segments[SEGMENTS_MAX]; /* release under lock, acquire by all */
@@ -48,7 +48,7 @@ static uint32_t next_id = 1;
 static const struct {
     uint8_t bits;   /* of the number of heads: 32 KiB, 1 MiB, 16 MiB */
     uint32_t words; /* made when there are so many words of runs: of about 8 each */
-} generations[GENERATIONS] = { { FIRST_BITS, 0 }, { 17, 32u << 10 }, { 21, 2u << 20 } };
+} generations[GENERATIONS] = { { FIRST_BITS, 0 }, { 15, 32u << 10 }, { 18, 512u << 10 }, { 21, 4u << 20 } };
 static uint64_t first_heads[1u << FIRST_BITS];
 static uint64_t *heads[GENERATIONS] = { first_heads };
 static uint32_t generation_count = 1; /* release after the heads */

@@ -18,7 +18,7 @@ struct bmm__json_texts {
     char **printed;
     uint32_t printed_capacity;
     struct bmm__map numbers; /* address of a frame → its place in the list of frames */
-    char *stack; /* buffer for one stack's array */
+    char *stack;             /* buffer for one stack's array */
     uint32_t stack_capacity;
 };
 
