@@ -8,7 +8,7 @@
 
 #define WIDE_MAX 1024 /* large frames, realigned stacks, reused addresses: a few per program; then FULL */
 
-uint64_t bmm__rule_words[BMM__RULE_SETS][2];
+uint64_t bmm__rule_words[BMM__RULE_LINES][BMM__RULE_WAYS] __attribute__((aligned(64)));
 
 static struct {
     struct bmm__rule rule;
@@ -16,7 +16,8 @@ static struct {
 } wide[WIDE_MAX];
 static uint32_t wide_count; /* claimed */
 
-_Static_assert(BMM__RULE_SET_BITS >= 8 && BMM__RULE_SET_BITS <= 20, "a set index and 32 bits of tag are an address");
+_Static_assert(BMM__RULE_LINE_BITS >= 8 && BMM__RULE_LINE_BITS <= 20, "a line's index and a tag are an address");
+_Static_assert(WIDE_MAX <= BMM__RULE_CFA_MAX, "a wide rule's index stands in place of the CFA");
 
 /* ---- expressions that compilers and linkers write ---- */
 
@@ -170,22 +171,22 @@ static bool fits(const struct bmm__rule *rule)
         return false;
     if (rule->kind != BMM__RULE_SP && rule->kind != BMM__RULE_FP)
         return true;
-    return rule->cfa_offset >= 0 && rule->cfa_offset / 8 <= 0xffff && rule->fp_offset <= 0 &&
+    return rule->cfa_offset >= 0 && rule->cfa_offset / 8 <= (int32_t)BMM__RULE_CFA_MAX && rule->fp_offset <= 0 &&
            -rule->fp_offset / 8 <= 0x7f && rule->ra_offset == BMM__ARCH_RA_OFFSET(-rule->fp_offset);
 }
 
 static uint64_t encode(uintptr_t address, const struct bmm__rule *rule)
 {
-    uint64_t word = bmm__rule_tag(address) << 32;
+    uint64_t word = bmm__rule_tag(address) << BMM__RULE_TAG_SHIFT;
     if (fits(rule)) {
         uint64_t cfa = rule->kind == BMM__RULE_NONE ? rule->is_in_module : (uint64_t)rule->cfa_offset / 8;
-        return word | (uint64_t)rule->epoch << 26 | (uint64_t)(-rule->fp_offset / 8) << 19 | cfa << 3 | rule->kind;
+        return word | (uint64_t)rule->epoch << 24 | (uint64_t)(-rule->fp_offset / 8) << 17 | cfa << 3 | rule->kind;
     }
     uint32_t index = wide_index(rule);
     if (index == WIDE_MAX)
         return word | BMM__RULE_FULL;
     uint64_t epoch = rule->epoch < BMM__RULE_WIDE_EPOCH_UNKNOWN ? rule->epoch : BMM__RULE_WIDE_EPOCH_UNKNOWN;
-    return word | epoch << 19 | (uint64_t)index << 3 | BMM__RULE_WIDE;
+    return word | epoch << 17 | (uint64_t)index << 3 | BMM__RULE_WIDE;
 }
 
 struct bmm__rule bmm__rule_decode(uint64_t word)
@@ -212,6 +213,17 @@ struct bmm__rule bmm__rule_decode(uint64_t word)
 
 /* ---- the cache ---- */
 
+/* Where a word goes that should be at that way: there if it can, else beside it, else where there is room. If all are taken, the
+ * newcomer is likelier to be asked for again: it goes there, and what was there beside it. */
+static unsigned make_room(uint64_t *line, unsigned way)
+{
+    for (unsigned i = 0; i < BMM__RULE_WAYS; i++)
+        if (bmm__load_relaxed(&line[way ^ i]) == 0)
+            return way ^ i;
+    bmm__store_release(&line[way ^ 1], bmm__load_relaxed(&line[way]));
+    return way;
+}
+
 uint64_t bmm__rule_learn(uintptr_t address)
 {
     if (address >> BMM__ARCH_CODE_BITS)
@@ -222,23 +234,30 @@ uint64_t bmm__rule_learn(uintptr_t address)
     uint64_t word = encode(address, &rule);
     if (!is_certain)
         return word;
-    uint64_t *set = bmm__rule_set(address);
-    unsigned way = bmm__load_relaxed(&set[0]) == 0 ? 0 : 1;
-    if (way == 1 && bmm__load_relaxed(&set[1]) != 0)
-        /* Both taken: the newcomer is likelier to be asked for again, and goes first. */
-        bmm__store_release(&set[1], bmm__load_relaxed(&set[0])), way = 0;
-    bmm__exchange_seq_cst(&set[way], word);                    /* before the count is looked at */
-    if (bmm__load_seq_cst(&bmm__module_loads) != load_count) { /* K2; the word that was moved may be an old one, too */
-        bmm__store_relaxed(&set[0], (uint64_t)0);
-        bmm__store_relaxed(&set[1], (uint64_t)0);
-    }
+    uint64_t *line = bmm__rule_line(address);
+    bmm__exchange_seq_cst(&line[make_room(line, bmm__rule_way(address))], word); /* before the count is looked at */
+    if (bmm__load_seq_cst(&bmm__module_loads) != load_count) /* K2; a word that was moved may be an old one, too */
+        for (unsigned way = 0; way < BMM__RULE_WAYS; way++)
+            bmm__store_relaxed(&line[way], (uint64_t)0);
     return word;
+}
+
+uint64_t bmm__rule_find_slowly(uintptr_t address)
+{
+    const uint64_t *line = bmm__rule_line(address);
+    uint64_t tag = bmm__rule_tag(address);
+    for (unsigned way = 0; way < BMM__RULE_WAYS; way++) {
+        uint64_t word = bmm__load_acquire(&line[way]);
+        if (word != 0 && word >> BMM__RULE_TAG_SHIFT == tag)
+            return word;
+    }
+    return bmm__rule_learn(address);
 }
 
 void bmm__rules_forget(void)
 {
-    for (unsigned i = 0; i < BMM__RULE_SETS; i++)
-        for (unsigned way = 0; way < 2; way++)
+    for (unsigned i = 0; i < BMM__RULE_LINES; i++)
+        for (unsigned way = 0; way < BMM__RULE_WAYS; way++)
             if (bmm__load_seq_cst(&bmm__rule_words[i][way]) != 0) /* untouched pages stay untouched */
                 bmm__store_relaxed(&bmm__rule_words[i][way], (uint64_t)0);
 }

@@ -1,22 +1,23 @@
 /* The rule cache: code address → how the caller is found, learned from the unwind tables when first needed.
  *
- *   address ─ bits 3–17 ─ scrambled by those above ─► set ─► │ word │ word │      two ways of 64 bits
- *           └ the other 32 bits: the tag ────────────────────────┘ tag | rule
+ *   address ─ bits 7–19 ─ scrambled by those above ─► line ─► │ word │ word │ … │ word │      eight words of 64 bits, a cache line
+ *           ├ bits 4–6 ──────────────────────────────► where in it its rule should be, else beside that, else anywhere
+ *           └ the other 34 bits: the tag ──────────────────┘ tag | rule
  *
  * A word, in itself complete, so that one load is a look-up and one store a fill, with no lock and no torn reads:
  *
- *    63            32 31      26 25           19 18              3 2    0
+ *    63            30 29      24 23           17 16              3 2    0
  *   ┌────────────────┬──────────┬───────────────┬─────────────────┬──────┐
  *   │ tag            │ epoch    │ fp distance/8 │ CFA offset / 8  │ kind │   kind 0: empty
  *   └────────────────┴──────────┴───────────────┴─────────────────┴──────┘
  *
- * Set and tag together are the address, not a hash of it: a hit is exact. What lies in the same 8 bytes of code shares a set, and
- * neighbours share cache lines and pages: a function's calls are near each other, and so are those of its callers. A rule that does not fit stands in a table
+ * Line and tag together are the address, not a hash of it: a hit is exact. A line is for 128 bytes of code, and neighbours share
+ * pages: a function's calls are near each other, and so are those of its callers. A rule that does not fit stands in a table
  * of wide rules; the CFA field is its index, and the two fields above are its epoch.
  *
  * Invariants
  *  K1  A rule is a pure function of the code address, until the loader's map changes.
- *  K2  bmm__rules_forget empties the cache; a fill that began before it empties the set again.
+ *  K2  bmm__rules_forget empties the cache; a fill that began before it empties the line again.
  *  K3  Only the frame rules SP and FP and their wide forms yield a caller; all others end the fast walk.
  *
  * The address looked up is that of the call (return address - 1), or the interrupted one itself. One instruction sees
@@ -40,18 +41,22 @@ enum bmm__rule_kind {
     BMM__RULE_WIDE
 };
 
-#define BMM__RULE_SET_BITS (BMM__ARCH_CODE_BITS - 32)
-#define BMM__RULE_SETS (1u << BMM__RULE_SET_BITS)
-#define BMM__RULE_NEAR_BITS 3 /* of addresses in one set: more than two calls hardly fit into 8 bytes */
+#define BMM__RULE_TAG_SHIFT 30
+#define BMM__RULE_LINE_BITS (BMM__ARCH_CODE_BITS - (64 - BMM__RULE_TAG_SHIFT))
+#define BMM__RULE_LINES (1u << BMM__RULE_LINE_BITS)
+#define BMM__RULE_WAYS 8u
+#define BMM__RULE_WAY_BITS 4  /* of addresses that should have the same word: calls are further apart, mostly */
+#define BMM__RULE_NEAR_BITS 7 /* of addresses in one line */
 #define BMM__RULE_EPOCH_MAX 63u
+#define BMM__RULE_CFA_MAX 0x3fffu
 #define BMM__RULE_WIDE_EPOCH_UNKNOWN 0x1fffu /* that one, and all above */
 
 #define BMM__RULE_KIND(word) ((enum bmm__rule_kind)((word)&7))
 #define BMM__RULE_IS_FRAME(word) (((word)&7) - BMM__RULE_SP <= BMM__RULE_FP - BMM__RULE_SP) /* a plain one */
-#define BMM__RULE_CFA(word) ((uintptr_t)((word) >> 3 & 0xffff) * 8)
-#define BMM__RULE_FP_DISTANCE(word) ((uintptr_t)((word) >> 19 & 0x7f) * 8) /* 0: fp was not saved */
-#define BMM__RULE_EPOCH(word) ((uint32_t)((word) >> 26 & 63))
-#define BMM__RULE_WIDE_INDEX(word) ((uint32_t)((word) >> 3 & 0xffff))
+#define BMM__RULE_CFA(word) ((uintptr_t)((word) >> 3 & BMM__RULE_CFA_MAX) * 8)
+#define BMM__RULE_FP_DISTANCE(word) ((uintptr_t)((word) >> 17 & 0x7f) * 8) /* 0: fp was not saved */
+#define BMM__RULE_EPOCH(word) ((uint32_t)((word) >> 24 & 63))
+#define BMM__RULE_WIDE_INDEX(word) ((uint32_t)((word) >> 3 & BMM__RULE_CFA_MAX))
 
 /* What a word says, with room. */
 struct bmm__rule {
@@ -66,7 +71,7 @@ struct bmm__rule {
     int32_t ra_offset; /* from the CFA */
 };
 
-extern uint64_t bmm__rule_words[BMM__RULE_SETS][2] BMM__HIDDEN;
+extern uint64_t bmm__rule_words[BMM__RULE_LINES][BMM__RULE_WAYS] BMM__HIDDEN;
 
 /* True if a signal handler returns to there. Some libcs have tables that say so, too. */
 bool bmm__rule_is_trampoline(uintptr_t pc);
@@ -81,35 +86,44 @@ static inline uint32_t bmm__rule_epoch(uint64_t word)
 {
     if (BMM__LIKELY(BMM__RULE_KIND(word) != BMM__RULE_WIDE))
         return BMM__RULE_EPOCH(word);
-    uint32_t epoch = (uint32_t)(word >> 19) & BMM__RULE_WIDE_EPOCH_UNKNOWN;
+    uint32_t epoch = (uint32_t)(word >> 17) & BMM__RULE_WIDE_EPOCH_UNKNOWN;
     return epoch == BMM__RULE_WIDE_EPOCH_UNKNOWN ? 0xffff : epoch;
 }
 
-static inline uint64_t *bmm__rule_set(uintptr_t address)
+static inline uint64_t *bmm__rule_line(uintptr_t address)
 {
-    uint32_t low = (uint32_t)(address >> BMM__RULE_NEAR_BITS) & (BMM__RULE_SETS - 1);
-    uint32_t high = (uint32_t)(address >> (BMM__RULE_NEAR_BITS + BMM__RULE_SET_BITS));
-    return bmm__rule_words[low ^ (high * 0x9e3779b1u) >> (32 - BMM__RULE_SET_BITS)];
+    uint32_t low = (uint32_t)(address >> BMM__RULE_NEAR_BITS) & (BMM__RULE_LINES - 1);
+    uint32_t high = (uint32_t)(address >> (BMM__RULE_NEAR_BITS + BMM__RULE_LINE_BITS));
+    return bmm__rule_words[low ^ (high * 0x9e3779b1u) >> (32 - BMM__RULE_LINE_BITS)];
 }
 
-/* More than 32 bits where the address is none of code: no word has that, and learn says NONE. */
+static inline uint32_t bmm__rule_way(uintptr_t address)
+{
+    return address >> BMM__RULE_WAY_BITS & (BMM__RULE_WAYS - 1);
+}
+
+/* More than 34 bits where the address is none of code: no word has that, and learn says NONE. */
 static inline uint64_t bmm__rule_tag(uintptr_t address)
 {
-    return address >> (BMM__RULE_NEAR_BITS + BMM__RULE_SET_BITS) << BMM__RULE_NEAR_BITS |
+    return address >> (BMM__RULE_NEAR_BITS + BMM__RULE_LINE_BITS) << BMM__RULE_NEAR_BITS |
            (address & ((1u << BMM__RULE_NEAR_BITS) - 1));
 }
 
+/* bmm__rule_find where it is neither in the one place nor in the other: it may be elsewhere in the line, or is learned. */
+uint64_t bmm__rule_find_slowly(uintptr_t address);
+
 static inline uint64_t bmm__rule_find(uintptr_t address)
 {
-    const uint64_t *set = bmm__rule_set(address);
+    const uint64_t *line = bmm__rule_line(address);
+    uint32_t way = bmm__rule_way(address);
     uint64_t tag = bmm__rule_tag(address);
-    uint64_t word = bmm__load_acquire(&set[0]); /* acquire: a wide rule was written before its index */
-    if (BMM__LIKELY(word >> 32 == tag))
+    uint64_t word = bmm__load_acquire(&line[way]); /* acquire: a wide rule was written before its index */
+    if (BMM__LIKELY(word >> BMM__RULE_TAG_SHIFT == tag))
         return word;
-    word = bmm__load_acquire(&set[1]);
-    if (BMM__LIKELY(word >> 32 == tag))
+    word = bmm__load_acquire(&line[way ^ 1]);
+    if (BMM__LIKELY(word >> BMM__RULE_TAG_SHIFT == tag))
         return word;
-    return bmm__rule_learn(address);
+    return bmm__rule_find_slowly(address);
 }
 
 #endif

@@ -181,18 +181,42 @@ Test(rules, a_rule_is_found_again_and_forgotten)
     uintptr_t address = (uintptr_t)&qsort;
     uint64_t word = bmm__rule_find(address);
     cr_expect_eq(bmm__rule_find(address), word);
-    cr_expect_eq(bmm__rule_set(address)[0] == word || bmm__rule_set(address)[1] == word, 1);
+    cr_expect_eq(bmm__rule_line(address)[bmm__rule_way(address)], word);
     bmm__rules_forget();
-    cr_expect_eq(bmm__rule_set(address)[0], 0);
+    for (unsigned way = 0; way < BMM__RULE_WAYS; way++)
+        cr_expect_eq(bmm__rule_line(address)[way], 0);
     cr_expect_eq(bmm__rule_find(address), word);
+}
+
+Test(rules, a_line_holds_as_many_as_fit)
+{
+    /* More than a line has words, all meant for two of them: the last ones are there. */
+    uintptr_t first = ((uintptr_t)&qsort + 127) & ~(uintptr_t)127, count = 2 * BMM__RULE_WAYS;
+    bmm__rules_forget();
+    for (uintptr_t i = 0; i < count; i++) {
+        uint64_t word = bmm__rule_find(first + i);
+        cr_expect_eq(bmm__rule_find(first + i), word);
+        cr_expect_eq(word >> BMM__RULE_TAG_SHIFT, bmm__rule_tag(first + i));
+        uint32_t found = 0;
+        for (unsigned way = 0; way < BMM__RULE_WAYS; way++)
+            found += bmm__rule_line(first)[way] == word;
+        cr_expect_eq(found, 1, "once, not %u times", found);
+    }
+    for (uintptr_t i = 0; i < count; i++) { /* those that had to go are learned anew, and say the same */
+        struct bmm__rule now = bmm__rule_decode(bmm__rule_find(first + i));
+        struct bmm__rule anew = bmm__rule_decode(bmm__rule_learn(first + i));
+        cr_expect_eq(now.kind, anew.kind);
+        cr_expect_eq(now.cfa_offset, anew.cfa_offset);
+        cr_expect_eq(now.fp_offset, anew.fp_offset);
+    }
 }
 
 Test(rules, two_addresses_never_share_a_word)
 {
-    /* Set and tag are the address: different addresses of one set have different tags. */
+    /* Line and tag are the address: different addresses of one line have different tags. */
     for (uintptr_t a = 0x1000; a < 0x9000; a += 3)
         for (uintptr_t b = 0x7f0000000000; b < 0x7f0000000040; b++)
-            cr_assert(bmm__rule_set(a) != bmm__rule_set(b) || bmm__rule_tag(a) != bmm__rule_tag(b));
+            cr_assert(bmm__rule_line(a) != bmm__rule_line(b) || bmm__rule_tag(a) != bmm__rule_tag(b));
 }
 
 Test(rules, wild_addresses_have_none)
