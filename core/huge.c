@@ -51,24 +51,11 @@ void bmm__huge_end(uintptr_t end)
     forget(unit);
 }
 
-/* Whether all of it is wished for already, by huge blocks that were there before. */
-static bool is_wished(uintptr_t start, uintptr_t end)
-{
-    if (start % BMM__HUGE_BYTES != 0 || end % BMM__HUGE_BYTES != 0)
-        return false;
-    for (uintptr_t unit = start / BMM__HUGE_BYTES; unit < end / BMM__HUGE_BYTES; unit++)
-        if (!is_used(unit))
-            return false;
-    return true;
-}
-
-void bmm__huge_use(const struct bmm__span *span, bool is_moved)
+void bmm__huge_use(const struct bmm__span *span)
 {
     uintptr_t start = span->start, end = start + span->span_bytes;
     uintptr_t first = (start + BMM__HUGE_BYTES - 1) / BMM__HUGE_BYTES;
     if (span->kind != BMM__SPAN_LARGE) {
-        if (!is_moved && is_wished(start, end))
-            return;
         bmm__store_relaxed(&is_any, true);
         if (start != first * BMM__HUGE_BYTES)
             bmm__os_prefer_small((void *)start, first * BMM__HUGE_BYTES - start); /* NOLINT */

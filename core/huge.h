@@ -40,8 +40,8 @@ static inline size_t bmm__huge_align(size_t bytes, size_t align)
 /* Bytes of a block from start on that asked for so many: more if little is missing to fill the unit it ends in. */
 size_t bmm__huge_fill(uintptr_t start, size_t bytes);
 
-/* The span, of one huge block, is new or was made longer; is_moved: its pages came from elsewhere, with other wishes. */
-void bmm__huge_use(const struct bmm__span *span, bool is_moved);
+/* The span, of one huge block, is new, was made longer, or holds what was moved there. */
+void bmm__huge_use(const struct bmm__span *span);
 
 /* A huge block ends there now that was longer, and what is behind it is not given away yet. */
 void bmm__huge_end(uintptr_t end);

@@ -29,7 +29,7 @@ static bool extend_granules(struct bmm__span *span, size_t whole)
     }
     bmm__run_set_bytes(span, whole);
     if (bmm__is_huge(whole))
-        bmm__huge_use(span, false);
+        bmm__huge_use(span);
     else
         bmm__huge_leave(old_end, whole - old_bytes);
     return true;
@@ -148,7 +148,7 @@ static void *move_granules(struct bmm__span *span, size_t size, bool keeps)
     to->is_moved = is_moved && to->kind == BMM__SPAN_BIG;
     void *moved = (void *)to->start; /* NOLINT */
     if (bmm__is_huge(to->span_bytes))
-        bmm__huge_use(to, is_moved);
+        bmm__huge_use(to);
     bmm__span_close(span, !is_moved);
     bmm__span_free(span);
     bmm__thread_gave_back();

@@ -26,7 +26,7 @@ void *bmm__run_alloc(size_t size, size_t align, enum bmm__use use, bool *is_zero
     if (span == NULL)
         return NULL;
     if (bmm__is_huge(whole))
-        bmm__huge_use(span, false);
+        bmm__huge_use(span);
     span->align_shift = (uint8_t)__builtin_ctzll(align);
     bmm__run_set_use(span, use);
     return (void *)span->start; /* NOLINT */

@@ -46,8 +46,9 @@
 static uint32_t *segments[SEGMENTS_MAX]; /* release under lock, acquire by all */
 static uint32_t next_id = 1;
 static const struct {
-    uint8_t bits;   /* of the number of heads: 32 KiB, 1 MiB, 16 MiB */
-    uint32_t words; /* made when there are so many words of runs: of about 8 each */
+    uint8_t bits; /* of the number of heads: 32 KiB, 256 KiB, 2 MiB, 16 MiB */
+    uint32_t
+        words; /* made with the segment that begins there: when that before it is half full, with runs of about 8 words */
 } generations[GENERATIONS] = { { FIRST_BITS, 0 }, { 15, 32u << 10 }, { 18, 512u << 10 }, { 21, 4u << 20 } };
 static uint64_t first_heads[1u << FIRST_BITS];
 static uint64_t *heads[GENERATIONS] = { first_heads };
@@ -116,7 +117,7 @@ static __attribute__((noinline, cold)) void grow(uint32_t id)
         bmm__store_release(&segments[segment], words);
     }
     unsigned generation = generation_count;
-    if (generation < GENERATIONS && id >= generations[generation].words) {
+    if (generation < GENERATIONS && id + (1u << FIRST_SHIFT) >= generations[generation].words) {
         size_t bytes = sizeof(uint64_t) << generations[generation].bits;
         bmm__store_relaxed(&heads[generation], bmm__os_map(bytes, bmm__os_page_bytes()));
         if (heads[generation])
@@ -175,8 +176,10 @@ static __attribute__((noinline)) uint32_t insert(uint32_t parent, const struct b
     for (;;) {
         unsigned newest = bmm__load_acquire(&generation_count) - 1;
         for (unsigned g = 0; g < newest; g++) {
-            uint64_t sealed = bmm__or_acq_rel(head_of(g, frames[0].hash), SEALED); /* N4: now the answer is final */
-            uint32_t found = search(sealed, 0, parent, &frames[0]);
+            uint64_t *older = head_of(g, frames[0].hash), sealed = bmm__load_acquire(older);
+            if ((sealed & SEALED) == 0)
+                sealed = bmm__or_acq_rel(older, SEALED);
+            uint32_t found = search(sealed, 0, parent, &frames[0]); /* N4: the answer is final */
             if (found)
                 return found;
         }

@@ -145,12 +145,12 @@ struct made {
 static struct made made_of(struct bmm__stack_memo *memo, uint32_t mixed, uint32_t outer)
 {
     uint32_t both = (mixed ^ outer) * 0x9e3779b1u;
-    return (struct made){ &memo->made[both / (UINT32_MAX / BMM__MEMO_SLOTS + 1)], both << 16 };
+    return (struct made){ &memo->made[both >> (32 - BMM__MEMO_SLOT_BITS)], both << 16 };
 }
 
 /* like: the frame that `recent` has for this state. */
 static uint32_t add_frame(struct bmm__stack_memo *memo, const struct bmm__walk_frame *seen, uintptr_t cfa,
-                          uint32_t outer, uint32_t like, bool is_open)
+                          uint32_t outer, uint64_t hash, uint32_t like, bool is_open)
 {
     uint32_t index = memo->frame_count++;
     struct bmm__memo_frame *frame = &memo->frames[index];
@@ -158,6 +158,7 @@ static uint32_t add_frame(struct bmm__stack_memo *memo, const struct bmm__walk_f
     frame->pc = seen->pc;
     frame->sp = seen->sp;
     frame->fp = seen->fp;
+    frame->hash = hash;
     frame->like = memo->frames[like].pc == seen->pc && memo->frames[like].sp == seen->sp ? (uint16_t)like : 0;
     if (outer != 0 && outer == index - 1) {
         frame->run_check = before->run_check;
@@ -194,8 +195,8 @@ static bool is_frame(const struct bmm__stack_memo *memo, uint32_t index, const s
 struct naming {
     uint32_t parent; /* the id outside the first of them */
     uint32_t count;  /* of them, in the walk's to_intern and kept */
-    uint32_t
-        left; /* frames that may still have an id: not what is open, deep, or on top of what there was no room for */
+    /* Frames that may still have an id: not what is open, deep, or on top of what there was no room for. */
+    uint32_t left;
 };
 
 static struct naming begin_naming(const struct bmm__stack_memo *memo, uint32_t outer, bool is_open)
@@ -249,8 +250,7 @@ uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, uint32_t outer, bool is_op
         struct made made = made_of(memo, mixed, outer);
         uint32_t index = *made.entry & ~MADE_TAG;
         if ((*made.entry & MADE_TAG) != made.tag || !is_frame(memo, index, seen, outer, is_open)) {
-            index = add_frame(memo, seen, cfa, outer, *recent, is_open);
-            memo->frames[index].hash = hash;
+            index = add_frame(memo, seen, cfa, outer, hash, *recent, is_open);
             *made.entry = made.tag | index;
         }
         outer = index;

@@ -50,7 +50,8 @@
 #define BMM__MEMO_CHECKS 16384u
 #define BMM__MEMO_LISTED 16384u /* checks in lists */
 #define BMM__MEMO_GROUP 4u      /* lists have a multiple of so many: the last is there more than once */
-#define BMM__MEMO_SLOTS 4096u   /* a power of two */
+#define BMM__MEMO_SLOT_BITS 12
+#define BMM__MEMO_SLOTS (1u << BMM__MEMO_SLOT_BITS)
 
 struct bmm__memo_frame {
     uintptr_t pc, sp, fp;

@@ -16,7 +16,11 @@ static struct {
 } wide[WIDE_MAX];
 static uint32_t wide_count; /* claimed */
 
-_Static_assert(BMM__RULE_LINE_BITS >= 8 && BMM__RULE_LINE_BITS <= 20, "a line's index and a tag are an address");
+_Static_assert(BMM__RULE_LINE_BITS >= 8 && BMM__RULE_LINE_BITS <= 20, "some hundred KiB");
+_Static_assert(BMM__RULE_LINE_BITS + (64 - BMM__RULE_TAG_SHIFT) == BMM__ARCH_CODE_BITS,
+               "a line's index and a tag are an address");
+_Static_assert(1u << (BMM__RULE_NEAR_BITS - BMM__RULE_WAY_BITS) == BMM__RULE_WAYS,
+               "a way for each part of a line's code");
 _Static_assert(WIDE_MAX <= BMM__RULE_CFA_MAX, "a wide rule's index stands in place of the CFA");
 
 /* ---- expressions that compilers and linkers write ---- */
@@ -196,8 +200,6 @@ struct bmm__rule bmm__rule_decode(uint64_t word)
         found.epoch = (uint16_t)bmm__rule_epoch(word);
         return found;
     }
-    if (BMM__RULE_KIND(word) == BMM__RULE_EMPTY) /* the tag of the lowest addresses is 0, as an empty word's is */
-        return (struct bmm__rule){ .kind = BMM__RULE_NONE };
     struct bmm__rule rule = { .kind = (uint8_t)BMM__RULE_KIND(word), .epoch = (uint16_t)BMM__RULE_EPOCH(word) };
     if (rule.kind == BMM__RULE_NONE)
         rule.is_in_module = BMM__RULE_CFA(word) != 0;
@@ -214,14 +216,13 @@ struct bmm__rule bmm__rule_decode(uint64_t word)
 /* ---- the cache ---- */
 
 /* Where a word goes that should be at that way: there if it can, else beside it, else where there is room. If all are taken, the
- * newcomer is likelier to be asked for again: it goes there, and what was there beside it. */
-static unsigned make_room(uint64_t *line, unsigned way)
+ * newcomer is likelier to be asked for again than what is at its place. */
+static uint64_t *room_in(uint64_t *line, unsigned way)
 {
     for (unsigned i = 0; i < BMM__RULE_WAYS; i++)
         if (bmm__load_relaxed(&line[way ^ i]) == 0)
-            return way ^ i;
-    bmm__store_release(&line[way ^ 1], bmm__load_relaxed(&line[way]));
-    return way;
+            return &line[way ^ i];
+    return &line[way];
 }
 
 uint64_t bmm__rule_learn(uintptr_t address)
@@ -234,11 +235,11 @@ uint64_t bmm__rule_learn(uintptr_t address)
     uint64_t word = encode(address, &rule);
     if (!is_certain)
         return word;
-    uint64_t *line = bmm__rule_line(address);
-    bmm__exchange_seq_cst(&line[make_room(line, bmm__rule_way(address))], word); /* before the count is looked at */
-    if (bmm__load_seq_cst(&bmm__module_loads) != load_count) /* K2; a word that was moved may be an old one, too */
-        for (unsigned way = 0; way < BMM__RULE_WAYS; way++)
-            bmm__store_relaxed(&line[way], (uint64_t)0);
+    uint64_t *place = room_in(bmm__rule_line(address), bmm__rule_way(address));
+    bmm__exchange_seq_cst(place, word); /* before the count is looked at */
+    uint64_t mine = word;
+    if (bmm__load_seq_cst(&bmm__module_loads) != load_count) /* K2 */
+        bmm__cas_acq_rel(place, &mine, (uint64_t)0);
     return word;
 }
 
@@ -248,7 +249,7 @@ uint64_t bmm__rule_find_slowly(uintptr_t address)
     uint64_t tag = bmm__rule_tag(address);
     for (unsigned way = 0; way < BMM__RULE_WAYS; way++) {
         uint64_t word = bmm__load_acquire(&line[way]);
-        if (word != 0 && word >> BMM__RULE_TAG_SHIFT == tag)
+        if (word >> BMM__RULE_TAG_SHIFT == tag)
             return word;
     }
     return bmm__rule_learn(address);

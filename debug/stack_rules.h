@@ -2,7 +2,7 @@
  *
  *   address ─ bits 7–19 ─ scrambled by those above ─► line ─► │ word │ word │ … │ word │      eight words of 64 bits, a cache line
  *           ├ bits 4–6 ──────────────────────────────► where in it its rule should be, else beside that, else anywhere
- *           └ the other 34 bits: the tag ──────────────────┘ tag | rule
+ *           └ the other 34 bits, and one: the tag ─────────┘ tag | rule
  *
  * A word, in itself complete, so that one load is a look-up and one store a fill, with no lock and no torn reads:
  *
@@ -17,7 +17,7 @@
  *
  * Invariants
  *  K1  A rule is a pure function of the code address, until the loader's map changes.
- *  K2  bmm__rules_forget empties the cache; a fill that began before it empties the line again.
+ *  K2  bmm__rules_forget empties the cache; a fill that began before it takes its word back. No word is ever copied from another's.
  *  K3  Only the frame rules SP and FP and their wide forms yield a caller; all others end the fast walk.
  *
  * The address looked up is that of the call (return address - 1), or the interrupted one itself. One instruction sees
@@ -102,11 +102,13 @@ static inline uint32_t bmm__rule_way(uintptr_t address)
     return address >> BMM__RULE_WAY_BITS & (BMM__RULE_WAYS - 1);
 }
 
-/* More than 34 bits where the address is none of code: no word has that, and learn says NONE. */
+/* One more than those bits, so that an empty word has no address's. More than 34 bits where the address is none of code (or the
+ * very last one): no word has that, and learn says NONE. */
 static inline uint64_t bmm__rule_tag(uintptr_t address)
 {
-    return address >> (BMM__RULE_NEAR_BITS + BMM__RULE_LINE_BITS) << BMM__RULE_NEAR_BITS |
-           (address & ((1u << BMM__RULE_NEAR_BITS) - 1));
+    return (address >> (BMM__RULE_NEAR_BITS + BMM__RULE_LINE_BITS) << BMM__RULE_NEAR_BITS |
+            (address & ((1u << BMM__RULE_NEAR_BITS) - 1))) +
+           1;
 }
 
 /* bmm__rule_find where it is neither in the one place nor in the other: it may be elsewhere in the line, or is learned. */

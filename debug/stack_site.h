@@ -24,9 +24,10 @@
 
 #define BMM__SITE_SLOT_BITS 13
 
-extern uint64_t bmm__site_mebibytes[BMM_SITE_NUMBERS] BMM__HIDDEN; /* S1; of number 0: 0 */
-extern uint16_t
-    bmm__site_slots[1u << BMM__SITE_SLOT_BITS] BMM__HIDDEN; /* hash → number; release after the number is complete */
+/* S1; of number 0: 0. */
+extern uint64_t bmm__site_mebibytes[BMM_SITE_NUMBERS] BMM__HIDDEN;
+/* Hash → number; release after the number is complete. */
+extern uint16_t bmm__site_slots[1u << BMM__SITE_SLOT_BITS] BMM__HIDDEN;
 
 /* bmm__site_of where the mebibyte's first slot has another one, or none. */
 uint32_t bmm__site_of_slowly(uintptr_t pc);

@@ -77,10 +77,8 @@ static uint64_t by_places(struct bmm__fingerprints *known, const char *kind, con
 {
     struct counted counted;
     uint64_t hash = bmm__hash_text(BMM__HASH_SEED, kind);
-    for (uint32_t i = top; next_counted(stack, bottom, &i, &counted);) {
-        hash = (hash ^ hash_of(known, &counted)) * 0x9e3779b97f4a7c15u;
-        hash ^= hash >> 29;
-    }
+    for (uint32_t i = top; next_counted(stack, bottom, &i, &counted);)
+        hash = bmm__hash_word(hash, hash_of(known, &counted));
     return hash;
 }
 

@@ -40,7 +40,7 @@ struct bmm__frame {
     uint64_t key; /* a hash of what a reader sees, stack_same.h */
 };
 
-/* Whoever makes a frame, or changes one, ends with this. Its texts are interned (P2 of report.h). */
+/* Before a frame is in a stack, and after it was changed. Its texts are interned (P2 of report.h). */
 void bmm__frame_settle(struct bmm__frame *frame);
 
 /* Innermost frame first. */

@@ -50,6 +50,12 @@ void bmm__map_free(struct bmm__map *map);
 /* A 64-bit hash of bytes (FNV-1a with a final mix); never changes, fingerprints depend on it. */
 uint64_t bmm__hash(uint64_t seed, const void *bytes, uint64_t count);
 uint64_t bmm__hash_text(uint64_t seed, const char *text); /* the same of its bytes but the zero at its end */
+/* One step of a hash of words; never changes either. */
+static inline uint64_t bmm__hash_word(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+    return hash ^ hash >> 29;
+}
 #define BMM__HASH_SEED 0xcbf29ce484222325u
 
 #endif

@@ -181,16 +181,11 @@ bool bmm__hands_over(const char *libc_function)
            NULL;
 }
 
-static bool is_start(const struct bmm__frame *frame)
-{
-    return frame->function != NULL && strcmp(frame->function, "_start") == 0;
-}
-
 /* True if no frame from `top` on belongs to the program. */
 static bool is_without_program(const struct bmm__stack *stack, uint32_t top)
 {
     for (uint32_t i = top; i < stack->count; i++)
-        if (stack->frames[i]->role == BMM_ROLE_PROGRAM && !is_start(stack->frames[i]))
+        if (stack->frames[i]->role == BMM_ROLE_PROGRAM && stack->frames[i]->part != BMM_PART_START)
             return false;
     return true;
 }

@@ -1,15 +1,11 @@
 #include "report/stack_same.h"
 
-static uint64_t add(uint64_t hash, uint64_t word)
-{
-    hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
-    return hash ^ hash >> 29;
-}
+#include "report/map.h"
 
 void bmm__stack_key_add(struct bmm__stack_key *key, uint64_t word)
 {
-    key->a = add(key->a, word);
-    key->b = add(key->b, word);
+    key->a = bmm__hash_word(key->a, word);
+    key->b = bmm__hash_word(key->b, word);
 }
 
 struct bmm__stack_key bmm__stack_key(const struct bmm__stack *stack, uint64_t seed)

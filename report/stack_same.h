@@ -6,7 +6,7 @@
 
 #include "report/frame.h"
 
-/* Two hashes, which together are taken for what they are of. */
+/* Two hashes, which together are taken for what they are of; as the keys of frames are, of which there are thousands, not millions. */
 struct bmm__stack_key {
     uint64_t a, b;
 };

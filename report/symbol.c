@@ -157,7 +157,7 @@ static const char *keep_text(struct bmm__symbolizer *symbolizer, const char *tex
     return symbolizer->texts[index];
 }
 
-/* What the module's file says: all of a frame but its module, offset and role. Returns how many frames, at least one. */
+/* What the module's file says: the texts and the line of a frame. Returns how many frames, at least one. */
 static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address,
                             struct bmm__frame *frames)
 {
@@ -193,9 +193,10 @@ static void find_callee(struct bmm__symbolizer *symbolizer, struct module *modul
         known->frames[i].callee = callee;
     /* Stripped programs, too, begin here. */
     struct bmm__frame *outer = &known->frames[known->chain.count - 1];
-    if (outer->function == NULL && callee != NULL && strcmp(callee, "__libc_start_main") == 0)
+    if (outer->function == NULL && callee != NULL && strcmp(callee, "__libc_start_main") == 0) {
         outer->function = bmm__intern(symbolizer->strings, "_start");
-    bmm__frame_settle(outer);
+        bmm__frame_settle(outer);
+    }
 }
 
 static struct known_chain make_chain(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address)

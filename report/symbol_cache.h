@@ -31,7 +31,7 @@ void bmm__symbol_cache_close(struct bmm__symbol_cache *cache);
 /* Whether anything is known of that build: else no address of it need be asked for. */
 bool bmm__symbol_cache_has(struct bmm__symbol_cache *cache, const uint8_t *build_id, uint32_t build_id_bytes);
 
-/* The frames at the address, innermost first, with all but module, offset and role. Returns how many; 0: not known. */
+/* The frames at the address, innermost first, with texts and lines but no module, not settled. Returns how many; 0: not known. */
 uint32_t bmm__symbol_cache_find(struct bmm__symbol_cache *cache, const uint8_t *build_id, uint32_t build_id_bytes,
                                 uint64_t address, struct bmm__frame *frames, uint32_t capacity);
 

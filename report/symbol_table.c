@@ -37,8 +37,10 @@ void bmm__symbol_table_add(struct bmm__symbol_table *table, uint64_t start, cons
 
 /* First into as many parts of the addresses as there are symbols, then each part, of which few have more than some: to sort the
  * symbols of a large program all at once was a tenth of its report's time. */
-static void sort_by_start(struct bmm__symbol *symbols, uint32_t count)
+static void sort_by_start(struct bmm__symbol_table *table)
 {
+    const struct bmm__symbol *symbols = table->symbols;
+    uint32_t count = table->count;
     uint64_t least = UINT64_MAX, most = 0;
     for (uint32_t i = 0; i < count; i++) {
         least = symbols[i].start < least ? symbols[i].start : least;
@@ -59,16 +61,17 @@ static void sort_by_start(struct bmm__symbol *symbols, uint32_t count)
     for (uint32_t part = 0, first = 0; part < parts; first = ends[part++])
         if (ends[part] - first > 1)
             qsort(&parted[first], ends[part] - first, sizeof *parted, by_start);
-    memcpy(symbols, parted, count * sizeof *parted);
-    free(parted);
     free(ends);
+    free(table->symbols);
+    table->symbols = parted;
+    table->capacity = count;
 }
 
 void bmm__symbol_table_sort(struct bmm__symbol_table *table)
 {
     if (table->count == 0)
         return;
-    sort_by_start(table->symbols, table->count);
+    sort_by_start(table);
     uint32_t kept = 0;
     for (uint32_t i = 1; i < table->count; i++) {
         if (table->symbols[i].start != table->symbols[kept].start)

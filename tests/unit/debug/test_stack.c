@@ -90,6 +90,20 @@ NOINLINE static int huge(unsigned seed)
     return recurse(1, seed) + room[seed % sizeof room];
 }
 
+/* On both sides of that border. */
+NOINLINE static int just_fits(unsigned seed)
+{
+    volatile char room[130900];
+    room[seed % sizeof room] = 1;
+    return recurse(1, seed) + room[seed % sizeof room];
+}
+NOINLINE static int just_too_large(unsigned seed)
+{
+    volatile char room[131100];
+    room[seed % sizeof room] = 1;
+    return recurse(1, seed) + room[seed % sizeof room];
+}
+
 STACK_TEST(recursion_with_variable_frames)
 {
     for (int round = 0; round < 3; round++)
@@ -103,6 +117,8 @@ STACK_TEST(realigned_and_huge_frames)
     for (unsigned seed = 0; seed < 20; seed++) {
         realigned((int)seed % 5, seed);
         huge(seed);
+        just_fits(seed);
+        just_too_large(seed);
         recurse(3, seed);
     }
 }

@@ -188,35 +188,61 @@ Test(rules, a_rule_is_found_again_and_forgotten)
     cr_expect_eq(bmm__rule_find(address), word);
 }
 
+static unsigned count_words(const uint64_t *line, uint64_t word)
+{
+    unsigned found = 0;
+    for (unsigned way = 0; way < BMM__RULE_WAYS; way++)
+        found += line[way] == word;
+    return found;
+}
+
 Test(rules, a_line_holds_as_many_as_fit)
 {
-    /* More than a line has words, all meant for two of them: the last ones are there. */
-    uintptr_t first = ((uintptr_t)&qsort + 127) & ~(uintptr_t)127, count = 2 * BMM__RULE_WAYS;
+    /* All of them should have the same word of the line. */
+    uintptr_t first = ((uintptr_t)&qsort + 127) & ~(uintptr_t)127;
+    uint64_t *line = bmm__rule_line(first), words[BMM__RULE_WAYS];
     bmm__rules_forget();
-    for (uintptr_t i = 0; i < count; i++) {
-        uint64_t word = bmm__rule_find(first + i);
-        cr_expect_eq(bmm__rule_find(first + i), word);
-        cr_expect_eq(word >> BMM__RULE_TAG_SHIFT, bmm__rule_tag(first + i));
-        uint32_t found = 0;
-        for (unsigned way = 0; way < BMM__RULE_WAYS; way++)
-            found += bmm__rule_line(first)[way] == word;
-        cr_expect_eq(found, 1, "once, not %u times", found);
+    for (uintptr_t i = 0; i < BMM__RULE_WAYS; i++) {
+        words[i] = bmm__rule_find(first + i);
+        cr_expect_eq(words[i] >> BMM__RULE_TAG_SHIFT, bmm__rule_tag(first + i));
     }
-    for (uintptr_t i = 0; i < count; i++) { /* those that had to go are learned anew, and say the same */
-        struct bmm__rule now = bmm__rule_decode(bmm__rule_find(first + i));
-        struct bmm__rule anew = bmm__rule_decode(bmm__rule_learn(first + i));
-        cr_expect_eq(now.kind, anew.kind);
-        cr_expect_eq(now.cfa_offset, anew.cfa_offset);
-        cr_expect_eq(now.fp_offset, anew.fp_offset);
+    for (uintptr_t i = 0; i < BMM__RULE_WAYS; i++) {
+        cr_expect_eq(count_words(line, words[i]), 1);
+        cr_expect_eq(bmm__rule_find(first + i), words[i]);
     }
+    for (uintptr_t i = 0; i < BMM__RULE_WAYS; i++)
+        cr_expect_eq(count_words(line, words[i]), 1, "nothing is learned again");
+    /* One more takes the word that it should have, and no other. */
+    unsigned way = bmm__rule_way(first);
+    uint64_t before = line[way], word = bmm__rule_find(first + BMM__RULE_WAYS);
+    cr_expect_eq(line[way], word);
+    cr_expect_eq(count_words(line, before), 0);
+    for (uintptr_t i = 0; i < BMM__RULE_WAYS; i++)
+        cr_expect_eq(count_words(line, words[i]), words[i] != before);
+    cr_expect_eq(bmm__rule_find(first), words[0], "what had to go is learned anew, and says the same");
+}
+
+/* Line and tag are the address: it can be told from them. */
+static uintptr_t address_of(const uint64_t *line, uint64_t tag)
+{
+    uint64_t high = (tag - 1) >> BMM__RULE_NEAR_BITS, low7 = (tag - 1) & ((1u << BMM__RULE_NEAR_BITS) - 1);
+    uint32_t index = (uint32_t)((line - bmm__rule_words[0]) / BMM__RULE_WAYS);
+    uint32_t low = index ^ ((uint32_t)high * 0x9e3779b1u) >> (32 - BMM__RULE_LINE_BITS);
+    return high << (BMM__RULE_NEAR_BITS + BMM__RULE_LINE_BITS) | (uintptr_t)low << BMM__RULE_NEAR_BITS | low7;
 }
 
 Test(rules, two_addresses_never_share_a_word)
 {
-    /* Line and tag are the address: different addresses of one line have different tags. */
-    for (uintptr_t a = 0x1000; a < 0x9000; a += 3)
-        for (uintptr_t b = 0x7f0000000000; b < 0x7f0000000040; b++)
-            cr_assert(bmm__rule_line(a) != bmm__rule_line(b) || bmm__rule_tag(a) != bmm__rule_tag(b));
+    uint64_t random = 88172645463325252u;
+    for (unsigned i = 0; i < 2000000; i++) {
+        random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+        uintptr_t address = (random >> (64 - BMM__ARCH_CODE_BITS)) >> (i % 3 * 10); /* low ones, too */
+        uint64_t tag = bmm__rule_tag(address);
+        cr_assert(tag != 0 && tag <= UINT64_C(1) << (64 - BMM__RULE_TAG_SHIFT));
+        cr_assert_eq(address_of(bmm__rule_line(address), tag), address);
+    }
+    cr_expect_eq(bmm__rule_tag(((uintptr_t)1 << BMM__ARCH_CODE_BITS) - 1) << BMM__RULE_TAG_SHIFT, 0,
+                 "the last has no word");
 }
 
 Test(rules, wild_addresses_have_none)

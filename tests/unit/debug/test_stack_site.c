@@ -29,6 +29,17 @@ Test(site, is_the_address_again)
     cr_assert_neq(bmm__site_of(0x55550000abcd), bmm__site_of(0x000155550000abcd), "the epoch counts");
 }
 
+Test(site, mebibyte_0_needs_no_place)
+{
+    uint64_t other = 1;
+    while (bmm__site_slot(other) != bmm__site_slot(0)) /* takes the place where 0 would be looked for */
+        other++;
+    uint32_t site = bmm__site_of(pc_of(other, 7));
+    cr_expect_eq(bmm__site_pc(site), pc_of(other, 7));
+    cr_expect_eq(bmm__site_of(5), 5);
+    cr_expect_eq(bmm__site_pc(5), 5);
+}
+
 static uint32_t sites[THREADS][MEBIBYTES];
 
 static void *ask(void *number)

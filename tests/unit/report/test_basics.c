@@ -164,3 +164,33 @@ Test(role, allocating_functions_are_known_by_their_name)
     cr_assert_eq(bmm__part_of(&(struct bmm__frame){ .function = "main", .role = BMM_ROLE_LIBC }), BMM_PART_OTHER);
     cr_assert_eq(bmm__part_of(&(struct bmm__frame){ .function = "_start" }), BMM_PART_START);
 }
+
+/* What a reader sees of a frame, and nothing else, makes its key. */
+Test(basics, frames_that_read_differently_have_different_keys)
+{
+    static const struct bmm__frame same[] = {
+        { .function = "f", .file = "f.c", .module = "m", .line = 3, .offset = 0x10 },
+        { .function = "f", .file = "f.c", .module = "m", .line = 3, .offset = 0x20, .callee = "g", .is_inlined = true },
+    };
+    static const struct bmm__frame others[] = {
+        { .function = "g", .file = "f.c", .module = "m", .line = 3, .offset = 0x10 },
+        { .function = NULL, .file = "f.c", .module = "m", .line = 3, .offset = 0x10 },
+        { .function = "f", .file = "g.c", .module = "m", .line = 3, .offset = 0x10 },
+        { .function = "f", .file = "f.c", .module = "n", .line = 3, .offset = 0x10 },
+        { .function = "f", .file = "f.c", .module = "m", .line = 4, .offset = 0x10 },
+        { .function = "f", .file = "f.c", .module = "m", .line = 0, .offset = 0x10 },
+        { .function = "f", .file = "f.c", .module = "m", .line = 0, .offset = 0x20 },
+    };
+    enum { OTHERS = sizeof others / sizeof *others };
+    struct bmm__frame a = same[0], b = same[1], frames[OTHERS];
+    bmm__frame_settle(&a);
+    bmm__frame_settle(&b);
+    cr_expect_eq(a.key, b.key);
+    for (size_t i = 0; i < OTHERS; i++) {
+        frames[i] = others[i];
+        bmm__frame_settle(&frames[i]);
+        cr_expect_neq(frames[i].key, a.key, "%zu", i);
+        for (size_t k = 0; k < i; k++)
+            cr_expect_neq(frames[i].key, frames[k].key, "%zu and %zu", i, k);
+    }
+}
