@@ -6,10 +6,22 @@
 #include <string.h>
 
 #define FILL_BYTE 0xf1
+#define NUMBER_BYTES 6u
 
 uint64_t bmm__poison_word(uintptr_t block)
 {
-    return (uint64_t)0xdead << 48 | (((uint64_t)block >> 4) & 0xffffffffffffu);
+    uint64_t number = block >> 4, word = (uint64_t)0xdead << 48;
+    for (unsigned byte = 0; byte < NUMBER_BYTES; byte++)
+        word |= (0x80 | (number >> 7 * byte & 0x7f)) << 8 * byte;
+    return word;
+}
+
+uintptr_t bmm__poison_block(uint64_t word)
+{
+    uint64_t number = 0;
+    for (unsigned byte = 0; byte < NUMBER_BYTES; byte++)
+        number |= (word >> 8 * byte & 0x7f) << 7 * byte;
+    return (uintptr_t)number << 4;
 }
 
 static size_t poisoned_bytes(size_t size)

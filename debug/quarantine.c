@@ -11,6 +11,7 @@
 
 #define RING_BYTES ((BMM__QUARANTINE_SLOTS * sizeof(uintptr_t) + BMM__GRANULE - 1) / BMM__GRANULE * BMM__GRANULE)
 #define FULL_SHARE_THREADS 16u
+#define STAYING_PART 16u
 
 /* The option per thread, but not more than 16 times the option for all of them together. */
 static size_t limit_bytes(void)
@@ -51,10 +52,10 @@ bool bmm__quarantine_keep(struct bmm__quarantine *quarantine, uintptr_t slot_sta
     return true;
 }
 
-void bmm__quarantine_drain(struct bmm__quarantine *quarantine)
+void bmm__quarantine_thin(struct bmm__quarantine *quarantine)
 {
     quarantine->is_busy = true;
-    while (quarantine->count != 0)
+    while (quarantine->bytes > bmm__options.quarantine_bytes / STAYING_PART)
         give_back_oldest(quarantine);
     quarantine->is_busy = false;
 }

@@ -28,7 +28,8 @@ struct bmm__quarantine {
  * taken, the caller gives it back itself. */
 bool bmm__quarantine_keep(struct bmm__quarantine *quarantine, uintptr_t slot_start, size_t slot_bytes);
 
-/* Verifies and gives back everything. */
-void bmm__quarantine_drain(struct bmm__quarantine *quarantine);
+/* Its thread ends: verifies and gives back all but the newest, a sixteenth of what it may keep. They stay for the thread that gets
+ * the ring next: what freed them may have ended at once, like a request that was answered. */
+void bmm__quarantine_thin(struct bmm__quarantine *quarantine);
 
 #endif

@@ -89,7 +89,7 @@ struct bmm__thread *bmm__thread_find(void)
 void bmm__thread_end(struct bmm__thread *thread)
 {
     bmm__expect_end_scope(thread);
-    bmm__quarantine_drain(&thread->quarantine);
+    bmm__quarantine_thin(&thread->quarantine);
     struct bmm__stack_memo *memo = thread->memo;
     thread->memo = NULL; /* first: a signal handler may allocate while it is freed */
     bmm__signal_fence();

@@ -235,6 +235,15 @@ static bool is_kept_by_cxx(const struct bmm__stack *stack, uint32_t top)
     return false;
 }
 
+/* What a runtime library's constructor makes, such as libstdc++'s memory for exceptions, whoever had it loaded. */
+static bool is_made_when_loaded(const struct bmm__stack *stack, uint32_t top)
+{
+    uint32_t i = top;
+    while (i < stack->count && stack->frames[i]->role == BMM_ROLE_RUNTIME)
+        i++;
+    return i > top && i < stack->count && stack->frames[i]->role == BMM_ROLE_LOADER;
+}
+
 bool bmm__stack_is_runtime(const struct bmm__stack *stack)
 {
     uint32_t top = bmm__stack_top(stack);
@@ -245,7 +254,7 @@ bool bmm__stack_is_runtime(const struct bmm__stack *stack)
     if (is_without_program(stack, top) && !is_cut)
         return true;
 
-    if (is_kept_by_cxx(stack, top))
+    if (is_kept_by_cxx(stack, top) || is_made_when_loaded(stack, top))
         return true;
 
     /* The run of libc and loader frames on top. */

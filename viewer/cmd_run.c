@@ -151,6 +151,20 @@ static int keep(const struct bmm__report *report, const struct bmm__place *place
     return bmm__refuse("what was recorded of the last processes is kept: brainmm show %s/*.bmm", place->path);
 }
 
+/* Whose leaks they are, where not the program's own alone. */
+static void say_leaked(const struct bmm__report *report, const struct request *request)
+{
+    uint64_t own_bytes = 0;
+    for (uint32_t i = 0; i < report->leak_count; i++)
+        own_bytes += report->leaks[i].process == 0 ? report->leaks[i].bytes : 0;
+    char children[64] = "";
+    if (own_bytes != report->leaked_bytes)
+        snprintf(children, sizeof children, ", %llu bytes of them by its children",
+                 (unsigned long long)(report->leaked_bytes - own_bytes));
+    bmm__say("%s: %llu bytes leaked in %llu blocks%s", request->command[0], (unsigned long long)report->leaked_bytes,
+             (unsigned long long)report->leaked_blocks, children);
+}
+
 static int run_in(const struct request *request, const struct bmm__place *place, const char *path,
                   struct bmm__child *child)
 {
@@ -175,12 +189,12 @@ static int run_in(const struct request *request, const struct bmm__place *place,
     else if (report->check.is_incomplete)
         bmm__say("%s: the check is incomplete: %s", request->command[0], report->check.reason);
     else if (is_gated_leak(report, request, child))
-        bmm__say("%s: %llu bytes leaked in %llu blocks", request->command[0], (unsigned long long)report->leaked_bytes,
-                 (unsigned long long)report->leaked_blocks);
+        say_leaked(report, request);
     if (!write_reports(report, request)) {
         int status = keep(report, place, is_thinned, request->is_contents);
+        bool is_corrupted = strcmp(request->fail_on, "none") != 0 && report->error_count > 0;
         bmm__report_free(report);
-        return status;
+        return is_corrupted ? BMM_STATUS_CORRUPTION : status;
     }
     bmm__place_remove(place);
     return verdict(report, request, child); /* the report is given back with the process */

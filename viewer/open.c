@@ -30,6 +30,14 @@ static struct bmm__report *open_good(const struct bmm__args *args, bool *is_bad)
     return is_read ? report : NULL;
 }
 
+static bool has_good_input(const struct bmm__args *args, const bool *is_bad)
+{
+    for (int i = 0; i < args->operand_count; i++)
+        if (strcmp(args->operands[i], "-") == 0 && !is_bad[i])
+            return true;
+    return false;
+}
+
 struct bmm__report *bmm__open_operands(const struct bmm__args *args, bool *is_all)
 {
     *is_all = true;
@@ -37,16 +45,13 @@ struct bmm__report *bmm__open_operands(const struct bmm__args *args, bool *is_al
         bmm__say("%s needs a file (see brainmm help %s)", args->verb->name, args->verb->name);
         return NULL;
     }
-    bool has_input = false;
-    for (int i = 0; i < args->operand_count; i++)
-        has_input = has_input || strcmp(args->operands[i], "-") == 0;
     bool *is_bad = calloc((size_t)args->operand_count, sizeof *is_bad);
     struct bmm__report *report = NULL;
     for (int good = is_bad != NULL ? args->operand_count : 0; good > 0 && report == NULL; good--) {
         report = open_good(args, is_bad); /* a part of a file that fails is in the report: so it is made anew */
         *is_all = *is_all && report != NULL;
-        if (has_input)
-            break;
+        if (report == NULL && has_good_input(args, is_bad))
+            break; /* it was read, and cannot be again */
     }
     free(is_bad);
     return report;

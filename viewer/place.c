@@ -46,6 +46,8 @@ bool bmm__place_make(struct bmm__place *place, struct bmm__why *why)
 
 void bmm__place_remove(const struct bmm__place *place)
 {
+    if (rmdir(place->path) == 0) /* which needs no file descriptor */
+        return;
     DIR *directory = opendir(place->path);
     if (directory == NULL)
         return;

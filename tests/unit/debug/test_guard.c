@@ -92,5 +92,15 @@ Test(poison, word_is_not_canonical_and_names_the_block)
 {
     uint64_t word = bmm__poison_word((uintptr_t)memory);
     cr_assert_eq(word >> 48, 0xdead);
-    cr_assert_eq((word & 0xffffffffffff) << 4, (uintptr_t)memory & ~(uintptr_t)15);
+    cr_assert_eq(bmm__poison_block(word), (uintptr_t)memory & ~(uintptr_t)15 & ((UINT64_C(1) << 46) - 1));
+}
+
+Test(poison, every_byte_differs_from_a_zero_and_from_text)
+{
+    static const uintptr_t blocks[] = { 16, 0x10000, 0x7f0000001000, 0xffffffff0, 0x123456789ab0, 0x3fffffffffff };
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        uint64_t word = bmm__poison_word(blocks[i]);
+        cr_expect_eq(word & 0x8080808080808080, 0x8080808080808080);
+        cr_expect_eq(bmm__poison_block(word), blocks[i] & ~(uintptr_t)15 & ((UINT64_C(1) << 46) - 1));
+    }
 }
