@@ -19,7 +19,8 @@ enum bmm__part {
     BMM_PART_OTHER = 0,
     BMM_PART_ALLOCATOR, /* malloc, operator new … and BrainMM's own functions, wherever they are linked */
     BMM_PART_MAIN,
-    BMM_PART_START /* what calls main */
+    BMM_PART_START,   /* what calls main */
+    BMM_PART_TEMPLATE /* of the C++ library's headers, compiled into the program */
 };
 
 struct bmm__frame {

@@ -109,6 +109,8 @@ enum bmm__part bmm__part_of(const struct bmm__frame *frame)
     const char *name = frame->function;
     if (is_allocator(frame))
         return BMM_PART_ALLOCATOR;
+    if (frame->file != NULL && strstr(frame->file, "/include/c++/") != NULL) /* both GNU's and LLVM's */
+        return BMM_PART_TEMPLATE;
     if (name == NULL)
         return BMM_PART_OTHER;
     if (strcmp(name, "_start") == 0 || strcmp(name, "__libc_csu_init") == 0)
@@ -149,16 +151,21 @@ uint32_t bmm__stack_bottom(const struct bmm__stack *stack, uint32_t top)
 
 uint32_t bmm__stack_site(const struct bmm__stack *stack)
 {
-    uint32_t top = bmm__stack_top(stack), bottom = bmm__stack_bottom(stack, top), site = stack->count;
+    uint32_t top = bmm__stack_top(stack), bottom = bmm__stack_bottom(stack, top), none = stack->count;
+    uint32_t in_template = none, without_line = none;
     for (uint32_t i = top; i < bottom; i++) {
-        if (bmm__frame_is_system(stack->frames[i]))
+        const struct bmm__frame *frame = stack->frames[i];
+        if (bmm__frame_is_system(frame))
             continue;
-        if (stack->frames[i]->file != NULL)
+        if (frame->file != NULL && frame->part != BMM_PART_TEMPLATE)
             return i;
-        if (site == stack->count)
-            site = i;
+        uint32_t *first = frame->file != NULL ? &in_template : &without_line;
+        if (*first == none)
+            *first = i;
     }
-    if (site < stack->count)
-        return site;
+    if (in_template != none)
+        return in_template;
+    if (without_line != none)
+        return without_line;
     return top < stack->count ? top : 0;
 }

@@ -31,8 +31,8 @@ uint32_t bmm__stack_top(const struct bmm__stack *stack);
  * leaving it out would leave nothing behind `top`. */
 uint32_t bmm__stack_bottom(const struct bmm__stack *stack, uint32_t top);
 
-/* The frame that a person is told first: between top and bottom, not libc's, the innermost with a source line, else the innermost.
- * 0 where there is none such. */
+/* The frame that a person is told first: between top and bottom, not libc's, the innermost with a source line that is not in the C++
+ * library's headers, else with any, else the innermost. 0 where there is none such. */
 uint32_t bmm__stack_site(const struct bmm__stack *stack);
 
 #endif

@@ -108,6 +108,14 @@ Test(trim, the_site_is_of_the_program_and_has_a_line_if_one_has)
     made.frames[3].file = NULL;
     made.frames[5].file = "libc-start.c";
     cr_expect_eq(bmm__stack_site(stack), 2, "nor does where the program starts");
+    made.frames[2].file = "/usr/include/c++/12/bits/new_allocator.h";
+    made.frames[3].file = "/usr/include/c++/12/vector";
+    made.frames[4].file = NULL;
+    for (uint32_t i = 0; i < stack->count; i++)
+        bmm__frame_settle(&made.frames[i]);
+    cr_expect_eq(bmm__stack_site(stack), 2, "where only templates have lines, the innermost of them");
+    made.frames[4].file = "list.cc";
+    cr_expect_eq(bmm__stack_site(stack), 4, "else who used them");
     cr_expect_eq(bmm__stack_site(stack_of_text(&made, "libbrainmm_debug.so!malloc libc.so.6!strdup")), 1);
     cr_expect_eq(bmm__stack_site(stack_of_text(&made, "libbrainmm_debug.so!malloc")), 0);
     cr_expect_eq(bmm__stack_site(stack_of_text(&made, "")), 0);
