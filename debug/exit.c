@@ -18,6 +18,7 @@
 #include "core/text.h"
 
 #include <limits.h>
+#include <link.h>
 #include <stdlib.h>
 
 /* Not every libc has them; what is missing is NULL. */
@@ -26,6 +27,10 @@ extern int on_exit(/* NOLINT(readability-redundant-declaration): weak */
 extern int __cxa_atexit(void (*function)(void *argument), void *argument, void *module) __attribute__((weak));
 
 static uint32_t has_run; /* X1; private, copied by fork: 0 in a child of a process that is not exiting */
+static bool is_started;
+static int exit_status = -1; /* -1: not known */
+/* Of the module that this is linked into; the linker's. */
+extern const ElfW(Ehdr) __ehdr_start __attribute__((weak, visibility("hidden"))); /* NOLINT: its name */
 
 /* brainmm report --snapshot FILE [--quiet] [--contents] [--report OUT]…; it removes the file when all is written.
  * Whatever was started instead, or went wrong: as long as the file is there, that is where to look. */
@@ -59,7 +64,7 @@ static void say_no_recorder(void)
 {
     struct bmm__text line;
     bmm__text_begin(&line);
-    bmm__text_put(&line, "no report: no directory had room for the recorder file (option 'dir')");
+    bmm__text_put(&line, "no report: no directory could take the recorder file (option 'dir')");
     bmm__text_send(&line);
 }
 
@@ -105,7 +110,7 @@ static void report(void)
         bmm__os_file_remove(path);
 }
 
-static void run(int status)
+static void run(void)
 {
     if (bmm__options.mode == BMM_MODE_OFF || bmm__exchange_acq_rel(&has_run, 1u) != 0)
         return;
@@ -119,27 +124,45 @@ static void run(int status)
     bmm__thread_counts(&alloc_count, &free_count);
     bmm__store_relaxed(&header->alloc_count, alloc_count);
     bmm__store_relaxed(&header->free_count, free_count);
-    bmm__store_relaxed(&header->exit_status, status);
+    bmm__store_relaxed(&header->exit_status, exit_status);
     bmm__store_relaxed(&header->exit_unix_ns, bmm__os_clock_real_ns());
     bmm__store_release(&header->state, (uint32_t)BMM_SNAPSHOT_EXITED); /* last: all of the above is there */
     report();
 }
 
+/* X3 */
+static bool is_part_of_program(void)
+{
+    uint32_t count;
+    return &__ehdr_start != NULL &&
+           (const char *)&__ehdr_start + __ehdr_start.e_phoff == bmm__os_program_headers(&count);
+}
+
+/* What was registered with libc. */
+static void run_registered(void)
+{
+    if (!is_part_of_program())
+        run();
+}
+
 static void run_with_status(int status, void *argument)
 {
     (void)argument;
-    run(status);
+    exit_status = status;
+    run_registered();
 }
 
 static void run_without_status(void *argument)
 {
     (void)argument;
-    run(-1);
+    run_registered();
 }
 
-static void run_plain(void)
+/* Of all of a program's destructors the last, as 100 and below are the compiler's. In a library it does nothing. */
+__attribute__((destructor(101))) static void run_as_destructor(void)
 {
-    run(-1);
+    if (is_started && is_part_of_program())
+        run();
 }
 
 void bmm__exit_fork_child(void)
@@ -149,6 +172,7 @@ void bmm__exit_fork_child(void)
 
 void bmm__exit_start(void)
 {
+    is_started = true;
     if (!bmm__options.is_managed && bmm__options.wants_summary)
         bmm__os_error_keep();
     /* No module handle: the entry must not run when this library's own destructors do, that is before others'. */
@@ -156,5 +180,5 @@ void bmm__exit_start(void)
         return;
     if (__cxa_atexit != NULL && __cxa_atexit(run_without_status, NULL, NULL) == 0)
         return;
-    atexit(run_plain);
+    atexit(run_registered);
 }

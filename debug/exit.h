@@ -6,6 +6,8 @@
  * Invariants
  *  X1  Once per process. A forked child has its own turn.
  *  X2  Nothing the hook does needs the program's heap, stdio or locks.
+ *  X3  Where it is part of the program itself it cannot be registered before what runs the program's destructors: there it is the last
+ *      of these. (Those of shared libraries come after it then.)
  */
 #ifndef BMM_EXIT_H
 #define BMM_EXIT_H
