@@ -109,7 +109,7 @@ enum bmm__part bmm__part_of(const struct bmm__frame *frame)
     const char *name = frame->function;
     if (is_allocator(frame))
         return BMM_PART_ALLOCATOR;
-    if (frame->file != NULL && strstr(frame->file, "/include/c++/") != NULL) /* both GNU's and LLVM's */
+    if (frame->file != NULL && strstr(frame->file, "include/c++/") != NULL) /* both GNU's and LLVM's */
         return BMM_PART_TEMPLATE;
     if (name == NULL)
         return BMM_PART_OTHER;
