@@ -47,8 +47,8 @@ static uint32_t *segments[SEGMENTS_MAX]; /* release under lock, acquire by all *
 static uint32_t next_id = 1;
 static const struct {
     uint8_t bits; /* of the number of heads: 32 KiB, 256 KiB, 2 MiB, 16 MiB */
-    uint32_t
-        words; /* made with the segment that begins there: when that before it is half full, with runs of about 8 words */
+    /* Made with the segment that begins there: when the one before it is half full, with runs of about 8 words. */
+    uint32_t words;
 } generations[GENERATIONS] = { { FIRST_BITS, 0 }, { 15, 32u << 10 }, { 18, 512u << 10 }, { 21, 4u << 20 } };
 static uint64_t first_heads[1u << FIRST_BITS];
 static uint64_t *heads[GENERATIONS] = { first_heads };
