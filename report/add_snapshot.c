@@ -24,7 +24,6 @@ struct reading {
     struct bmm__stack_build stacks;
     uint32_t process;
     struct bmm__expected expected;
-    struct bmm__fingerprints fingerprints;
     uint64_t torn_count; /* mirror records that are not believed */
 };
 
@@ -112,7 +111,7 @@ static void add_group(struct reading *r, struct groups *groups, const struct gro
     if (is_new) {
         const char *kind = bmm__word_alloc_kind(group->kind);
         char fingerprint[BMM__FINGERPRINT_BYTES];
-        bmm__fingerprint(&r->fingerprints, fingerprint, kind, stack);
+        bmm__fingerprint(fingerprint, kind, stack);
         *bmm__report_add_leak(report, list) =
             (struct bmm__leak){ .process = r->process,
                                 .class = bmm__intern(&report->strings, is_expected ? "expected" : "unfreed"),
@@ -192,8 +191,7 @@ static void add_errors(struct reading *r)
         error->allocated = bmm__stack_build_get(&r->stacks, found.alloc_stack);
         error->freed = bmm__stack_build_get(&r->stacks, found.free_stack);
         char fingerprint[BMM__FINGERPRINT_BYTES];
-        bmm__fingerprint(&r->fingerprints, fingerprint, error->kind,
-                         error->allocated->count > 0 ? error->allocated : error->detected);
+        bmm__fingerprint(fingerprint, error->kind, error->allocated->count > 0 ? error->allocated : error->detected);
         error->fingerprint = bmm__intern(strings, fingerprint);
     }
 }
@@ -353,7 +351,6 @@ bool bmm__report_add_snapshot(struct bmm__report *report, struct bmm__symbolizer
     add_errors(&r);
     add_unchecked(&r);
     add_notes(&r);
-    bmm__fingerprints_free(&r.fingerprints);
     bmm__stack_build_free(&r.stacks);
     bmm__snapshot_close(&r.snapshot);
     return true;

@@ -1,10 +1,9 @@
 #include "report/fingerprint.h"
 
-#include "report/arena.h"
+#include "report/map.h"
 #include "report/role.h"
 
 #include <stddef.h>
-#include <stdlib.h>
 
 /* ---- what counts ---- */
 
@@ -32,9 +31,9 @@ static bool next_counted(const struct bmm__stack *stack, uint32_t bottom, uint32
 
 /* A nameless frame whose place counts: not an address that is another one in each run, nor of libc, where the caller's
  * name is enough. */
-static bool has_place(const struct counted *counted)
+static bool has_place(const struct bmm__frame *frame)
 {
-    return counted->name == NULL && counted->frame->module != NULL && !bmm__frame_is_system(counted->frame);
+    return frame->function == NULL && frame->module != NULL && !bmm__frame_is_system(frame);
 }
 
 static uint64_t add_module(uint64_t hash, const struct bmm__frame *frame)
@@ -56,41 +55,31 @@ static uint64_t by_names(const char *kind, const struct bmm__stack *stack, uint3
     return hash;
 }
 
-static uint64_t hash_of(struct bmm__fingerprints *known, const struct counted *counted)
+uint64_t bmm__fingerprint_part(const struct bmm__frame *frame)
 {
-    const void *key = counted->name != NULL ? (const void *)counted->name : counted->frame;
-    bool is_new;
-    uint32_t count = known->known.count, index = bmm__map_put(&known->known, (uintptr_t)key, 0, count, &is_new);
-    if (is_new) {
-        known->hashes = bmm__grow(known->hashes, &known->capacity, (size_t)count + 1, sizeof *known->hashes);
-        uint64_t hash = counted->name != NULL ? bmm__hash_text(BMM__HASH_SEED, counted->name)
-                                              : add_module(BMM__HASH_SEED, counted->frame);
-        if (has_place(counted))
-            hash = bmm__hash(hash, &counted->frame->offset, sizeof counted->frame->offset);
-        known->hashes[count] = hash;
-    }
-    return known->hashes[index];
+    uint64_t hash =
+        frame->function != NULL ? bmm__hash_text(BMM__HASH_SEED, frame->function) : add_module(BMM__HASH_SEED, frame);
+    return has_place(frame) ? bmm__hash(hash, &frame->offset, sizeof frame->offset) : hash;
 }
 
-static uint64_t by_places(struct bmm__fingerprints *known, const char *kind, const struct bmm__stack *stack,
-                          uint32_t top, uint32_t bottom)
+static uint64_t by_places(const char *kind, const struct bmm__stack *stack, uint32_t top, uint32_t bottom)
 {
     struct counted counted;
     uint64_t hash = bmm__hash_text(BMM__HASH_SEED, kind);
     for (uint32_t i = top; next_counted(stack, bottom, &i, &counted);)
-        hash = bmm__hash_word(hash, hash_of(known, &counted));
+        hash = bmm__hash_word(hash, counted.name == counted.frame->function
+                                        ? counted.frame->fingerprint_part
+                                        : bmm__hash_text(BMM__HASH_SEED, counted.name));
     return hash;
 }
 
-void bmm__fingerprint(struct bmm__fingerprints *known, char text[BMM__FINGERPRINT_BYTES], const char *kind,
-                      const struct bmm__stack *stack)
+void bmm__fingerprint(char text[BMM__FINGERPRINT_BYTES], const char *kind, const struct bmm__stack *stack)
 {
-    struct counted counted;
-    uint32_t top = bmm__stack_top(stack), bottom = bmm__stack_bottom(stack, top);
-    bool has_places = false;
-    for (uint32_t i = top; !has_places && next_counted(stack, bottom, &i, &counted);)
-        has_places = has_place(&counted);
-    uint64_t hash = has_places ? by_places(known, kind, stack, top, bottom) : by_names(kind, stack, top, bottom);
+    uint32_t top = bmm__stack_top(stack), bottom = bmm__stack_bottom(stack, top), place = top;
+    while (place < bottom && !has_place(stack->frames[place]))
+        place++;
+    bool has_places = place < bottom;
+    uint64_t hash = has_places ? by_places(kind, stack, top, bottom) : by_names(kind, stack, top, bottom);
     hash ^= hash >> 32;
     hash *= 0x9e3779b97f4a7c15u;
     hash ^= hash >> 29;
@@ -99,11 +88,4 @@ void bmm__fingerprint(struct bmm__fingerprints *known, char text[BMM__FINGERPRIN
     for (int shift = 60; shift >= 0; shift -= 4)
         *text++ = "0123456789abcdef"[hash >> shift & 15];
     *text = 0;
-}
-
-void bmm__fingerprints_free(struct bmm__fingerprints *known)
-{
-    bmm__map_free(&known->known);
-    free(known->hashes);
-    *known = (struct bmm__fingerprints){ 0 };
 }

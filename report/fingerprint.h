@@ -13,19 +13,12 @@
 #define BMM_REPORT_FINGERPRINT_H
 
 #include "report/frame.h"
-#include "report/map.h"
 
 #define BMM__FINGERPRINT_BYTES 19 /* with its NUL */
 
-/* The hashes of frames and names that were met, by their addresses, which must stay; all zero knows none. */
-struct bmm__fingerprints {
-    struct bmm__map known;
-    uint64_t *hashes;
-    uint32_t capacity;
-};
+/* What a frame of no other module than libc or the loader is seen as; for bmm__frame_settle. */
+uint64_t bmm__fingerprint_part(const struct bmm__frame *frame);
 
-void bmm__fingerprint(struct bmm__fingerprints *known, char text[BMM__FINGERPRINT_BYTES], const char *kind,
-                      const struct bmm__stack *stack);
-void bmm__fingerprints_free(struct bmm__fingerprints *known);
+void bmm__fingerprint(char text[BMM__FINGERPRINT_BYTES], const char *kind, const struct bmm__stack *stack);
 
 #endif

@@ -39,6 +39,7 @@ struct bmm__frame {
     /* What follows from the above: bmm__frame_settle. */
     uint8_t part; /* enum bmm__part */
     uint64_t key; /* a hash of what a reader sees, stack_same.h */
+    uint64_t fingerprint_part;
 };
 
 /* Before a frame is in a stack, and after it was changed. Its texts are interned (P2 of report.h). */

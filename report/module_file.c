@@ -12,7 +12,7 @@
 #define REMOTE_START 0x100000000
 #define REMOTE_END 0x10000000000
 
-static bool has_servers(void)
+bool bmm__module_file_asks_servers(void)
 {
     const char *urls = getenv("DEBUGINFOD_URLS");
     return urls != NULL && urls[0] != 0;
@@ -70,7 +70,7 @@ static int find_debug(Dwfl_Module *module, void **data, const char *name, Dwarf_
 {
     const unsigned char *bits;
     GElf_Addr where;
-    if (!has_servers() && dwfl_module_build_id(module, &bits, &where) > 0) {
+    if (!bmm__module_file_asks_servers() && dwfl_module_build_id(module, &bits, &where) > 0) {
         int descriptor = dwfl_build_id_find_debuginfo(module, data, name, base, file, link, crc, found);
         if (descriptor >= 0 || file == NULL || !may_have_debug_file(file, link))
             return descriptor;
@@ -133,7 +133,7 @@ static void open_remote(struct bmm__module_file *file, const char *name, const u
                         uint32_t build_id_bytes)
 {
     *file = (struct bmm__module_file){ .state = BMM_FILE_MISSING };
-    if (!has_servers() || (file->dwfl = dwfl_begin(&callbacks)) == NULL)
+    if (!bmm__module_file_asks_servers() || (file->dwfl = dwfl_begin(&callbacks)) == NULL)
         return;
     dwfl_report_begin(file->dwfl);
     file->module = dwfl_report_module(file->dwfl, name, REMOTE_START, REMOTE_END);

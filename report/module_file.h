@@ -33,4 +33,7 @@ void bmm__module_file_open(struct bmm__module_file *file, const char *path, cons
 bool bmm__module_file_has_code(const struct bmm__module_file *file);
 void bmm__module_file_close(struct bmm__module_file *file);
 
+/* Whether servers of debug information may be asked for what is not at hand, which takes its time. */
+bool bmm__module_file_asks_servers(void);
+
 #endif

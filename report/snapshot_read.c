@@ -179,8 +179,7 @@ bool bmm__snapshot_next_unchecked(const struct bmm__snapshot *s, struct bmm__cur
     return false;
 }
 
-/* 0: its number stands for nothing. */
-static uint64_t pc_of(const struct bmm__snapshot *s, uint32_t site)
+uint64_t bmm__snapshot_site(const struct bmm__snapshot *s, uint32_t site)
 {
     uint32_t number = site >> BMM_SITE_BITS;
     uint64_t place = site & ((1u << BMM_SITE_BITS) - 1);
@@ -190,28 +189,35 @@ static uint64_t pc_of(const struct bmm__snapshot *s, uint32_t site)
     return mebibyte != 0 ? mebibyte | place : 0;
 }
 
-bool bmm__snapshot_stack_node(const struct bmm__snapshot *s, uint32_t id, struct bmm__stack_node *node)
+/* NULL: none has it. */
+static const struct bmm__stack_range *range_of(const struct bmm__snapshot *s, uint32_t id)
 {
     uint32_t low = 0, high = s->range_count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         const struct bmm__stack_range *range = &s->ranges[middle];
-        if (id < range->first) {
+        if (id < range->first)
             high = middle;
-        } else if (id - range->first >= range->count) {
+        else if (id - range->first >= range->count)
             low = middle + 1;
-        } else {
-            if (id == range->first) /* a parent comes before */
-                return false;
-            const uint32_t *word = &range->words[id - range->first];
-            uint32_t site = word[0], before = word[-1];
-            if ((site & BMM_STACK_HEAD) != 0 || before == 0)
-                return false;
-            *node = (struct bmm__stack_node){ pc_of(s, site), id - 1 };
-            if ((before & BMM_STACK_HEAD) != 0)
-                node->parent = before & ~BMM_STACK_HEAD;
-            return node->pc != 0 && node->parent < id; /* S5, of this copy */
-        }
+        else
+            return range;
     }
-    return false;
+    return NULL;
+}
+
+bool bmm__snapshot_stack_node(const struct bmm__snapshot *s, uint32_t id, struct bmm__stack_node *node)
+{
+    const struct bmm__stack_range *range = node->range;
+    if (range == NULL || id - range->first >= range->count)
+        range = range_of(s, id);
+    if (range == NULL || id == range->first) /* a parent comes before */
+        return false;
+    uint32_t place = id - range->first, site = range->words[place], before = range->words[place - 1];
+    if (site == 0 || (site & BMM_STACK_HEAD) != 0 || before == 0)
+        return false;
+    *node = (struct bmm__stack_node){ range, place, site, id - 1 };
+    if ((before & BMM_STACK_HEAD) != 0)
+        node->parent = before & ~BMM_STACK_HEAD;
+    return node->parent < id; /* S5, of this copy */
 }

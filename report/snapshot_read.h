@@ -79,11 +79,15 @@ const struct bmm_snapshot_mirror *bmm__snapshot_mirror(const struct bmm__snapsho
                                                        const struct bmm_snapshot_span *span);
 
 struct bmm__stack_node {
-    uint64_t pc; /* with its epoch: BMM_STACK_ADDRESS, BMM_STACK_EPOCH */
-    uint32_t parent;
+    const struct bmm__stack_range *range; /* that it is in; NULL before the first */
+    uint32_t place;                       /* there */
+    uint32_t site, parent;
 };
 
-/* False: no such node, or not written yet. */
+/* Goes to the node. False: there is no such node, or it is not written yet. Parents mostly lie before their children in one range. */
 bool bmm__snapshot_stack_node(const struct bmm__snapshot *s, uint32_t id, struct bmm__stack_node *node);
+
+/* The code address of a node's site, with its epoch: BMM_STACK_ADDRESS, BMM_STACK_EPOCH. 0: it stands for none. */
+uint64_t bmm__snapshot_site(const struct bmm__snapshot *s, uint32_t site);
 
 #endif

@@ -11,6 +11,7 @@ void bmm__stack_build_open(struct bmm__stack_build *build, const struct bmm__sna
                            struct bmm__symbolizer *symbolizer, struct bmm__arena *arena)
 {
     *build = (struct bmm__stack_build){ .snapshot = snapshot, .symbolizer = symbolizer, .arena = arena };
+    build->nodes = bmm__must_zero(snapshot->range_count, sizeof *build->nodes);
     struct bmm__cursor cursor = { 0 };
     struct bmm__module_record record;
     while (bmm__snapshot_next_module(snapshot, &cursor, &record)) {
@@ -25,6 +26,9 @@ void bmm__stack_build_open(struct bmm__stack_build *build, const struct bmm__sna
 
 void bmm__stack_build_free(struct bmm__stack_build *build)
 {
+    for (uint32_t i = 0; i < build->snapshot->range_count; i++)
+        free(build->nodes[i]);
+    free(build->nodes);
     free(build->modules);
     bmm__map_free(&build->addresses);
     free(build->chains);
@@ -59,7 +63,7 @@ const char *bmm__stack_build_type(const struct bmm__stack_build *build, uint64_t
 
 /* A return address may belong to the next function already (the call of a function that does not return can be the
  * last instruction), so the byte before it is looked up. */
-static struct bmm__chain frames_at(struct bmm__stack_build *build, uint64_t pc, bool is_exact, bool wants_callee)
+static uint32_t chain_at(struct bmm__stack_build *build, uint64_t pc, bool is_exact)
 {
     bool is_new;
     uint32_t index = bmm__map_put(&build->addresses, pc, is_exact, build->chain_count, &is_new);
@@ -76,10 +80,16 @@ static struct bmm__chain frames_at(struct bmm__stack_build *build, uint64_t pc, 
             bmm__grow(build->chains, &build->chain_capacity, (size_t)build->chain_count + 1, sizeof *build->chains);
         build->chains[build->chain_count++] = made;
     }
-    const struct bmm__located_chain *located = &build->chains[index];
-    if (wants_callee)
-        bmm__symbolizer_find_callee(build->symbolizer, located->module, located->address);
-    return located->chain;
+    return index;
+}
+
+/* The same place once more is the rule: most stacks have most of their nodes in common. */
+static uint32_t *known_of(struct bmm__stack_build *build, const struct bmm__stack_node *node)
+{
+    uint32_t **nodes = &build->nodes[node->range - build->snapshot->ranges];
+    if (*nodes == NULL)
+        *nodes = bmm__must_zero(node->range->count, sizeof **nodes);
+    return &(*nodes)[node->place];
 }
 
 static bool is_own(const struct bmm__frame *frame)
@@ -87,36 +97,61 @@ static bool is_own(const struct bmm__frame *frame)
     return frame->role == BMM_ROLE_ALLOCATOR || (frame->function != NULL && strncmp(frame->function, "bmm__", 5) == 0);
 }
 
+struct frames {
+    const struct bmm__frame **list;
+    uint32_t count, capacity;
+};
+
+static void add_frames(struct bmm__stack_build *build, struct frames *frames, uint32_t index, bool is_outermost)
+{
+    const struct bmm__located_chain *located = &build->chains[index];
+    if (is_outermost || (frames->count > 0 && bmm__frame_is_system(frames->list[frames->count - 1])))
+        bmm__symbolizer_find_callee(build->symbolizer, located->module, located->address);
+    const struct bmm__chain *chain = &located->chain;
+    frames->list =
+        bmm__grow(frames->list, &frames->capacity, (size_t)frames->count + chain->count, sizeof *frames->list);
+    for (uint32_t i = 0; i < chain->count; i++)
+        if (frames->count > 0 || !is_own(chain->frames[i]))
+            frames->list[frames->count++] = chain->frames[i];
+}
+
 static const struct bmm__stack *make_stack(struct bmm__stack_build *build, uint32_t id)
 {
-    const struct bmm__frame **frames = NULL;
-    uint32_t count = 0, capacity = 0, steps = 0;
+    struct frames frames = { 0 };
+    uint32_t steps = 0;
     bool is_exact = false, is_truncated = false;
-    struct bmm__stack_node node;
+    struct bmm__stack_node node = { 0 };
     for (; id != 0; id = node.parent) {
         if (!bmm__snapshot_stack_node(build->snapshot, id, &node) || ++steps > STEPS_MAX) {
             is_truncated = true;
             break;
         }
-        if (BMM_STACK_ADDRESS(node.pc) == BMM_STACK_TRUNCATED)
-            is_truncated = true;
-        if (BMM_STACK_ADDRESS(node.pc) == BMM_STACK_SIGNAL)
-            is_exact = true;
-        if (BMM_STACK_ADDRESS(node.pc) <= BMM_STACK_SIGNAL)
-            continue;
-        bool wants_callee = node.parent == 0 || (count > 0 && bmm__frame_is_system(frames[count - 1]));
-        struct bmm__chain chain = frames_at(build, node.pc, is_exact, wants_callee);
+        uint32_t *known = known_of(build, &node), index = *known - 1;
+        if (*known == 0 || is_exact) {
+            uint64_t pc = bmm__snapshot_site(build->snapshot, node.site);
+            if (pc == 0) {
+                is_truncated = true;
+                break;
+            }
+            if (BMM_STACK_ADDRESS(pc) == BMM_STACK_TRUNCATED)
+                is_truncated = true;
+            if (BMM_STACK_ADDRESS(pc) == BMM_STACK_SIGNAL)
+                is_exact = true;
+            if (BMM_STACK_ADDRESS(pc) <= BMM_STACK_SIGNAL)
+                continue;
+            index = chain_at(build, pc, is_exact);
+            if (!is_exact) /* the same node may be one that returns, of another stack */
+                *known = index + 1;
+        }
+        add_frames(build, &frames, index, node.parent == 0);
         is_exact = false;
-        frames = bmm__grow(frames, &capacity, (size_t)count + chain.count, sizeof *frames);
-        for (uint32_t i = 0; i < chain.count; i++)
-            if (count > 0 || !is_own(chain.frames[i]))
-                frames[count++] = chain.frames[i];
     }
+    uint32_t count = frames.count;
     struct bmm__stack *stack = bmm__arena_alloc(build->arena, sizeof *stack);
     const struct bmm__frame **kept = bmm__arena_alloc(build->arena, count * sizeof *kept);
     if (count > 0)
-        memcpy(kept, frames, count * sizeof *kept);
-    free(frames);
+        memcpy(kept, frames.list, count * sizeof *kept);
+    free(frames.list);
     *stack = (struct bmm__stack){ kept, count, is_truncated };
     return stack;
 }

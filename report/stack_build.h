@@ -28,6 +28,7 @@ struct bmm__stack_build {
     struct bmm__loaded_module *modules;
     uint32_t module_count, module_capacity;
     struct bmm__map addresses; /* (address, exact) → chains */
+    uint32_t **nodes; /* of each range of the snapshot: its nodes' chains + 1, for those that were met; or NULL */
     struct bmm__located_chain *chains;
     uint32_t chain_count, chain_capacity;
     struct bmm__map ids; /* (stack id, 0) → stacks */

@@ -21,6 +21,7 @@ struct module {
     enum bmm__role role;
     bool is_file_open;
     bool is_open;       /* also to find frames in */
+    bool is_used;       /* a frame in it was asked for */
     bool is_remembered; /* frames of it came from the cache */
     bool is_asked;      /* whether the cache has any: is_cached */
     bool is_cached;
@@ -130,6 +131,18 @@ static void open_module(struct module *module)
     bmm__dynamic_open(&module->dynamic, module->file.elf, is_libc(module));
 }
 
+/* False: there is no file to find them in. */
+static bool open_types(struct module *module)
+{
+    open_file(module);
+    if (module->file.state != BMM_FILE_GOOD)
+        return false;
+    if (!module->has_types)
+        bmm__type_table_fill(&module->types, &module->file);
+    module->has_types = true;
+    return true;
+}
+
 /* What DWARF and the symbol table say; returns how many frames, at least one. */
 static uint32_t find_sources(struct module *module, uint64_t address, struct bmm__source_frame *sources)
 {
@@ -199,16 +212,25 @@ static void find_callee(struct bmm__symbolizer *symbolizer, struct module *modul
     }
 }
 
+/* Whether the cache has any frames of the module, which may be NULL. */
+static bool is_cached(const struct bmm__symbolizer *symbolizer, struct module *module)
+{
+    if (symbolizer->cache == NULL || module == NULL || module->build_id_bytes == 0)
+        return false;
+    if (!module->is_asked)
+        module->is_cached = bmm__symbol_cache_has(symbolizer->cache, module->build_id, module->build_id_bytes);
+    module->is_asked = true;
+    return module->is_cached;
+}
+
 static struct known_chain make_chain(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address)
 {
     struct bmm__frame found[INLINE_DEPTH_MAX] = { { 0 } };
     uint32_t count = 0;
     struct bmm__symbol_cache *cache = module != NULL && module->build_id_bytes > 0 ? symbolizer->cache : NULL;
-    if (cache != NULL && !module->is_asked) {
-        module->is_cached = bmm__symbol_cache_has(cache, module->build_id, module->build_id_bytes);
-        module->is_asked = true;
-    }
-    if (cache != NULL && module->is_cached)
+    if (module != NULL)
+        module->is_used = true;
+    if (is_cached(symbolizer, module))
         count =
             bmm__symbol_cache_find(cache, module->build_id, module->build_id_bytes, address, found, INLINE_DEPTH_MAX);
     bool is_remembered = count > 0;
@@ -273,14 +295,20 @@ const char *bmm__symbolizer_type(struct bmm__symbolizer *symbolizer, uint32_t nu
     struct module *module = &symbolizer->modules[number];
     if (is_libc(module)) /* it has no classes */
         return NULL;
-    open_file(module);
-    if (module->file.state != BMM_FILE_GOOD)
+    if (!open_types(module))
         return NULL;
-    if (!module->has_types)
-        bmm__type_table_fill(&module->types, &module->file);
-    module->has_types = true;
     const char *symbol = bmm__symbol_table_find(&module->types, address);
     return symbol != NULL ? bmm__type_name(symbolizer->strings, &module->file, symbol, address) : NULL;
+}
+
+void bmm__symbolizer_read_ahead(struct bmm__symbolizer *symbolizer, uint32_t number)
+{
+    struct module *module = &symbolizer->modules[number];
+    if (is_cached(symbolizer, module))
+        return;
+    if (!module->is_open)
+        open_module(module);
+    open_types(module);
 }
 
 uint32_t bmm__symbolizer_module_count(const struct bmm__symbolizer *symbolizer)
@@ -292,6 +320,6 @@ struct bmm__module_news bmm__symbolizer_news(const struct bmm__symbolizer *symbo
 {
     const struct module *known = &symbolizer->modules[module];
     enum bmm__file_state state = known->is_open ? known->file.state : BMM_FILE_GOOD; /* the cache knew all its frames */
-    return (struct bmm__module_news){ known->path, state, known->is_open || known->is_remembered,
+    return (struct bmm__module_news){ known->path, state, known->is_used,
                                       known->debug != NULL || (!known->is_open && known->is_remembered) };
 }

@@ -23,6 +23,9 @@ uint32_t bmm__symbolizer_module(struct bmm__symbolizer *symbolizer, const char *
                                 uint32_t build_id_bytes);
 #define BMM__NO_MODULE UINT32_MAX
 
+/* Opens the module now, if the cache knows nothing of it, because frames in it are going to be asked for. */
+void bmm__symbolizer_read_ahead(struct bmm__symbolizer *symbolizer, uint32_t module);
+
 struct bmm__chain {
     const struct bmm__frame **frames; /* innermost first: inlined functions, then the one they are inlined into */
     uint32_t count;                   /* at least 1 */

@@ -3,6 +3,7 @@
 
 #include "report/add_snapshot.h"
 #include "report/process_alive.h"
+#include "report/read_ahead.h"
 #include "viewer/absent.h"
 
 #include <dirent.h>
@@ -26,7 +27,7 @@ struct bmm__collection {
     struct bmm__symbolizer *symbolizer;
     struct found *items; /* in the order of report->processes, but for what could not be read */
     uint32_t count, capacity;
-    bool is_thinned;
+    bool is_thinned, has_read_ahead;
 };
 
 static bool path_of(char path[PATH_MAX], const struct bmm__collection *c, const struct found *found)
@@ -95,6 +96,19 @@ struct bmm__collection *bmm__collection_make(const char *directory)
     c->report = bmm__report_make();
     c->symbolizer = bmm__symbolizer_make(&c->report->strings);
     return c;
+}
+
+void bmm__collection_read_ahead(struct bmm__collection *c, pid_t main_pid)
+{
+    if (c->has_read_ahead)
+        return;
+    struct list list = find_snapshots(c, main_pid);
+    for (uint32_t i = 0; i < list.count; i++) {
+        char path[PATH_MAX];
+        if (list.items[i].is_main && path_of(path, c, &list.items[i]))
+            c->has_read_ahead |= bmm__report_read_ahead(c->symbolizer, path);
+    }
+    free(list.items);
 }
 
 void bmm__collection_thin(struct bmm__collection *c, pid_t main_pid, uint32_t kept)

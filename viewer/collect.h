@@ -23,6 +23,10 @@ struct bmm__run_facts {
 /* Of the snapshots in this directory. Never NULL. */
 struct bmm__collection *bmm__collection_make(const char *directory);
 
+/* Reads what the report will need of the main program's file, once there is a snapshot that names it: while the program runs there is
+ * time for that. Once is enough. */
+void bmm__collection_read_ahead(struct bmm__collection *collection, pid_t main_pid);
+
 /* Takes over and removes the snapshots that nobody writes to any more, if more than `kept` lie there; those of
  * main_pid stay. */
 void bmm__collection_thin(struct bmm__collection *collection, pid_t main_pid, uint32_t kept);

@@ -42,7 +42,7 @@ Test(snapshot, elements_are_read)
     struct bmm_snapshot_span span;
     cr_assert(bmm__snapshot_next_span(&s, &c, &span));
     cr_assert_eq(BMM_MIRROR_STATE(bmm__snapshot_mirror(&s, &span)[1].detail), BMM_SLOT_LIVE);
-    struct bmm__stack_node node;
+    struct bmm__stack_node node = { 0 };
     cr_assert(bmm__snapshot_stack_node(&s, 3, &node) && node.parent == 0);
     cr_assert(bmm__snapshot_stack_node(&s, 4, &node) && node.parent == 3);
     static const uint32_t none[] = { 0, 1, 2, 5, UINT32_MAX };

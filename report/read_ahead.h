@@ -1,0 +1,13 @@
+/* While a program runs: what its report will need of its file, so that at its end only what was recorded is left to read. */
+#ifndef BMM_REPORT_READ_AHEAD_H
+#define BMM_REPORT_READ_AHEAD_H
+
+#include "report/symbol.h"
+
+#include <stdbool.h>
+
+/* Reads the symbols of the program that writes the snapshot, and of its libraries that have allocated, unless they are so large
+ * that its end might have to wait for them. Servers of debug information are not asked. False: the snapshot names none yet. */
+bool bmm__report_read_ahead(struct bmm__symbolizer *symbolizer, const char *path);
+
+#endif
