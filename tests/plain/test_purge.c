@@ -1,6 +1,7 @@
 /* What is free goes back to the system: at once what is too much, the rest when it was left alone, all when asked. */
 #define _GNU_SOURCE
 #include "tests/plain.h"
+#include "tests/plain/resident.h"
 
 #include "core/arena.h"
 #include "core/atomic.h"
@@ -22,18 +23,6 @@
 #include <unistd.h>
 
 #define MIB ((size_t)1 << 20)
-
-static size_t resident(void)
-{
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) /* most of what is resident is theirs */
-    return bmm__load_relaxed(&bmm__dirty_bytes);
-#endif
-    unsigned long size = 0, pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    PLAIN_CHECK(file != NULL && fscanf(file, "%lu %lu", &size, &pages) == 2);
-    fclose(file);
-    return pages * bmm__os_page_bytes();
-}
 
 static void wait_ms(long ms)
 {
@@ -98,13 +87,6 @@ PLAIN_TEST(everything_goes_back_when_asked)
     PLAIN_CHECK(bmm__purge_all());
     PLAIN_CHECK(resident() < before + 2 * MIB);
     PLAIN_CHECK(bmm__load_relaxed(&bmm__dirty_bytes) == 0);
-}
-
-static double thread_ms(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
 }
 
 /* U2, where it is hardest: small pages, and a slice that is due at each call. */
