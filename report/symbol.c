@@ -212,10 +212,10 @@ static void find_callee(struct bmm__symbolizer *symbolizer, struct module *modul
     }
 }
 
-/* Whether the cache has any frames of the module, which may be NULL. */
+/* Whether the cache has any frames of the module. */
 static bool is_cached(const struct bmm__symbolizer *symbolizer, struct module *module)
 {
-    if (symbolizer->cache == NULL || module == NULL || module->build_id_bytes == 0)
+    if (symbolizer->cache == NULL || module->build_id_bytes == 0)
         return false;
     if (!module->is_asked)
         module->is_cached = bmm__symbol_cache_has(symbolizer->cache, module->build_id, module->build_id_bytes);
@@ -230,7 +230,7 @@ static struct known_chain make_chain(struct bmm__symbolizer *symbolizer, struct 
     struct bmm__symbol_cache *cache = module != NULL && module->build_id_bytes > 0 ? symbolizer->cache : NULL;
     if (module != NULL)
         module->is_used = true;
-    if (is_cached(symbolizer, module))
+    if (module != NULL && is_cached(symbolizer, module))
         count =
             bmm__symbol_cache_find(cache, module->build_id, module->build_id_bytes, address, found, INLINE_DEPTH_MAX);
     bool is_remembered = count > 0;
