@@ -17,6 +17,11 @@
 static uint64_t unused;
 static struct bmm__span *all; /* pushed to only */
 
+/* Descriptors that were never used are linked by parts: to link one is to touch its memory, and a small program needs few. */
+#define PART_BYTES ((uintptr_t)4096)
+_Static_assert(BMM__GRANULE / PART_BYTES <= PART_BYTES, "how many are left fits below a part's address");
+static uintptr_t parts; /* the next one of the newest chunk, and below how many are left, with it */
+
 static struct bmm__span *pointer_of(uint64_t head)
 {
     return (struct bmm__span *)(uintptr_t)(head & 0xffffffffffffu); /* NOLINT */
@@ -57,6 +62,26 @@ static void clean(struct bmm__span *span)
     bmm__store_relaxed(&span->heap, NULL);
 }
 
+/* NULL: out of memory. */
+static struct bmm__span *take_part(void)
+{
+    uintptr_t found = bmm__load_acquire(&parts);
+    for (;;) {
+        uintptr_t part = found & ~(PART_BYTES - 1), left = found & (PART_BYTES - 1);
+        if (left != 0) {
+            if (bmm__cas_acq_rel(&parts, &found, (part + PART_BYTES) | (left - 1)))
+                return (struct bmm__span *)part; /* NOLINT */
+            continue;
+        }
+        char *chunk = bmm__meta_map(BMM__GRANULE);
+        if (chunk == NULL)
+            return NULL;
+        if (bmm__cas_acq_rel(&parts, &found, (uintptr_t)(chunk + PART_BYTES) | (BMM__GRANULE / PART_BYTES - 1)))
+            return (struct bmm__span *)(void *)chunk;
+        bmm__meta_unmap(chunk, BMM__GRANULE); /* another thread was faster, nobody has seen it */
+    }
+}
+
 struct bmm__span *bmm__span_make(void)
 {
     for (;;) {
@@ -70,19 +95,16 @@ struct bmm__span *bmm__span_make(void)
         clean(span);
         return span;
     }
-    struct bmm__span *chunk = bmm__meta_map(BMM__GRANULE);
-    if (chunk == NULL)
-        return NULL;
-    size_t count = BMM__GRANULE / sizeof *chunk;
-    for (size_t i = 0; i < count; i++) {
+    struct bmm__span *part = take_part();
+    for (size_t i = 0; part != NULL && i < PART_BYTES / sizeof *part; i++) {
         struct bmm__span *first = bmm__load_relaxed(&all);
         do
-            chunk[i].all_next = first;
-        while (!bmm__cas_weak_acq_rel(&all, &first, &chunk[i]));
+            part[i].all_next = first;
+        while (!bmm__cas_weak_acq_rel(&all, &first, &part[i]));
         if (i != 0)
-            push_unused(&chunk[i]);
+            push_unused(&part[i]);
     }
-    return &chunk[0];
+    return part;
 }
 
 void bmm__span_free(struct bmm__span *span)

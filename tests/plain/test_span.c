@@ -1,0 +1,58 @@
+/* Descriptors of spans: made by parts, each once, by several threads. */
+#include "tests/plain.h"
+
+#include "core/span.h"
+
+#include <pthread.h>
+
+#define THREADS 4
+#define EACH 3000
+
+static struct bmm__span *made[THREADS][EACH];
+
+static unsigned count_all(void)
+{
+    unsigned count = 0;
+    for (const struct bmm__span *span = bmm__span_first(); span != NULL; span = span->all_next)
+        count++;
+    return count;
+}
+
+PLAIN_TEST(one_takes_no_more_than_a_page)
+{
+    PLAIN_CHECK(count_all() == 0);
+    struct bmm__span *span = bmm__span_make();
+    PLAIN_CHECK(span != NULL);
+    PLAIN_CHECK(count_all() * sizeof *span <= 4096);
+    bmm__span_free(span);
+}
+
+static void *make(void *spans)
+{
+    struct bmm__span **mine = spans;
+    for (unsigned i = 0; i < EACH; i++) {
+        mine[i] = bmm__span_make();
+        if (mine[i] != NULL)
+            mine[i]->span_bytes = (size_t)(uintptr_t)&mine[i];
+    }
+    return NULL;
+}
+
+PLAIN_TEST(each_is_made_once)
+{
+    pthread_t threads[THREADS];
+    for (unsigned i = 0; i < THREADS; i++)
+        PLAIN_CHECK(pthread_create(&threads[i], NULL, make, made[i]) == 0);
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < THREADS; i++)
+        for (unsigned k = 0; k < EACH; k++)
+            PLAIN_CHECK(made[i][k] != NULL && made[i][k]->span_bytes == (size_t)(uintptr_t)&made[i][k]);
+    unsigned all = count_all();
+    PLAIN_CHECK(all >= THREADS * EACH && all < THREADS * EACH + 1024);
+    for (unsigned i = 0; i < THREADS; i++)
+        for (unsigned k = 0; k < EACH; k++)
+            bmm__span_free(made[i][k]);
+    make(made[0]);
+    PLAIN_CHECK(count_all() == all); /* used again, before others are made */
+}
