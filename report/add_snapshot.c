@@ -151,13 +151,19 @@ static void add_leaks(struct reading *r)
     free(groups.list);
 }
 
+/* Its name and, since many threads have the program's, its number. NULL: not known. */
 static const char *thread_name(struct reading *r, uint32_t index)
 {
     struct bmm__cursor cursor = { 0 };
     struct bmm_snapshot_thread thread;
-    while (bmm__snapshot_next_thread(&r->snapshot, &cursor, &thread))
-        if (thread.index == index)
-            return bmm__intern_bytes(&r->report->strings, thread.name, strnlen(thread.name, sizeof thread.name));
+    while (bmm__snapshot_next_thread(&r->snapshot, &cursor, &thread)) {
+        if (thread.index != index)
+            continue;
+        char text[sizeof thread.name + 32];
+        int bytes =
+            snprintf(text, sizeof text, "%.*s (thread %u)", (int)sizeof thread.name, thread.name, (unsigned)index);
+        return bmm__intern_bytes(&r->report->strings, text, (size_t)bytes);
+    }
     return NULL;
 }
 
@@ -325,10 +331,10 @@ static void add_notes(struct reading *r)
         bmm__report_add_note(report, r->process, bmm__intern_bytes(&report->strings, text, bytes));
     if (strcmp(state, "ended") == 0)
         bmm__report_add_note(report, r->process,
-                             "ended without its exit hook (signal or _exit): freed blocks up to then are known, "
+                             "ended without the exit hook (signal or _exit): freed blocks up to then are known, "
                              "final verification did not run");
     if (strcmp(state, "running") == 0)
-        bmm__report_add_note(report, r->process, "still running: its blocks are those of the moment of this report");
+        bmm__report_add_note(report, r->process, "still running: blocks are those of the moment of this report");
     if (header->flags & BMM_SNAPSHOT_FULL)
         bmm__report_add_note(report, r->process, FULL " (see the option recorder_max)");
     if (header->flags & BMM_SNAPSHOT_ERRORS_LOST)

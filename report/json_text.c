@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define NUMBER_BYTES 11 /* of a frame in a stack, with the comma */
+#define DIGITS_MAX 20
 
 void bmm__json_texts_free(struct bmm__json_texts *texts)
 {
@@ -15,7 +16,7 @@ void bmm__json_texts_free(struct bmm__json_texts *texts)
     bmm__map_free(&texts->known);
     free(texts->printed);
     bmm__map_free(&texts->numbers);
-    free(texts->stack);
+    free(texts->line);
     *texts = (struct bmm__json_texts){ 0 };
 }
 
@@ -34,15 +35,6 @@ char *bmm__json_print(cJSON *object)
     return text;
 }
 
-char *bmm__json_number(char *end, uint64_t number)
-{
-    *--end = 0;
-    do
-        *--end = (char)('0' + number % 10);
-    while ((number /= 10) != 0);
-    return end;
-}
-
 const char *bmm__json_text(struct bmm__json_texts *texts, const char *text)
 {
     if (text == NULL)
@@ -56,22 +48,71 @@ const char *bmm__json_text(struct bmm__json_texts *texts, const char *text)
     return texts->printed[index];
 }
 
-/* ---- frames ---- */
+/* ---- a line ---- */
 
-void bmm__json_put_place(struct bmm__json_texts *texts, FILE *out, const struct bmm__frame *frame)
+/* Where the next bytes belong, of which there may be so many. */
+static char *room_for(struct bmm__json_texts *texts, size_t bytes)
 {
-    char line[24];
-    fputs("\"function\":", out);
-    fputs(bmm__json_text(texts, frame->function), out);
-    fputs(",\"file\":", out);
-    fputs(bmm__json_text(texts, frame->file), out);
-    fputs(",\"line\":", out);
-    fputs(frame->line != 0 ? bmm__json_number(line + sizeof line, frame->line) : "null", out);
-    fputs(",\"module\":", out);
-    fputs(bmm__json_text(texts, frame->module), out);
+    texts->line = bmm__grow(texts->line, &texts->line_capacity, texts->line_bytes + bytes, 1);
+    return texts->line + texts->line_bytes;
 }
 
-void bmm__json_put_frames(struct bmm__json_texts *texts, FILE *out, const struct bmm__stack *stack)
+static char *put_digits(char *at, uint64_t number)
+{
+    char digits[DIGITS_MAX];
+    unsigned count = 0;
+    do
+        digits[count++] = (char)('0' + number % 10);
+    while ((number /= 10) != 0);
+    while (count > 0)
+        *at++ = digits[--count];
+    return at;
+}
+
+void bmm__json_put(struct bmm__json_texts *texts, const char *printed)
+{
+    size_t bytes = strlen(printed);
+    memcpy(room_for(texts, bytes), printed, bytes);
+    texts->line_bytes += (uint32_t)bytes;
+}
+
+void bmm__json_put_number(struct bmm__json_texts *texts, uint64_t number)
+{
+    char *at = room_for(texts, DIGITS_MAX);
+    texts->line_bytes += (uint32_t)(put_digits(at, number) - at);
+}
+
+void bmm__json_write_line(struct bmm__json_texts *texts, FILE *out)
+{
+    fwrite(texts->line, 1, texts->line_bytes, out);
+    texts->line_bytes = 0;
+}
+
+const char *bmm__json_take_line(struct bmm__json_texts *texts)
+{
+    *room_for(texts, 1) = 0;
+    texts->line_bytes = 0;
+    return texts->line;
+}
+
+/* ---- frames ---- */
+
+void bmm__json_put_place(struct bmm__json_texts *texts, const struct bmm__frame *frame)
+{
+    bmm__json_put(texts, "\"function\":");
+    bmm__json_put(texts, bmm__json_text(texts, frame->function));
+    bmm__json_put(texts, ",\"file\":");
+    bmm__json_put(texts, bmm__json_text(texts, frame->file));
+    bmm__json_put(texts, ",\"line\":");
+    if (frame->line != 0)
+        bmm__json_put_number(texts, frame->line);
+    else
+        bmm__json_put(texts, "null");
+    bmm__json_put(texts, ",\"module\":");
+    bmm__json_put(texts, bmm__json_text(texts, frame->module));
+}
+
+void bmm__json_write_frames(struct bmm__json_texts *texts, FILE *out, const struct bmm__stack *stack)
 {
     for (uint32_t i = 0; i < stack->count; i++) {
         const struct bmm__frame *frame = stack->frames[i];
@@ -79,9 +120,13 @@ void bmm__json_put_frames(struct bmm__json_texts *texts, FILE *out, const struct
         uint32_t number = bmm__map_put(&texts->numbers, (uintptr_t)frame, 0, texts->numbers.count, &is_new);
         if (!is_new)
             continue;
-        fputs(number == 0 ? "\n{" : ",\n{", out);
-        bmm__json_put_place(texts, out, frame);
-        fprintf(out, ",\"offset\":\"0x%" PRIx64 "\"%s}", frame->offset, frame->is_inlined ? ",\"inlined\":true" : "");
+        char offset[40];
+        snprintf(offset, sizeof offset, ",\"offset\":\"0x%" PRIx64 "\"", frame->offset);
+        bmm__json_put(texts, number == 0 ? "\n{" : ",\n{");
+        bmm__json_put_place(texts, frame);
+        bmm__json_put(texts, offset);
+        bmm__json_put(texts, frame->is_inlined ? ",\"inlined\":true}" : "}");
+        bmm__json_write_line(texts, out);
     }
 }
 
@@ -91,19 +136,15 @@ static uint32_t number_of(struct bmm__json_texts *texts, const struct bmm__frame
     return bmm__map_put(&texts->numbers, (uintptr_t)frame, 0, 0, &is_new);
 }
 
-const char *bmm__json_stack(struct bmm__json_texts *texts, const struct bmm__stack *stack)
+void bmm__json_put_stack(struct bmm__json_texts *texts, const struct bmm__stack *stack)
 {
-    texts->stack = bmm__grow(texts->stack, &texts->stack_capacity, (size_t)stack->count * NUMBER_BYTES + 3, 1);
-    char *at = texts->stack;
+    char *at = room_for(texts, (size_t)stack->count * NUMBER_BYTES + 2);
     *at++ = '[';
     for (uint32_t i = 0; i < stack->count; i++) {
-        char digits[NUMBER_BYTES + 1], *end = digits + sizeof digits;
-        const char *number = bmm__json_number(end, number_of(texts, stack->frames[i]));
         if (i > 0)
             *at++ = ',';
-        while (*number != 0)
-            *at++ = *number++;
+        at = put_digits(at, number_of(texts, stack->frames[i]));
     }
-    memcpy(at, "]", 2);
-    return texts->stack;
+    *at++ = ']';
+    texts->line_bytes = (uint32_t)(at - texts->line);
 }

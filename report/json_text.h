@@ -18,8 +18,8 @@ struct bmm__json_texts {
     char **printed;
     uint32_t printed_capacity;
     struct bmm__map numbers; /* address of a frame → its place in the list of frames */
-    char *stack;             /* buffer for one stack's array */
-    uint32_t stack_capacity;
+    char *line;              /* what is put together, and not written yet */
+    uint32_t line_bytes, line_capacity;
 };
 
 void bmm__json_texts_free(struct bmm__json_texts *texts);
@@ -27,19 +27,29 @@ void bmm__json_texts_free(struct bmm__json_texts *texts);
 /* The object printed, and deleted; the caller frees the text. */
 char *bmm__json_print(cJSON *object);
 
-/* The number's digits and a zero, of which the last byte lies before end: 21 bytes at most. */
-char *bmm__json_number(char *end, uint64_t number);
-
 /* A string, or null for NULL; stays until texts is freed. */
 const char *bmm__json_text(struct bmm__json_texts *texts, const char *text);
 
+/* ---- a line: put together, then written at once ---- */
+
+/* As it is. */
+void bmm__json_put(struct bmm__json_texts *texts, const char *printed);
+void bmm__json_put_number(struct bmm__json_texts *texts, uint64_t number);
+
+/* A frame's members function, file, line and module. */
+void bmm__json_put_place(struct bmm__json_texts *texts, const struct bmm__frame *frame);
+
+/* The array of a stack's frames' places, all of which were written. */
+void bmm__json_put_stack(struct bmm__json_texts *texts, const struct bmm__stack *stack);
+
+void bmm__json_write_line(struct bmm__json_texts *texts, FILE *out);
+
+/* What was put together, which is not written: stays until more is put. */
+const char *bmm__json_take_line(struct bmm__json_texts *texts);
+
+/* ---- ---- */
+
 /* Writes those frames of the stack that were not written before: each a line of the list of frames. */
-void bmm__json_put_frames(struct bmm__json_texts *texts, FILE *out, const struct bmm__stack *stack);
-
-/* The array of its frames' places, all of which were written; stays until the next. */
-const char *bmm__json_stack(struct bmm__json_texts *texts, const struct bmm__stack *stack);
-
-/* Writes a frame's members function, file, line and module. */
-void bmm__json_put_place(struct bmm__json_texts *texts, FILE *out, const struct bmm__frame *frame);
+void bmm__json_write_frames(struct bmm__json_texts *texts, FILE *out, const struct bmm__stack *stack);
 
 #endif

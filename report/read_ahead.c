@@ -4,6 +4,7 @@
 #include "report/role.h"
 #include "report/snapshot_read.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define FILES_BYTES_MAX (64 << 20) /* of all that are read: some 30 ms */
@@ -29,11 +30,18 @@ static bool read_modules(struct bmm__symbolizer *symbolizer, const struct bmm__s
     return is_named;
 }
 
+/* There it could fail for want of memory, which ends the process that waits for the program. */
+static bool is_limited(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY;
+}
+
 bool bmm__report_read_ahead(struct bmm__symbolizer *symbolizer, const char *path)
 {
     struct bmm__snapshot snapshot;
     struct bmm__why why;
-    if (bmm__module_file_asks_servers()) /* in vain, perhaps */
+    if (bmm__module_file_asks_servers() || is_limited()) /* the former in vain, perhaps */
         return true;
     if (!bmm__snapshot_open(&snapshot, path, &why))
         return false;

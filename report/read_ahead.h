@@ -7,7 +7,8 @@
 #include <stdbool.h>
 
 /* Reads the symbols of the program that writes the snapshot, and of its libraries that have allocated, unless they are so large
- * that its end might have to wait for them. Servers of debug information are not asked. False: the snapshot names none yet. */
+ * that its end might have to wait for them. Nothing is read where servers of debug information might be asked, or
+ * address space is limited. False: the snapshot names none yet. */
 bool bmm__report_read_ahead(struct bmm__symbolizer *symbolizer, const char *path);
 
 #endif

@@ -29,6 +29,7 @@ void bmm__stack_build_free(struct bmm__stack_build *build)
     for (uint32_t i = 0; i < build->snapshot->range_count; i++)
         free(build->nodes[i]);
     free(build->nodes);
+    free(build->frames);
     free(build->modules);
     bmm__map_free(&build->addresses);
     free(build->chains);
@@ -97,62 +98,65 @@ static bool is_own(const struct bmm__frame *frame)
     return frame->role == BMM_ROLE_ALLOCATOR || (frame->function != NULL && strncmp(frame->function, "bmm__", 5) == 0);
 }
 
-struct frames {
-    const struct bmm__frame **list;
-    uint32_t count, capacity;
+/* A stack while it is made. */
+struct making {
+    uint32_t count; /* of build->frames */
+    bool is_exact;  /* a signal came next: the node's address is where the frame was, not where it returns to */
+    bool is_truncated;
 };
 
-static void add_frames(struct bmm__stack_build *build, struct frames *frames, uint32_t index, bool is_outermost)
+static void add_frames(struct bmm__stack_build *build, struct making *stack, uint32_t index, bool is_outermost)
 {
     const struct bmm__located_chain *located = &build->chains[index];
-    if (is_outermost || (frames->count > 0 && bmm__frame_is_system(frames->list[frames->count - 1])))
+    if (is_outermost || (stack->count > 0 && bmm__frame_is_system(build->frames[stack->count - 1])))
         bmm__symbolizer_find_callee(build->symbolizer, located->module, located->address);
     const struct bmm__chain *chain = &located->chain;
-    frames->list =
-        bmm__grow(frames->list, &frames->capacity, (size_t)frames->count + chain->count, sizeof *frames->list);
+    build->frames =
+        bmm__grow(build->frames, &build->frame_capacity, (size_t)stack->count + chain->count, sizeof *build->frames);
     for (uint32_t i = 0; i < chain->count; i++)
-        if (frames->count > 0 || !is_own(chain->frames[i]))
-            frames->list[frames->count++] = chain->frames[i];
+        if (stack->count > 0 || !is_own(chain->frames[i]))
+            build->frames[stack->count++] = chain->frames[i];
+}
+
+/* False: it cannot be said what the node stands for. */
+static bool add_node(struct bmm__stack_build *build, struct making *stack, const struct bmm__stack_node *node)
+{
+    uint32_t *known = known_of(build, node);
+    if (*known != 0 && !stack->is_exact) {
+        add_frames(build, stack, *known - 1, node->parent == 0);
+        return true;
+    }
+    uint64_t pc = bmm__snapshot_site(build->snapshot, node->site);
+    if (pc == 0)
+        return false;
+    stack->is_truncated |= BMM_STACK_ADDRESS(pc) == BMM_STACK_TRUNCATED;
+    stack->is_exact |= BMM_STACK_ADDRESS(pc) == BMM_STACK_SIGNAL;
+    if (BMM_STACK_ADDRESS(pc) <= BMM_STACK_SIGNAL)
+        return true;
+    uint32_t index = chain_at(build, pc, stack->is_exact);
+    if (!stack->is_exact) /* in another stack the same node may be one that returns */
+        *known = index + 1;
+    add_frames(build, stack, index, node->parent == 0);
+    stack->is_exact = false;
+    return true;
 }
 
 static const struct bmm__stack *make_stack(struct bmm__stack_build *build, uint32_t id)
 {
-    struct frames frames = { 0 };
-    uint32_t steps = 0;
-    bool is_exact = false, is_truncated = false;
+    struct making made = { 0 };
     struct bmm__stack_node node = { 0 };
-    for (; id != 0; id = node.parent) {
-        if (!bmm__snapshot_stack_node(build->snapshot, id, &node) || ++steps > STEPS_MAX) {
-            is_truncated = true;
+    for (uint32_t steps = 0; id != 0; id = node.parent) {
+        if (!bmm__snapshot_stack_node(build->snapshot, id, &node) || ++steps > STEPS_MAX ||
+            !add_node(build, &made, &node)) {
+            made.is_truncated = true;
             break;
         }
-        uint32_t *known = known_of(build, &node), index = *known - 1;
-        if (*known == 0 || is_exact) {
-            uint64_t pc = bmm__snapshot_site(build->snapshot, node.site);
-            if (pc == 0) {
-                is_truncated = true;
-                break;
-            }
-            if (BMM_STACK_ADDRESS(pc) == BMM_STACK_TRUNCATED)
-                is_truncated = true;
-            if (BMM_STACK_ADDRESS(pc) == BMM_STACK_SIGNAL)
-                is_exact = true;
-            if (BMM_STACK_ADDRESS(pc) <= BMM_STACK_SIGNAL)
-                continue;
-            index = chain_at(build, pc, is_exact);
-            if (!is_exact) /* the same node may be one that returns, of another stack */
-                *known = index + 1;
-        }
-        add_frames(build, &frames, index, node.parent == 0);
-        is_exact = false;
     }
-    uint32_t count = frames.count;
     struct bmm__stack *stack = bmm__arena_alloc(build->arena, sizeof *stack);
-    const struct bmm__frame **kept = bmm__arena_alloc(build->arena, count * sizeof *kept);
-    if (count > 0)
-        memcpy(kept, frames.list, count * sizeof *kept);
-    free(frames.list);
-    *stack = (struct bmm__stack){ kept, count, is_truncated };
+    const struct bmm__frame **kept = bmm__arena_alloc(build->arena, made.count * sizeof *kept);
+    if (made.count > 0)
+        memcpy(kept, build->frames, made.count * sizeof *kept);
+    *stack = (struct bmm__stack){ kept, made.count, made.is_truncated };
     return stack;
 }
 

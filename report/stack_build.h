@@ -31,6 +31,8 @@ struct bmm__stack_build {
     uint32_t **nodes; /* of each range of the snapshot: its nodes' chains + 1, for those that were met; or NULL */
     struct bmm__located_chain *chains;
     uint32_t chain_count, chain_capacity;
+    const struct bmm__frame **frames; /* of the stack that is being made */
+    uint32_t frame_capacity;
     struct bmm__map ids; /* (stack id, 0) → stacks */
     const struct bmm__stack **stacks;
     uint32_t stack_count, stack_capacity;

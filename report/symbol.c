@@ -321,5 +321,6 @@ struct bmm__module_news bmm__symbolizer_news(const struct bmm__symbolizer *symbo
     const struct module *known = &symbolizer->modules[module];
     enum bmm__file_state state = known->is_open ? known->file.state : BMM_FILE_GOOD; /* the cache knew all its frames */
     return (struct bmm__module_news){ known->path, state, known->is_used,
-                                      known->debug != NULL || (!known->is_open && known->is_remembered) };
+                                      known->debug != NULL || (!known->is_open && known->is_remembered),
+                                      known->debug != NULL && !bmm__debug_info_is_whole(known->debug) };
 }

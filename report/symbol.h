@@ -47,6 +47,7 @@ struct bmm__module_news {
     enum bmm__file_state state;
     bool is_used; /* a frame in it was asked for */
     bool has_debug_info;
+    bool is_debug_partial; /* some of it is in a file that was not found */
 };
 uint32_t bmm__symbolizer_module_count(const struct bmm__symbolizer *symbolizer);
 struct bmm__module_news bmm__symbolizer_news(const struct bmm__symbolizer *symbolizer, uint32_t module);

@@ -34,8 +34,8 @@ static bool is_shown(struct bmm__map *shown, const char *path)
 
 void bmm__report_add_symbol_notes(struct bmm__report *report, const struct bmm__symbolizer *symbolizer)
 {
-    const char *stripped = "";
-    uint32_t stripped_count = 0;
+    const char *stripped = "", *partial = "";
+    uint32_t stripped_count = 0, partial_count = 0;
     struct bmm__map shown = { 0 };
     for (uint32_t i = 0; i < report->leak_count; i++)
         mark_shown(&shown, report->leaks[i].stack);
@@ -62,6 +62,8 @@ void bmm__report_add_symbol_notes(struct bmm__report *report, const struct bmm__
         else if (!news.has_debug_info && bmm__role_of_module(news.path) == BMM_ROLE_PROGRAM &&
                  is_shown(&shown, news.path))
             stripped = join(report, stripped, ++stripped_count, news.path);
+        else if (news.is_debug_partial && is_shown(&shown, news.path))
+            partial = join(report, partial, ++partial_count, news.path);
     }
     bmm__map_free(&shown);
     if (stripped_count > 0)
@@ -70,4 +72,10 @@ void bmm__report_add_symbol_notes(struct bmm__report *report, const struct bmm__
                                                "no lines for %s: compile with -g, or install the -dbgsym package, or "
                                                "set DEBUGINFOD_URLS",
                                                stripped));
+    if (partial_count > 0)
+        bmm__report_add_note(report, BMM__NO_PROCESS,
+                             bmm__arena_printf(&report->arena,
+                                               "some names of %s are missing: its debug information is split, and "
+                                               "a part of it (.dwo files, or what dwz made) is not where it was",
+                                               partial));
 }

@@ -87,22 +87,23 @@ static void put_frames(struct writing *w)
     const struct bmm__report *report = w->report;
     fputs("\"frames\":[", w->out);
     for (uint32_t i = 0; i < report->leak_count; i++)
-        bmm__json_put_frames(&w->texts, w->out, report->leaks[i].stack);
+        bmm__json_write_frames(&w->texts, w->out, report->leaks[i].stack);
     for (uint32_t i = 0; i < report->error_count; i++) {
-        bmm__json_put_frames(&w->texts, w->out, report->errors[i].detected);
-        bmm__json_put_frames(&w->texts, w->out, report->errors[i].allocated);
-        bmm__json_put_frames(&w->texts, w->out, report->errors[i].freed);
+        bmm__json_write_frames(&w->texts, w->out, report->errors[i].detected);
+        bmm__json_write_frames(&w->texts, w->out, report->errors[i].allocated);
+        bmm__json_write_frames(&w->texts, w->out, report->errors[i].freed);
     }
     for (uint32_t i = 0; i < report->runtime_count; i++)
-        bmm__json_put_frames(&w->texts, w->out, report->runtime[i].stack);
+        bmm__json_write_frames(&w->texts, w->out, report->runtime[i].stack);
     for (uint32_t i = 0; i < report->expected_count; i++)
-        bmm__json_put_frames(&w->texts, w->out, report->expected[i].stack);
+        bmm__json_write_frames(&w->texts, w->out, report->expected[i].stack);
     fputs("],\n", w->out);
 }
 
 static void add_stack(struct writing *w, cJSON *object, const char *key, const struct bmm__stack *stack)
 {
-    cJSON_AddRawToObject(object, key, bmm__json_stack(&w->texts, stack));
+    bmm__json_put_stack(&w->texts, stack);
+    cJSON_AddRawToObject(object, key, bmm__json_take_line(&w->texts));
 }
 
 /* ---- records ---- */
@@ -218,61 +219,72 @@ static void put_array(struct writing *w, const char *key, bool is_last, uint32_t
     fputs(is_last ? "]\n" : "],\n", w->out);
 }
 
-/* Each leak has its own, mostly: not worth keeping. What is read from a file may be any text. */
-static void put_fingerprint(struct writing *w, const char *fingerprint)
+/* Digits and colons alone. What is read from a file may be any text. */
+static bool is_plain(const char *fingerprint)
 {
-    if (fingerprint != NULL && fingerprint[strspn(fingerprint, "0123456789abcdef:")] == 0) {
-        fputc('"', w->out);
-        fputs(fingerprint, w->out);
-        fputc('"', w->out);
+    while ((*fingerprint >= '0' && *fingerprint <= '9') || (*fingerprint >= 'a' && *fingerprint <= 'f') ||
+           *fingerprint == ':')
+        fingerprint++;
+    return *fingerprint == 0;
+}
+
+/* Each leak has its own, mostly: not worth keeping. */
+static void put_fingerprint(struct bmm__json_texts *texts, const char *fingerprint)
+{
+    if (fingerprint != NULL && is_plain(fingerprint)) {
+        bmm__json_put(texts, "\"");
+        bmm__json_put(texts, fingerprint);
+        bmm__json_put(texts, "\"");
     } else {
-        fputs(bmm__json_text(&w->texts, fingerprint), w->out);
+        bmm__json_put(texts, bmm__json_text(texts, fingerprint));
     }
 }
 
-static void put_member(struct writing *w, const char *key, const char *printed)
+static void put_text(struct bmm__json_texts *texts, const char *key, const char *text)
 {
-    fputs(key, w->out);
-    fputs(printed, w->out);
+    bmm__json_put(texts, key);
+    bmm__json_put(texts, bmm__json_text(texts, text));
 }
 
-static void put_number(struct writing *w, const char *key, uint64_t number)
+static void put_number(struct bmm__json_texts *texts, const char *key, uint64_t number)
 {
-    char text[24];
-    put_member(w, key, bmm__json_number(text + sizeof text, number));
+    bmm__json_put(texts, key);
+    bmm__json_put_number(texts, number);
 }
 
 /* There may be many thousands: printed without an object of each, and without a format, which takes longer than the text. */
-static void put_leak(struct writing *w, const struct bmm__leak *leak)
+static void put_leak(struct bmm__json_texts *texts, const struct bmm__leak *leak)
 {
     const struct bmm__stack *stack = leak->stack;
-    put_number(w, "{\"process\":", leak->process);
-    put_member(w, ",\"class\":", bmm__json_text(&w->texts, leak->class));
-    put_member(w, ",\"kind\":", bmm__json_text(&w->texts, leak->kind));
+    put_number(texts, "{\"process\":", leak->process);
+    put_text(texts, ",\"class\":", leak->class);
+    put_text(texts, ",\"kind\":", leak->kind);
     if (leak->type != NULL)
-        put_member(w, ",\"type\":", bmm__json_text(&w->texts, leak->type));
-    put_number(w, ",\"bytes\":", leak->bytes);
-    put_number(w, ",\"blocks\":", leak->blocks);
-    fputs(",\"fingerprint\":", w->out);
-    put_fingerprint(w, leak->fingerprint);
-    fputs(stack->is_truncated ? ",\"truncated\":true,\"site\":" : ",\"site\":", w->out);
+        put_text(texts, ",\"type\":", leak->type);
+    put_number(texts, ",\"bytes\":", leak->bytes);
+    put_number(texts, ",\"blocks\":", leak->blocks);
+    bmm__json_put(texts, ",\"fingerprint\":");
+    put_fingerprint(texts, leak->fingerprint);
+    bmm__json_put(texts, stack->is_truncated ? ",\"truncated\":true,\"site\":" : ",\"site\":");
     if (stack->count == 0) {
-        fputs("null", w->out);
+        bmm__json_put(texts, "null");
     } else { /* what most people ask a leak for, so that they need not look up its frames */
-        fputc('{', w->out);
-        bmm__json_put_place(&w->texts, w->out, stack->frames[bmm__stack_site(stack)]);
-        fputc('}', w->out);
+        bmm__json_put(texts, "{");
+        bmm__json_put_place(texts, stack->frames[bmm__stack_site(stack)]);
+        bmm__json_put(texts, "}");
     }
-    put_member(w, ",\"stack\":", bmm__json_stack(&w->texts, stack));
-    fputc('}', w->out);
+    bmm__json_put(texts, ",\"stack\":");
+    bmm__json_put_stack(texts, stack);
+    bmm__json_put(texts, "}");
 }
 
 static void put_leaks(struct writing *w, const char *key, uint32_t count, const struct bmm__leak *leaks)
 {
     fprintf(w->out, "\"%s\":[", key);
     for (uint32_t i = 0; i < count; i++) {
-        fputs(i == 0 ? "\n" : ",\n", w->out);
-        put_leak(w, &leaks[i]);
+        bmm__json_put(&w->texts, i == 0 ? "\n" : ",\n");
+        put_leak(&w->texts, &leaks[i]);
+        bmm__json_write_line(&w->texts, w->out);
     }
     fputs("],\n", w->out);
 }

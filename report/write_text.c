@@ -62,12 +62,19 @@ static void put_frame(const struct writing *w, const struct bmm__frame *frame, u
     fputs(frame->is_inlined ? "  (inlined)\n" : "\n", w->out);
 }
 
-static void put_stack(const struct writing *w, const struct bmm__stack *stack, const char *title)
+/* What follows, and in which thread; NULL: no matter. */
+static void put_title(const struct writing *w, const char *title, const char *thread, const char *ending)
 {
-    if (stack->count == 0)
-        return;
-    if (title != NULL)
-        fprintf(w->out, "    %s\n", title);
+    fprintf(w->out, "    %s", title);
+    if (thread != NULL) {
+        fputs(" by ", w->out);
+        put_clean(w->out, thread);
+    }
+    fprintf(w->out, "%s\n", ending);
+}
+
+static void put_stack(const struct writing *w, const struct bmm__stack *stack)
+{
     uint32_t top = bmm__stack_top(stack);
     if (top == stack->count)
         top = 0;
@@ -169,18 +176,24 @@ static void put_error(const struct writing *w, uint32_t index)
     if (error->changed_count > error->listed_count)
         fprintf(w->out, "    … %" PRIu32 " more changed bytes\n", error->changed_count - error->listed_count);
     put_contents(w, error);
+    /* Of one thread alone there is nothing to say. */
+    bool has_threads = error->thread != NULL && error->alloc_thread != NULL && error->thread != error->alloc_thread;
     char title[64];
-    snprintf(title, sizeof title, "detected %s %s:",
+    snprintf(title, sizeof title, "detected %s %s",
              strcmp(error->moment, "quarantine") == 0 ? "leaving the"
              : strcmp(error->moment, "demand") == 0   ? "on"
                                                       : "at",
              error->moment);
-    if (error->detected->count > 0)
-        put_stack(w, error->detected, title);
-    else
-        fprintf(w->out, "    %.*s\n", (int)strlen(title) - 1, title);
-    put_stack(w, error->allocated, "allocated at:");
-    put_stack(w, error->freed, "freed at:");
+    put_title(w, title, has_threads ? error->thread : NULL, error->detected->count > 0 ? ":" : "");
+    put_stack(w, error->detected);
+    if (error->allocated->count > 0) {
+        put_title(w, "allocated", has_threads ? error->alloc_thread : NULL, " at:");
+        put_stack(w, error->allocated);
+    }
+    if (error->freed->count > 0) {
+        put_title(w, "freed", NULL, " at:");
+        put_stack(w, error->freed);
+    }
 }
 
 static void put_leak(const struct writing *w, uint32_t index)
@@ -202,7 +215,7 @@ static void put_leak(const struct writing *w, uint32_t index)
     fprintf(w->out, "  [%s]\n", leak->fingerprint);
     if (leak->stack->count == 0)
         fputs("      (no stack was recorded)\n", w->out);
-    put_stack(w, leak->stack, NULL);
+    put_stack(w, leak->stack);
 }
 
 /* A build starts the same program a thousand times: it is named once. */
