@@ -20,7 +20,7 @@ static struct bmm__span *all; /* pushed to only */
 /* Descriptors that were never used are linked by parts: to link one is to touch its memory, and a small program needs few. */
 #define PART_BYTES ((uintptr_t)4096)
 _Static_assert(BMM__GRANULE / PART_BYTES <= PART_BYTES, "how many are left fits below a part's address");
-static uintptr_t parts; /* the next one of the newest chunk, and below how many are left, with it */
+static uintptr_t parts; /* the next part of the newest chunk, and in the low bits of its address how many are left */
 
 static struct bmm__span *pointer_of(uint64_t head)
 {

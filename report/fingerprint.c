@@ -55,7 +55,7 @@ static uint64_t by_names(const char *kind, const struct bmm__stack *stack, uint3
     return hash;
 }
 
-uint64_t bmm__fingerprint_part(const struct bmm__frame *frame)
+uint64_t bmm__fingerprint_own(const struct bmm__frame *frame)
 {
     uint64_t hash =
         frame->function != NULL ? bmm__hash_text(BMM__HASH_SEED, frame->function) : add_module(BMM__HASH_SEED, frame);
@@ -68,7 +68,7 @@ static uint64_t by_places(const char *kind, const struct bmm__stack *stack, uint
     uint64_t hash = bmm__hash_text(BMM__HASH_SEED, kind);
     for (uint32_t i = top; next_counted(stack, bottom, &i, &counted);)
         hash = bmm__hash_word(hash, counted.name == counted.frame->function
-                                        ? counted.frame->fingerprint_part
+                                        ? counted.frame->own_hash
                                         : bmm__hash_text(BMM__HASH_SEED, counted.name));
     return hash;
 }

@@ -16,8 +16,9 @@
 
 #define BMM__FINGERPRINT_BYTES 19 /* with its NUL */
 
-/* What a frame of no other module than libc or the loader is seen as; for bmm__frame_settle. */
-uint64_t bmm__fingerprint_part(const struct bmm__frame *frame);
+/* What scheme 3 sees of a frame by itself: its name or, where it has none, its module and, but for libc's and the loader's, its place. For
+ * bmm__frame_settle. */
+uint64_t bmm__fingerprint_own(const struct bmm__frame *frame);
 
 void bmm__fingerprint(char text[BMM__FINGERPRINT_BYTES], const char *kind, const struct bmm__stack *stack);
 

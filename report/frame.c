@@ -11,6 +11,6 @@ void bmm__frame_settle(struct bmm__frame *frame)
     key = bmm__hash_word(key, (uintptr_t)frame->module);
     key = bmm__hash_word(key, frame->line);
     frame->key = bmm__hash_word(key, frame->line == 0 ? frame->offset : 0);
-    frame->fingerprint_part = bmm__fingerprint_part(frame);
+    frame->own_hash = bmm__fingerprint_own(frame);
     frame->part = (uint8_t)bmm__part_of(frame);
 }

@@ -37,9 +37,9 @@ struct bmm__frame {
     bool is_inlined; /* inlined into the next frame; both have the same offset */
 
     /* What follows from the above: bmm__frame_settle. */
-    uint8_t part; /* enum bmm__part */
-    uint64_t key; /* a hash of what a reader sees, stack_same.h */
-    uint64_t fingerprint_part;
+    uint8_t part;      /* enum bmm__part */
+    uint64_t key;      /* a hash of what a reader sees, stack_same.h */
+    uint64_t own_hash; /* what fingerprints see of it by itself */
 };
 
 /* Before a frame is in a stack, and after it was changed. Its texts are interned (P2 of report.h). */

@@ -12,6 +12,17 @@
 #define REMOTE_START 0x100000000
 #define REMOTE_END 0x10000000000
 
+uint64_t bmm__module_file_symbol_bytes(const struct bmm__module_file *file)
+{
+    uint64_t bytes = 0;
+    Elf_Scn *section = NULL;
+    GElf_Shdr head;
+    while ((section = elf_nextscn(file->elf, section)) != NULL)
+        if (gelf_getshdr(section, &head) != NULL && (head.sh_type == SHT_SYMTAB || head.sh_type == SHT_DYNSYM))
+            bytes = bytes < UINT64_MAX - head.sh_size ? bytes + head.sh_size : UINT64_MAX;
+    return bytes;
+}
+
 bool bmm__module_file_asks_servers(void)
 {
     const char *urls = getenv("DEBUGINFOD_URLS");

@@ -33,6 +33,9 @@ void bmm__module_file_open(struct bmm__module_file *file, const char *path, cons
 bool bmm__module_file_has_code(const struct bmm__module_file *file);
 void bmm__module_file_close(struct bmm__module_file *file);
 
+/* Of the symbol tables that the open file itself has. */
+uint64_t bmm__module_file_symbol_bytes(const struct bmm__module_file *file);
+
 /* Whether servers of debug information may be asked for what is not at hand, which takes its time. */
 bool bmm__module_file_asks_servers(void);
 

@@ -1,51 +1,54 @@
 #include "report/read_ahead.h"
 
 #include "report/module_file.h"
-#include "report/role.h"
 #include "report/snapshot_read.h"
 
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
-#define FILES_BYTES_MAX (64 << 20) /* of all that are read: some 30 ms */
-
-/* False: there are none yet. */
-static bool read_modules(struct bmm__symbolizer *symbolizer, const struct bmm__snapshot *snapshot)
-{
-    struct bmm__cursor cursor = { 0 };
-    struct bmm__module_record module;
-    uint64_t left = FILES_BYTES_MAX;
-    bool is_named = false;
-    while (bmm__snapshot_next_module(snapshot, &cursor, &module)) {
-        struct stat facts;
-        if (bmm__role_of_module(module.path) != BMM_ROLE_PROGRAM || stat(module.path, &facts) != 0)
-            continue;
-        is_named = true;
-        if ((uint64_t)facts.st_size > left)
-            continue;
-        left -= (uint64_t)facts.st_size;
-        bmm__symbolizer_read_ahead(
-            symbolizer, bmm__symbolizer_module(symbolizer, module.path, module.build_id, module.build_id_bytes));
-    }
-    return is_named;
-}
+#define SYMBOL_BYTES_MAX (4 << 20) /* some 40 ms */
 
 /* There it could fail for want of memory, which ends the process that waits for the program. */
 static bool is_limited(void)
 {
-    struct rlimit limit;
-    return getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY;
+    struct rlimit space, data;
+    return getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur != RLIM_INFINITY || getrlimit(RLIMIT_DATA, &data) != 0 ||
+           data.rlim_cur != RLIM_INFINITY;
 }
 
-bool bmm__report_read_ahead(struct bmm__symbolizer *symbolizer, const char *path)
+/* False: the system does not tell. */
+static bool find_file(char file[PATH_MAX], uint32_t pid)
 {
+    char link[64];
+    snprintf(link, sizeof link, "/proc/%u/exe", (unsigned)pid);
+    ssize_t bytes = readlink(link, file, PATH_MAX - 1);
+    if (bytes <= 0)
+        return false;
+    file[bytes] = 0;
+    return true;
+}
+
+bool bmm__report_read_ahead(struct bmm__symbolizer *symbolizer, const char *path, uint32_t pid)
+{
+    char file[PATH_MAX];
     struct bmm__snapshot snapshot;
     struct bmm__why why;
     if (bmm__module_file_asks_servers() || is_limited()) /* the former in vain, perhaps */
         return true;
-    if (!bmm__snapshot_open(&snapshot, path, &why))
+    if (!find_file(file, pid) || !bmm__snapshot_open(&snapshot, path, &why))
         return false;
-    bool is_named = read_modules(symbolizer, &snapshot);
+    struct bmm__cursor cursor = { 0 };
+    struct bmm__module_record module;
+    bool is_named = false;
+    while (!is_named && bmm__snapshot_next_module(&snapshot, &cursor, &module))
+        is_named = strcmp(module.path, file) == 0;
+    if (is_named)
+        bmm__symbolizer_read_ahead(
+            symbolizer, bmm__symbolizer_module(symbolizer, module.path, module.build_id, module.build_id_bytes),
+            SYMBOL_BYTES_MAX);
     bmm__snapshot_close(&snapshot);
     return is_named;
 }

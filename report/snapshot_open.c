@@ -104,6 +104,7 @@ static bool is_wrong_parent(const struct bmm__stack_range *range, uint32_t k)
 
 static bool check_stacks(struct bmm__snapshot *s, const char *path, struct bmm__why *why)
 {
+    uint64_t bytes = 0;
     s->ranges = bmm__must_zero(s->header.chunk_count, sizeof *s->ranges);
     for (uint32_t i = 0; i < s->header.chunk_count; i++) {
         const struct bmm_snapshot_chunk *chunk = &s->chunks[i];
@@ -114,6 +115,9 @@ static bool check_stacks(struct bmm__snapshot *s, const char *path, struct bmm__
         if (chunk->type != BMM_CHUNK_STACKS)
             continue;
         uint64_t count = (chunk->used > 0 ? chunk->used : chunk->bytes) / sizeof(uint32_t);
+        bytes += count * sizeof(uint32_t); /* each chunk has no more than the file, and chunks are few */
+        if (bytes > s->header.file_bytes)
+            return bmm__fail(why, "%s: its stacks are larger than the file (S2)", path);
         if (chunk->first > UINT32_MAX || count > UINT32_MAX - chunk->first)
             return bmm__fail(why, "%s: stack ids of chunk %u do not fit 32 bits (S2)", path, i);
         s->ranges[s->range_count++] = (struct bmm__stack_range){ (uint32_t)chunk->first, (uint32_t)count,

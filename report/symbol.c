@@ -21,7 +21,7 @@ struct module {
     enum bmm__role role;
     bool is_file_open;
     bool is_open;       /* also to find frames in */
-    bool is_used;       /* a frame in it was asked for */
+    bool has_symbols;   /* they were looked for */
     bool is_remembered; /* frames of it came from the cache */
     bool is_asked;      /* whether the cache has any: is_cached */
     bool is_cached;
@@ -114,6 +114,13 @@ static void open_file(struct module *module)
     module->is_file_open = true;
 }
 
+static void read_symbols(struct module *module)
+{
+    if (!module->has_symbols)
+        bmm__symbol_table_fill(&module->symbols, &module->file);
+    module->has_symbols = true;
+}
+
 static void open_module(struct module *module)
 {
     module->is_open = true;
@@ -127,7 +134,7 @@ static void open_module(struct module *module)
         module->debug_bias = module->file.elf_bias - bias;
     }
     module->has_code = bmm__module_file_has_code(&module->file);
-    bmm__symbol_table_fill(&module->symbols, &module->file);
+    read_symbols(module);
     bmm__dynamic_open(&module->dynamic, module->file.elf, is_libc(module));
 }
 
@@ -212,25 +219,16 @@ static void find_callee(struct bmm__symbolizer *symbolizer, struct module *modul
     }
 }
 
-/* Whether the cache has any frames of the module. */
-static bool is_cached(const struct bmm__symbolizer *symbolizer, struct module *module)
-{
-    if (symbolizer->cache == NULL || module->build_id_bytes == 0)
-        return false;
-    if (!module->is_asked)
-        module->is_cached = bmm__symbol_cache_has(symbolizer->cache, module->build_id, module->build_id_bytes);
-    module->is_asked = true;
-    return module->is_cached;
-}
-
 static struct known_chain make_chain(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address)
 {
     struct bmm__frame found[INLINE_DEPTH_MAX] = { { 0 } };
     uint32_t count = 0;
     struct bmm__symbol_cache *cache = module != NULL && module->build_id_bytes > 0 ? symbolizer->cache : NULL;
-    if (module != NULL)
-        module->is_used = true;
-    if (module != NULL && is_cached(symbolizer, module))
+    if (cache != NULL && !module->is_asked) {
+        module->is_cached = bmm__symbol_cache_has(cache, module->build_id, module->build_id_bytes);
+        module->is_asked = true;
+    }
+    if (cache != NULL && module->is_cached)
         count =
             bmm__symbol_cache_find(cache, module->build_id, module->build_id_bytes, address, found, INLINE_DEPTH_MAX);
     bool is_remembered = count > 0;
@@ -301,13 +299,13 @@ const char *bmm__symbolizer_type(struct bmm__symbolizer *symbolizer, uint32_t nu
     return symbol != NULL ? bmm__type_name(symbolizer->strings, &module->file, symbol, address) : NULL;
 }
 
-void bmm__symbolizer_read_ahead(struct bmm__symbolizer *symbolizer, uint32_t number)
+void bmm__symbolizer_read_ahead(struct bmm__symbolizer *symbolizer, uint32_t number, uint64_t bytes_max)
 {
     struct module *module = &symbolizer->modules[number];
-    if (is_cached(symbolizer, module))
+    open_file(module);
+    if (module->file.state != BMM_FILE_GOOD || bmm__module_file_symbol_bytes(&module->file) > bytes_max)
         return;
-    if (!module->is_open)
-        open_module(module);
+    read_symbols(module);
     open_types(module);
 }
 
@@ -320,7 +318,7 @@ struct bmm__module_news bmm__symbolizer_news(const struct bmm__symbolizer *symbo
 {
     const struct module *known = &symbolizer->modules[module];
     enum bmm__file_state state = known->is_open ? known->file.state : BMM_FILE_GOOD; /* the cache knew all its frames */
-    return (struct bmm__module_news){ known->path, state, known->is_used,
+    return (struct bmm__module_news){ known->path, state, known->is_open || known->is_remembered,
                                       known->debug != NULL || (!known->is_open && known->is_remembered),
                                       known->debug != NULL && !bmm__debug_info_is_whole(known->debug) };
 }

@@ -23,8 +23,9 @@ uint32_t bmm__symbolizer_module(struct bmm__symbolizer *symbolizer, const char *
                                 uint32_t build_id_bytes);
 #define BMM__NO_MODULE UINT32_MAX
 
-/* Opens the module now, if the cache knows nothing of it, because frames in it are going to be asked for. */
-void bmm__symbolizer_read_ahead(struct bmm__symbolizer *symbolizer, uint32_t module);
+/* Reads the symbols of the module's file now, if they are of so many bytes at most, because frames in it are going to be asked for. Not its
+ * debug information, nor what the cache knows. */
+void bmm__symbolizer_read_ahead(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t bytes_max);
 
 struct bmm__chain {
     const struct bmm__frame **frames; /* innermost first: inlined functions, then the one they are inlined into */

@@ -75,7 +75,7 @@ void bmm__report_add_symbol_notes(struct bmm__report *report, const struct bmm__
     if (partial_count > 0)
         bmm__report_add_note(report, BMM__NO_PROCESS,
                              bmm__arena_printf(&report->arena,
-                                               "some names of %s are missing: its debug information is split, and "
+                                               "names of %s may be missing: its debug information is split, and "
                                                "a part of it (.dwo files, or what dwz made) is not where it was",
                                                partial));
 }

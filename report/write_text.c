@@ -62,7 +62,7 @@ static void put_frame(const struct writing *w, const struct bmm__frame *frame, u
     fputs(frame->is_inlined ? "  (inlined)\n" : "\n", w->out);
 }
 
-/* What follows, and in which thread; NULL: no matter. */
+/* The line above a stack. thread: by whom, or NULL. */
 static void put_title(const struct writing *w, const char *title, const char *thread, const char *ending)
 {
     fprintf(w->out, "    %s", title);

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define READ_AHEAD_TRIES 20u
+
 /* brainmm.<pid>.<start>.<n>.bmm */
 struct found {
     uint64_t pid, start;
@@ -28,6 +30,7 @@ struct bmm__collection {
     struct found *items; /* in the order of report->processes, but for what could not be read */
     uint32_t count, capacity;
     bool is_thinned, has_read_ahead;
+    unsigned read_ahead_tries;
 };
 
 static bool path_of(char path[PATH_MAX], const struct bmm__collection *c, const struct found *found)
@@ -100,13 +103,13 @@ struct bmm__collection *bmm__collection_make(const char *directory)
 
 void bmm__collection_read_ahead(struct bmm__collection *c, pid_t main_pid)
 {
-    if (c->has_read_ahead)
+    if (c->has_read_ahead || c->read_ahead_tries++ >= READ_AHEAD_TRIES)
         return;
     struct list list = find_snapshots(c, main_pid);
     for (uint32_t i = 0; i < list.count; i++) {
         char path[PATH_MAX];
         if (list.items[i].is_main && path_of(path, c, &list.items[i]))
-            c->has_read_ahead |= bmm__report_read_ahead(c->symbolizer, path);
+            c->has_read_ahead |= bmm__report_read_ahead(c->symbolizer, path, (uint32_t)main_pid);
     }
     free(list.items);
 }

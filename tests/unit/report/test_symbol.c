@@ -148,6 +148,38 @@ Test(symbol, return_addresses_are_looked_up_before_interrupted_ones_at_their_byt
     bmm__report_free(read.report);
 }
 
+/* One node, of two stacks: in one it returns, in the other it was interrupted. In both orders. */
+Test(symbol, a_node_is_looked_up_as_what_it_is_in_each_stack)
+{
+    for (unsigned order = 0; order < 2; order++) {
+        struct made_snapshot made;
+        struct bmm__snapshot snapshot;
+        struct bmm__stack_build build;
+        struct bmm__why why;
+        made_begin(&made, BMM_MODE_LEAK, BMM_SNAPSHOT_EXITED);
+        made_own_modules(&made);
+        uint64_t start = (uintptr_t)outer;
+        uint32_t both = made_node(&made, 0, start), returning = made_node(&made, both, start + 1);
+        uint32_t interrupted = made_node(&made, made_node(&made, both, BMM_STACK_SIGNAL), start + 1);
+        const char *path = made_path("both.bmm");
+        made_write(&made, path);
+        cr_assert(bmm__snapshot_open(&snapshot, path, &why), "%s", why.text);
+        struct bmm__report *report = bmm__report_make();
+        struct bmm__symbolizer *symbolizer = bmm__symbolizer_make(&report->strings);
+        bmm__stack_build_open(&build, &snapshot, symbolizer, &report->arena);
+        bmm__stack_build_get(&build, order == 0 ? returning : interrupted);
+        const struct bmm__stack *one = bmm__stack_build_get(&build, returning);
+        const struct bmm__stack *other = bmm__stack_build_get(&build, interrupted);
+        uint64_t before = one->frames[one->count - 1]->offset, at = other->frames[other->count - 1]->offset;
+        cr_expect_eq(at, before + 1, "%u: 0x%llx, 0x%llx", order, (unsigned long long)at, (unsigned long long)before);
+        bmm__stack_build_free(&build);
+        bmm__symbolizer_free(symbolizer);
+        bmm__report_free(report);
+        bmm__snapshot_close(&snapshot);
+        unlink(path);
+    }
+}
+
 Test(symbol, a_stack_that_was_not_followed_says_so)
 {
     struct made_snapshot made;
