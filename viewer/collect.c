@@ -207,7 +207,8 @@ static const char *take_rest(struct bmm__collection *c, const struct list *list,
 {
     const char *missing = NULL;
     if (list->count == 0 || !list->items[0].is_main)
-        missing = "the program left no record: the debug library did not come into it";
+        missing = "the program left no record: the debug library did not come into it, or could not make its file "
+                  "there (a limit, a full disk)";
     for (uint32_t i = 0; i < list->count; i++) {
         char path[PATH_MAX];
         struct bmm__why why;
