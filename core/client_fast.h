@@ -45,7 +45,7 @@ static inline bool bmm__fast_alloc(size_t size, struct bmm__slot *slot)
     if (BMM__UNLIKELY(bmm__heap_is_to_look(heap)))
         bmm__heap_look_now(heap);
     uintptr_t start = (uintptr_t)bmm__heap_take(heap, span);
-    __builtin_prefetch(span->list.free, 1); /* lest the next call wait for it */
+    bmm__list_prefetch(&span->list); /* lest the next call wait for it */
     bmm__slot_describe(slot, span, start, bmm__span_index(span, start - span->start));
     return true;
 }

@@ -33,9 +33,7 @@ static inline __attribute__((always_inline)) bool bmm__list_pop(struct bmm__heap
                                                                 struct bmm__slot_link **slot)
 {
 #ifdef BMM_SECURE
-    struct bmm__list *list = bmm__list_behind(heap, distance);
-    return BMM__LIKELY(!bmm__list_is_empty(list)) &&
-           bmm__secure_try_take(list, slot); /* the slow path says what is wrong */
+    return bmm__secure_try_take(bmm__list_behind(heap, distance), slot); /* the slow path says what is wrong */
 #else
     struct bmm__slot_link *first = bmm__list_behind(heap, distance)->free;
     if (BMM__UNLIKELY(first == NULL))
@@ -119,8 +117,7 @@ static inline void *bmm__alloc_aligned(size_t size, size_t align, unsigned kind)
 static inline void bmm__list_push(struct bmm__list_place place, void *slot, uintptr_t index)
 {
 #ifdef BMM_SECURE
-    bmm__slot_retire(bmm__list_at(place), slot, index);
-    bmm__list_put(bmm__list_at(place), slot, index);
+    bmm__secure_retire(bmm__list_at(place), slot, index);
 #else
     (void)index;
     struct bmm__slot_link *link = slot;

@@ -522,11 +522,8 @@ static void retire_current(struct bmm__heap *heap, unsigned class_index)
     splice_all(span, &span->list);
     await(span, take_remote(span, BMM__REMOTE_CURRENT));
     splice_all(span, &span->list);
-    uint32_t live = span->extended;
-    const void *at = NULL;
-    for (struct bmm__slot_link *slot; (slot = bmm__list_walk(&span->list, &at)) != NULL; live--)
-        bmm__slot_expect_free(&span->list, slot);
-    set_live(span, live); /* before the state: from then on others compare with it */
+    set_live(span, span->extended -
+                       bmm__list_inspect(&span->list)); /* before the state: from then on others compare with it */
     uint64_t word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_seq_cst(&span->remote, &word, word & ~(uint64_t)3))
         ;

@@ -1,4 +1,4 @@
-/* The secure variant: the tables of states and stacks, and what is said when something is wrong. */
+/* The secure variant: the tables of links, and what is said when something is wrong. */
 #include "core/secure_span.h"
 
 #include "core/arena.h"
@@ -8,9 +8,9 @@
 
 #include <string.h>
 
-/* Of a granule: a state and an index for each of the smallest slots; and some more, so that tables begin in different sets of
- * the cache. */
-#define TABLE_BYTES (BMM__GRANULE / 16 * (sizeof(uint8_t) + sizeof(uint16_t)) + 64)
+/* Of a granule: a link for each of the smallest slots and for the number 0; and some more, so that tables begin in different
+ * sets of the cache. */
+#define TABLE_BYTES ((BMM__GRANULE / 16 + 32) * sizeof(uint16_t))
 
 /* Random orders of 2^k numbers for each k up to ORDER_SHIFT_MAX, from 2^k on: as many as are mixed with each other. */
 #define ORDER_COUNT 32 /* a power of two */
@@ -60,32 +60,32 @@ static uint32_t mixed_count(uint32_t slot_bytes, uint32_t count)
     return mixed < count ? mixed : count;
 }
 
-/* count indices from first on, in one of the orders, begun anywhere, mirrored at random, and mixed by another one: drawing a
- * new order for each would take as long as all of the rest. */
-static void put_mixed(uint16_t *free, uint32_t first, uint32_t count, uint64_t random)
+/* count slots from that number on are put on the list, in one of the orders, begun anywhere, mirrored at random, and mixed by
+ * another one: drawing a new order for each would take as long as all of the rest. */
+static void put_mixed(struct bmm__list *list, uint32_t number, uint32_t count, uint32_t mark, uint64_t random)
 {
     const uint8_t *order = &orders[random % ORDER_COUNT][count],
                   *other = &orders[random >> 24 & (ORDER_COUNT - 1)][count];
     uint32_t last = count - 1, begin = (uint32_t)(random >> 8) & last, mirror = (uint32_t)(random >> 16) & last;
-    for (uint32_t i = 0; i < count; i++)
-        free[i] = (uint16_t)(first + other[order[(i + begin) & last] ^ mirror]);
+    uint16_t next = (uint16_t)list->free, *links = list->links + number;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = other[order[(i + begin) & last] ^ mirror];
+        bmm__store_relaxed(&links[at], next);
+        next = (uint16_t)((number + at) | mark);
+    }
+    bmm__store_relaxed(&list->free, (int64_t)(int16_t)next);
 }
 
 void bmm__list_put_new(struct bmm__list *list, uintptr_t first, uint32_t index, uint32_t count)
 {
-    (void)first;
-    uint32_t mixed = mixed_count(list->slot_bytes, count);
-    uint16_t *free = list->free;
-    for (uint32_t left = count; left != 0; free += mixed) { /* the last first: the stack is taken from its end */
+    uint32_t slot_bytes = list->slot_bytes, mixed = mixed_count(slot_bytes, count);
+    bool is_new = slot_bytes >= BMM__NEW_BYTES_MIN;
+    for (uint32_t left = count; left != 0;) { /* the first are taken first */
         left -= mixed;
-        put_mixed(free, index + left, mixed, random_word());
+        put_mixed(list, index + left + 1, mixed, is_new ? BMM__LINK_NEW : 0, random_word());
     }
-    if (list->slot_bytes < BMM__NEW_BYTES_MIN) {
-        memset(&list->states[index], BMM__STATE_FREE, count);
-        for (uint32_t i = 0; i < count; i++)
-            bmm__secure_mark(bmm__secure_slot(list, index + i));
-    }
-    list->free = free;
+    for (uint32_t i = 0; i < count && !is_new; i++)
+        bmm__secure_mark((struct bmm__slot_link *)(first + (uintptr_t)i * slot_bytes)); /* NOLINT */
 }
 
 /* ---- tables ---- */
@@ -140,12 +140,9 @@ void bmm__secure_open(struct bmm__span *span, uint64_t inverse)
         table = bmm__arena_beside(span->start, &granule);
     table += granule * TABLE_BYTES;
     struct bmm__list *list = &span->list;
-    list->start = span->start;
+    list->before = span->start - list->slot_bytes;
     list->inverse = inverse;
-    list->states = (uint8_t *)table;
-    size_t states_bytes = (span->slot_count + 2) & ~(size_t)1; /* one for what lies behind the last slot */
-    list->bottom = list->free = (uint16_t *)(void *)(table + states_bytes);
-    memset(list->states, BMM__STATE_NEW, states_bytes); /* X1: other spans had theirs there */
+    list->links = (uint16_t *)(void *)table;
 }
 
 void bmm__secure_purged(uintptr_t start, size_t bytes)
@@ -172,8 +169,10 @@ static _Noreturn void stop(const char *before, const void *slot, const char *aft
 
 static void receive(const struct bmm__span *span, const struct bmm__slot_link *batch, uint32_t index)
 {
+    const struct bmm__list *list = &span->list;
     bmm__slot_expect_index(batch, index, span->extended);
-    bmm__slot_receive(&span->list, bmm__secure_slot(&span->list, index), index, batch);
+    bmm__slot_receive(list, bmm__secure_slot(list, index + 1), index, batch);
+    bmm__store_relaxed(&list->links[index + 1], (uint16_t)0);
 }
 
 void bmm__secure_receive_all(const struct bmm__span *span, uint64_t word)
@@ -181,7 +180,7 @@ void bmm__secure_receive_all(const struct bmm__span *span, uint64_t word)
     uint16_t waiting = (uint16_t)BMM__REMOTE_COUNT(word);
     for (uint32_t head = BMM__REMOTE_HEAD(word), count; head != 0;) {
         uint32_t own = head - 1;
-        struct bmm__slot_link *batch = bmm__secure_slot(&span->list, own);
+        struct bmm__slot_link *batch = bmm__secure_slot(&span->list, head);
         bmm__slot_expect_index(batch, own, span->extended);
         head = bmm__batch_read(batch, &count);
         bmm__slot_expect_count(batch, count, span->list.slot_bytes);
@@ -195,26 +194,29 @@ void bmm__secure_receive_all(const struct bmm__span *span, uint64_t word)
 
 void bmm__secure_forget(const struct bmm__span *span)
 {
-    memset(span->list.states, BMM__STATE_FREE, span->extended);
+    memset(span->list.links, 0, (span->extended + 1) * sizeof *span->list.links);
 }
 
 void bmm__secure_close(const struct bmm__span *span)
 {
     if (span->kind != BMM__SPAN_SLOTS)
         return;
-    const uint8_t *states = span->list.states, *left = memchr(states, BMM__STATE_USED, span->extended);
-    if (left == NULL)
-        left = memchr(states, BMM__STATE_SENT, span->extended);
-    if (left != NULL)
-        stop("a block beside ", bmm__secure_slot(&span->list, (uintptr_t)(left - states)),
-             " was freed by two threads at once");
+    const uint16_t *links = span->list.links;
+    uint16_t found = 0;
+    for (uint32_t number = 1; number <= span->extended; number++)
+        found |= links[number];
+    if ((found & BMM__LINK_NO_NUMBER) != 0)
+        bmm__secure_bad_link(&span->list);
 }
 
-void bmm__secure_bad_slot(const void *slot, uint8_t state)
+void bmm__secure_bad_slot(const void *slot)
 {
-    if (state != BMM__STATE_FREE)
-        stop("the block at ", slot, " was freed by two threads at once");
     stop("the block at ", slot, " was written to after it was freed");
+}
+
+void bmm__secure_bad_link(const struct bmm__list *list)
+{
+    stop("a block beside ", bmm__secure_slot(list, 1), " was freed by two threads at once");
 }
 
 void bmm__secure_bad_batch(const void *batch)

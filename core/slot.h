@@ -79,6 +79,12 @@ static inline struct bmm__slot_link *bmm__list_take(struct bmm__list *list)
     return slot;
 }
 
+/* A slot will soon be taken. */
+static inline void bmm__list_prefetch(const struct bmm__list *list)
+{
+    __builtin_prefetch(list->free, 1);
+}
+
 /* The slots of a list, one after the other: *at is NULL before the first. NULL: there are no more. */
 static inline struct bmm__slot_link *bmm__list_walk(const struct bmm__list *list, const void **at)
 {
@@ -126,8 +132,7 @@ static inline void bmm__slot_receive(const struct bmm__list *list, struct bmm__s
 
 /* Stop the program where it is known that something is wrong: with a slot that was sent and is about to be named by a batch,
  * or to carry it; with a batch that says it names so many slots, or that slot of
- * so many; with the chain, if so many slots still wait, and there is one more batch or not; with a slot on a list, or with what is
- * reallocated. */
+ * so many; with the chain, if so many slots still wait, and there is one more batch or not; or with what is reallocated. */
 static inline void bmm__slot_expect_sent(const struct bmm__list *list, uintptr_t index)
 {
     (void)list, (void)index;
@@ -148,13 +153,19 @@ static inline void bmm__slot_expect_waiting(const struct bmm__slot_link *batch, 
 {
     (void)batch, (void)count, (void)is_more;
 }
-static inline void bmm__slot_expect_free(const struct bmm__list *list, const struct bmm__slot_link *slot)
-{
-    (void)list, (void)slot;
-}
 static inline void bmm__slot_expect_used(const struct bmm__list *list, const void *slot)
 {
     (void)list, (void)slot;
+}
+
+/* How many slots the list has, each of which is looked at. */
+static inline uint32_t bmm__list_inspect(const struct bmm__list *list)
+{
+    uint32_t count = 0;
+    const void *at = NULL;
+    while (bmm__list_walk(list, &at) != NULL)
+        count++;
+    return count;
 }
 
 #endif

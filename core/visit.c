@@ -100,7 +100,7 @@ static void mark_free(struct bmm__span *span, uint64_t word, uint64_t *is_free)
 #ifdef BMM_SECURE /* knows of each */
     (void)word, (void)mark_local, (void)mark_remote;
     for (uint32_t i = 0; i < span->slot_count; i++)
-        if (bmm__load_relaxed(&span->list.states[i]) != BMM__STATE_USED)
+        if (!bmm__secure_is_used(&span->list, i))
             mark_index(span, i, is_free);
 #else
     mark_local(span, is_free);
@@ -150,7 +150,7 @@ bool bmm__visit_is_in_use(struct bmm__span *span, uint32_t index, bool *is_certa
     (void)mark_all;
     if (BMM__REMOTE_STATE(bmm__load_acquire(&span->remote)) == BMM__REMOTE_CLAIMED)
         return false;
-    return bmm__load_relaxed(&span->list.states[index]) == BMM__STATE_USED;
+    return bmm__secure_is_used(&span->list, index);
 #else
     uint64_t is_free[SLOTS_MAX / 64];
     *is_certain = mark_all(span, is_free);
