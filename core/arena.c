@@ -1,5 +1,6 @@
 #include "core/arena.h"
 
+#include "core/assert.h"
 #include "core/atomic.h"
 #include "core/lock.h"
 #include "core/meta.h"
@@ -24,8 +25,8 @@ struct arena {
 size_t bmm__arena_used_bytes;
 
 BMM__LOCK(lock, BMM__RANK_ARENA_OUTSIDE);
-static struct arena *arenas[ARENAS_MAX]; /* under lock; read below arena_count */
-static uint32_t arena_count;             /* under lock; release when there is one more */
+static struct arena *arenas[ARENAS_MAX] BMM__TABLE; /* under lock; read below arena_count */
+static uint32_t arena_count;                        /* under lock; release when there is one more */
 
 static struct bmm__run_map *map_at(uint32_t index) /* 0: the window */
 {

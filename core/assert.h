@@ -23,6 +23,8 @@ _Noreturn void bmm__assert_failed(const char *what, const char *file, int line);
 /* On a declaration: no other module can define it, so it is reached without a table (-fvisibility sees definitions
  * only). */
 #define BMM__HIDDEN __attribute__((visibility("hidden")))
+/* A table that is mostly never touched: behind all small variables, which so are on as few pages as they can (CMakeLists.txt). */
+#define BMM__TABLE __attribute__((section(".bss.table")))
 
 /* No instructions: they take one or two out of the paths that are counted. FORGET: from here on the compiler knows nothing
  * of where the value came from. RETURNED: the value is already where results are returned. */

@@ -1,4 +1,5 @@
 /* The entry of libbrainmm: no client; and the census that it writes at the end if the program asked for a report. */
+#include "core/assert.h"
 #include "core/atomic.h"
 #include "core/census.h"
 #include "core/client.h"
@@ -35,7 +36,7 @@ static bool count_unexpected(uintptr_t start, size_t bytes, bool is_certain, voi
 static void at_exit(void *unused)
 {
     (void)unused;
-    static struct bmm__census census;
+    static struct bmm__census census BMM__TABLE;
     if (!bmm__load_relaxed(&wants_census))
         return;
     bmm__core_visit_blocks(count_unexpected, &census);

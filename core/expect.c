@@ -1,5 +1,6 @@
 #include "core/expect.h"
 
+#include "core/assert.h"
 #include "core/client.h"
 #include "core/lock.h"
 #include "core/os.h"
@@ -22,7 +23,7 @@ struct rule {
 };
 
 BMM__LOCK(lock, BMM__RANK_EXPECT);
-static struct rule rules[RULES_MAX]; /* under lock; count 0: unused */
+static struct rule rules[RULES_MAX] BMM__TABLE; /* under lock; count 0: unused */
 
 /* The rule for the same, or an unused one; NULL: there is neither. */
 static struct rule *find(uintptr_t start, size_t size)

@@ -1,5 +1,6 @@
 #include "core/huge.h"
 
+#include "core/assert.h"
 #include "core/atomic.h"
 #include "core/os.h"
 
@@ -10,7 +11,7 @@
  * may be a mapping more to the system, of which a process can have so many: so there are as many of them as the table has
  * entries, and where two would meet the second goes without. (What is wished for of a unit that a block ended in, U2, may be one
  * more, as long as nothing wishes for the whole of it.) */
-static uintptr_t units[UNITS_MAX];
+static uintptr_t units[UNITS_MAX] BMM__TABLE;
 static bool is_any; /* something is in the table */
 
 static uintptr_t *entry_of(uintptr_t unit)

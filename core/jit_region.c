@@ -25,7 +25,7 @@ BMM__LOCK(pool_lock, BMM__RANK_JIT_POOL);
 static struct bmm__jit_region *unused, *all; /* under it */
 
 /* Of a run map whose free units need not be purged: nobody ever sets a bit. */
-static uint64_t no_marks[UNITS_MAX / 64];
+static uint64_t no_marks[UNITS_MAX / 64] BMM__TABLE;
 
 /* ---- tables: used, first, last, filled, as densely as the region's units allow ---- */
 

@@ -1,6 +1,7 @@
 /* The contract of os.h on Linux: files, environment, other processes. Raw system calls throughout: none of them is a
  * cancellation point, and an interposed open() of the program is not ours to call. */
 #define _GNU_SOURCE
+#include "core/assert.h"
 #include "core/os.h"
 
 #include <dirent.h>
@@ -384,7 +385,8 @@ int bmm__os_exec_file(int file, char *const arguments[], char *const environment
 
 int bmm__os_run_and_wait(const char *path, const char *const *arguments)
 {
-    static const char *environment[ENVIRONMENT_MAX]; /* static: the caller may stand on a small stack; one exit only */
+    static const char
+        *environment[ENVIRONMENT_MAX] BMM__TABLE; /* static: the caller may stand on a small stack; one exit only */
     size_t count = 0;
     for (char **entry = environ; entry != NULL && *entry != NULL && count < ENVIRONMENT_MAX - 1; entry++)
         if (strncmp(*entry, "LD_PRELOAD=", 11) != 0 && strncmp(*entry, "BRAINMM_OPTIONS=", 16) != 0)

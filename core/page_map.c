@@ -1,5 +1,6 @@
 #include "core/page_map.h"
 
+#include "core/assert.h"
 #include "core/meta.h"
 
 #define ASK_BYTES ((size_t)1 << 30)     /* from which on a range is asked whether it is too much */
@@ -8,8 +9,8 @@
 
 static uint64_t entered_bytes; /* of address space, outside of the window; relaxed */
 
-uintptr_t bmm__page_map_root[BMM__ROOT_COUNT];
-struct bmm__span *bmm__page_map_zero_leaf[BMM__LEAF_COUNT];
+uintptr_t bmm__page_map_root[BMM__ROOT_COUNT] BMM__TABLE;
+struct bmm__span *bmm__page_map_zero_leaf[BMM__LEAF_COUNT] BMM__TABLE;
 
 static struct bmm__span **leaf_of(uintptr_t address)
 {

@@ -1,6 +1,7 @@
 #include "core/page_run.h"
 
 #include "core/arena.h"
+#include "core/assert.h"
 #include "core/atomic.h"
 #include "core/client.h"
 #include "core/os.h"
@@ -33,8 +34,8 @@ struct bmm__page_area {
 #define USE_SHIFT 6 /* of attributes: above it enum bmm__use, below it log2 of the alignment */
 #define ALIGN_MASK ((1u << USE_SHIFT) - 1)
 
-static struct bmm__page_area *areas[AREAS_MAX]; /* published with release, in order, never taken away */
-static uint16_t longest[AREAS_MAX];             /* a guess: no free run of the area has more pages */
+static struct bmm__page_area *areas[AREAS_MAX] BMM__TABLE; /* published with release, in order, never taken away */
+static uint16_t longest[AREAS_MAX] BMM__TABLE;             /* a guess: no free run of the area has more pages */
 static uint32_t area_count;
 static uint32_t roomy; /* areas below have no room for any run; any value is right */
 

@@ -5,6 +5,7 @@
  * Known gap: of a thread that allocates or frees for the first time when its destructors run for the last time, the heap
  * is not pooled; nothing runs after them. */
 #define _GNU_SOURCE
+#include "core/assert.h"
 #include "core/atomic.h"
 #include "core/heap_pool.h"
 #include "core/jit_region.h"
@@ -19,15 +20,15 @@
 #include <pthread.h>
 
 /* All zero: see heap.h. */
-static struct bmm__heap empty_heap;
-struct bmm__heap bmm__dead_heap;
+static struct bmm__heap empty_heap BMM__TABLE;
+struct bmm__heap bmm__dead_heap BMM__TABLE;
 __thread struct bmm__heap *bmm__heap __attribute__((tls_model("initial-exec"))) = &empty_heap;
 
 struct bmm__process bmm__process;
 const int bmm__process_anchor = 1;
 
 BMM__LOCK(late_lock, BMM__RANK_LATE_HEAP);
-static struct bmm__heap late_heap;
+static struct bmm__heap late_heap BMM__TABLE;
 
 static pthread_key_t key; /* both from bmm__process_start */
 static bool has_key;
