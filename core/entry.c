@@ -178,21 +178,28 @@ bool bmm__free_as(void *p, enum bmm__use use, unsigned kind)
     return is_done;
 }
 
-static __attribute__((noinline)) size_t usable_bytes(const void *p)
+static __attribute__((noinline)) size_t usable_otherwise(const void *p)
 {
     struct bmm__slot slot;
+    if (p == NULL)
+        return 0;
+    bmm__process_start(); /* or p is nobody's block */
+    if (bmm__process.client != NULL)
+        return bmm__process.client->usable_size(p);
     return bmm__core_find((uintptr_t)p, &slot) ? slot.bytes - ((uintptr_t)p - slot.start) : 0;
 }
 
+/* Some programs ask after every allocation and before every free. */
 size_t bmm__usable_size(const void *p)
 {
-    if (p == NULL)
-        return 0;
-    if (bmm__process.client == NULL)
-        bmm__process_start(); /* or p is nobody's block */
-    if (bmm__process.client != NULL)
-        return bmm__process.client->usable_size(p);
-    return usable_bytes(p);
+    const struct bmm__client *client = bmm__process.client;
+    if (client != NULL)
+        return p == NULL ? 0 : client->usable_size(p);
+    const struct bmm__span *span = bmm__page_map_find_inside((uintptr_t)p);
+    if (BMM__LIKELY(span != NULL && span->kind == BMM__SPAN_SLOTS &&
+                    bmm__span_is_at_slot(span, (uintptr_t)p - span->start)))
+        return span->list.slot_bytes;
+    return usable_otherwise(p);
 }
 
 void *bmm_malloc(size_t size)
