@@ -43,6 +43,19 @@
 #define bmm__cas_weak_seq_cst(p, expected, desired) \
     __atomic_compare_exchange_n((p), (expected), (desired), true, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
 
+/* As bmm__cas_acq_rel, but for this thread and its signal handlers only: one plain instruction, which waits for nothing. */
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+#define BMM__HAS_UNLOCKED_CAS 1
+static inline bool bmm__cas_unlocked(uint64_t *word, uint64_t expected, uint64_t desired)
+{
+    bool is_done;
+    __asm__ volatile("cmpxchgq %3, %1" : "=@ccz"(is_done), "+m"(*word), "+a"(expected) : "r"(desired) : "memory");
+    return is_done;
+}
+#else
+#define BMM__HAS_UNLOCKED_CAS 0
+#endif
+
 /* Takes one off a counter that one thread writes and others may read (acquire: they see what it did before): one plain
  * instruction where the machine has one. True if the result is zero. */
 static inline bool bmm__single_writer_decrement(uint32_t *counter)

@@ -173,12 +173,11 @@ static void free_by(void *p, size_t given_size, size_t given_align, unsigned kin
     bmm__call_end(&block, caller);
 }
 
-static __attribute__((noinline)) void free_otherwise(void *p, size_t given_size, size_t given_align, unsigned kind,
-                                                     const struct bmm__caller *caller)
+static __attribute__((noinline)) void free_otherwise(void *p, size_t given_size, size_t given_align, unsigned kind)
 {
+    struct bmm__caller caller = bmm__caller_of_free();
     int saved_errno = errno;
-    struct bmm__caller own = *caller;
-    free_by(p, given_size, given_align, kind, &own);
+    free_by(p, given_size, given_align, kind, &caller);
     errno = saved_errno;
 }
 
@@ -195,25 +194,25 @@ static inline bool find_plain(uintptr_t address, struct bmm__slot *slot, struct 
                                                 (uint64_t)BMM_SLOT_LIVE << BMM__RECORD_STATE_SHIFT));
 }
 
-/* All in one for such a block of that kind: what claims, notes and gives back otherwise. Of the record only one word is read.
- * False: it is not such a block, and nothing was done. */
-static inline bool free_plain(uintptr_t address, unsigned kind, const struct bmm__caller *caller)
+/* All in one for such a block of that kind: what claims, notes and gives back otherwise. Of the record only one word is read, and
+ * it is free at once: between that and the core nobody can have a use for it. False: it is not such a block, and nothing was done.
+ */
+static inline bool free_plain(uintptr_t address, unsigned kind)
 {
     struct bmm__slot slot;
-    struct bmm__thread *thread = caller->thread;
+    struct bmm__thread *thread = bmm__thread_own;
     struct bmm__record *record;
     uint64_t birth;
-    if (BMM__UNLIKELY(!find_plain(address, &slot, &record, &birth) || (birth >> 16 & 0xff) != kind || thread == NULL))
+    if (BMM__UNLIKELY(thread == NULL || !find_plain(address, &slot, &record, &birth) || (birth >> 16 & 0xff) != kind))
         return false;
-    uint64_t rest = birth & ~BMM__RECORD_STATE_MASK;
-    if (!bmm__cas_acq_rel(&record->words[3], &birth, rest | (uint64_t)bmm__record_busy() << BMM__RECORD_STATE_SHIFT))
+    record->free_thread = thread->index; /* its stack is none, as it was: frees have one under check only */
+    if (!bmm__alone_try(thread, &record->words[3], birth,
+                        birth ^ (uint64_t)(BMM_SLOT_LIVE ^ BMM_SLOT_FREE) << BMM__RECORD_STATE_SHIFT))
         return false;
     bmm__store_relaxed(&thread->free_count, thread->free_count + 1);
-    if (caller->is_settled && bmm__record_may_mirror(slot.side))
+    if (bmm__load_acquire(&bmm__recorder_process->state) != BMM__RECORDER_UNSETTLED &&
+        bmm__record_may_mirror(slot.side))
         bmm__record_mirror_state(slot.side, slot.index, kind, BMM_SLOT_FREE);
-    record->free_thread = thread->index; /* its stack is none, as it was: frees have one under check only */
-    /* Before the core has it: the next moment the slot may be another thread's new block. */
-    bmm__store_release(&record->words[3], rest | (uint64_t)BMM_SLOT_FREE << BMM__RECORD_STATE_SHIFT);
     if (BMM__UNLIKELY(!bmm__fast_free(&slot)))
         free_slot_otherwise(slot.span, slot.start, slot.index);
     return true;
@@ -221,11 +220,10 @@ static inline bool free_plain(uintptr_t address, unsigned kind, const struct bmm
 
 void bmm__call_free(void *p, size_t given_size, size_t given_align, unsigned kind)
 {
-    struct bmm__caller caller = bmm__caller_of_free();
-    if (BMM__LIKELY(given_size == SIZE_MAX && given_align == 0 && free_plain((uintptr_t)p, kind, &caller)))
-        return;
-    const struct bmm__caller other = caller;
-    free_otherwise(p, given_size, given_align, kind, &other);
+    if (BMM__UNLIKELY(given_size != SIZE_MAX || given_align != 0))
+        free_otherwise(p, given_size, given_align, kind);
+    else if (BMM__UNLIKELY(!free_plain((uintptr_t)p, kind)))
+        free_otherwise(p, SIZE_MAX, 0, kind);
 }
 
 bool bmm__call_free_as(void *p, unsigned kind)

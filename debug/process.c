@@ -1,6 +1,7 @@
 /* See process.h. Knows which module must do what when a process begins; not what they keep. */
 #include "process.h"
 
+#include "alone.h"
 #include "error.h"
 #include "options.h"
 #include "record.h"
@@ -98,6 +99,7 @@ void bmm__process_fork_child(void)
 {
     bmm__record_orphan_all();
     bmm__thread_forget_others();
+    bmm__alone_fork_child();
     bmm__store_relaxed(&bmm__recorder_process->state, BMM__RECORDER_UNSETTLED);
     bmm__store_relaxed(&bmm__recorder_process->owner, 0);
 }

@@ -4,8 +4,8 @@
  *                   └─► mirror mirror mirror …   in the recorder, only ever written     (16 bytes a slot)
  *
  * Invariants
- *  B1  state is changed by whoever claimed the record (LIVE, QUARANTINED or orphan → BUSY by CAS), or by the thread that has
- *      just got the slot from the core. Everything else in a record is written before the state that publishes it
+ *  B1  state is changed by whoever claimed the record (LIVE, QUARANTINED or orphan → BUSY by CAS, or LIVE → FREE: alone.h), or by
+ *      the thread that has just got the slot from the core. Everything else in a record is written before the state that publishes it
  *      (release) and read after the state (acquire).
  *  B2  A BUSY slot is never given back to the core, so its span cannot end; the time is short.
  *  B3  A mirror is written only while side->epoch is the recorder's: an inherited one belongs to the parent.
@@ -15,6 +15,7 @@
 #ifndef BMM_RECORD_H
 #define BMM_RECORD_H
 
+#include "alone.h"
 #include "recorder.h"
 
 #include "brainmm/snapshot.h"
@@ -95,6 +96,7 @@ static inline uint64_t bmm__record_size(const struct bmm__record *record)
 /* LIVE, QUARANTINED or an orphan → BUSY. False: it was not in that state any more. */
 static inline bool bmm__record_claim(struct bmm__record *record, uint8_t state)
 {
+    bmm__alone_end();
     return bmm__cas_acq_rel(&record->state, &state, bmm__record_busy());
 }
 

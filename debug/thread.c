@@ -1,6 +1,7 @@
 /* See thread.h. */
 #include "thread.h"
 
+#include "alone.h"
 #include "expect.h"
 #include "options.h"
 #include "process.h"
@@ -68,6 +69,7 @@ static struct bmm__thread *thread_make(void **state)
             record_thread(index_next++);
         }
         bmm__store_relaxed(&live_count, live_count + 1);
+        bmm__alone_begin(thread);
     }
     bmm__lock_release(&lock);
     if (thread != NULL) {

@@ -29,6 +29,7 @@ struct bmm__thread {
     uint32_t free_count;
     uint32_t clock_ms; /* coarse, since the recorder's start */
     uint16_t index;
+    uint32_t is_at_work; /* alone.h; release, acquire by who waits for it */
     struct bmm__quarantine quarantine;
     uint32_t expect_depth, expect_from; /* scopes that are open, and alloc_count when the first was opened: expect.h */
 
