@@ -4,6 +4,7 @@ A *library* is a name and a shared object to preload; glibc is the one without. 
 workloads.txt. A *run* is one execution of a workload under a library: a dictionary of its figures, or of "failed".
 """
 import math
+import mmap
 import os
 import re
 import shlex
@@ -180,6 +181,15 @@ def run(workload, library, command=None, seconds=120, work=None, environment=Non
 
 
 # ---- numbers ----
+
+def touch_memory(size):
+    """Has the host of a virtual machine give it that much of the memory that is free: it takes back what is free for some seconds,
+    and whoever comes to it first then waits ten times as long for a page."""
+    size &= -mmap.PAGESIZE
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory.madvise(mmap.MADV_HUGEPAGE)
+        memory[::mmap.PAGESIZE] = bytes(size // mmap.PAGESIZE)
+
 
 def median(numbers):
     return statistics.median(numbers)
