@@ -12,6 +12,9 @@
  * sets of the cache. */
 #define TABLE_BYTES ((BMM__GRANULE / 16 + 32) * sizeof(uint16_t))
 
+_Static_assert(BMM__GRANULE / 16 + 1 < BMM__LINK_NO_NUMBER && (BMM__GRANULE / 16 + 2) * sizeof(uint16_t) <= TABLE_BYTES,
+               "there is a number, and a link, for each of the smallest slots, and for one behind the last");
+
 /* Random orders of 2^k numbers for each k up to ORDER_SHIFT_MAX, from 2^k on: as many as are mixed with each other. */
 #define ORDER_COUNT 32 /* a power of two */
 #define ORDER_SHIFT_MAX 5

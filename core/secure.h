@@ -10,11 +10,10 @@
  * stands in the links (an array of indices beside the objects, as Linux' SLAB allocator had it). What another thread freed has the
  * link sent until its owner takes it over. A batch lies in a slot that was sent, and is believed in this only: that it names
  * slots whose links are sent, each once, and as many as the span's remote word says.
- * Two threads that free one slot at the very same instant may both find it in use: to exchange the link would take a quarter of
- * the time of a hand-over. Then it was sent twice, or sent and put on the list, though it can be sent but once until it is in use
- * again. That is found out by its link: before a batch names it, or carries it, when a batch is received, or when the span ends:
- * whoever claims it takes over what was sent as its owner would have, and then nothing may be left in use or sent
- * (bmm__secure_close).
+ * Of two threads that free one slot at the very same instant, whoever exchanges its link second finds out at once. But one may be
+ * its owner, who exchanges nothing: it finds the slot in use, and puts it on the list though the other one has just sent it. That is
+ * found out by its link: before a batch names it, or carries it, when a batch is received, or when the span ends: whoever claims
+ * it takes over what was sent as its owner would have, and then nothing may be left in use or sent (bmm__secure_close).
  * Slots that were never used are listed some at a time, in random order among their neighbours. Of large ones each would be a
  * page that is touched before its time; so they have no marks until they are used, and who names them says so (BMM__LINK_NEW).
  * Everything that describes slots lies elsewhere, between pages that fault (meta.c, window.h).
@@ -212,12 +211,6 @@ static inline bool bmm__list_may_free(const struct bmm__list *list, const void *
     return is_slot && BMM__LIKELY(bmm__secure_is_used(list, number - 1));
 }
 
-static inline void bmm__slot_retire(const struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index)
-{
-    (void)list, (void)index;
-    bmm__secure_mark(slot);
-}
-
 static inline void bmm__slot_retire_checked(const struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index)
 {
     if (!bmm__secure_is_used(list, index))
@@ -227,10 +220,8 @@ static inline void bmm__slot_retire_checked(const struct bmm__list *list, struct
 
 static inline void bmm__slot_send(const struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index)
 {
-    uint16_t *link = &list->links[index + 1];
-    if (BMM__UNLIKELY(bmm__load_operand(link) != BMM__LINK_USED))
+    if (bmm__exchange_acq_rel(&list->links[index + 1], (uint16_t)BMM__LINK_SENT) != BMM__LINK_USED)
         bmm__secure_bad_free(slot);
-    bmm__store_relaxed(link, (uint16_t)BMM__LINK_SENT);
     bmm__secure_mark(slot);
 }
 

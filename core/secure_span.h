@@ -12,7 +12,7 @@
 /* What an arena outside the window needs for its tables. */
 size_t bmm__secure_bytes(size_t arena_bytes);
 
-/* Gives a span of slots its states and its stack. */
+/* Gives a span of slots its table of links. */
 void bmm__secure_open(struct bmm__span *span, uint64_t inverse);
 
 /* The memory of granules of the window that nobody uses was given back: so is that of their tables. */

@@ -105,12 +105,8 @@ static inline bool bmm__list_may_free(const struct bmm__list *list, const void *
     return true;
 }
 
-/* A slot of the list's span becomes a free one by its owner, who puts it on the list then. _checked: where nobody has asked
- * whether it may be freed. */
-static inline void bmm__slot_retire(const struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index)
-{
-    (void)list, (void)slot, (void)index;
-}
+/* A slot of the list's span, of which nobody has asked whether it may be freed, becomes a free one by its owner, who puts it on the
+ * list then. */
 static inline void bmm__slot_retire_checked(const struct bmm__list *list, struct bmm__slot_link *slot, uintptr_t index)
 {
     (void)list, (void)slot, (void)index;

@@ -23,6 +23,8 @@ void bmm__alone_begin(struct bmm__thread *thread)
     bmm__store_release(&bmm__alone, thread);
 }
 
+/* Gives up on one that does not come back, as from a signal handler that waits for us: that matters only if it does so after all,
+ * within the same nanoseconds as somebody who frees the same block. */
 static void wait_for(const struct bmm__thread *thread)
 {
     if (bmm__sandbox_is_closed() || !bmm__os_barrier_others()) /* which the sandbox may not know */
@@ -50,7 +52,7 @@ void bmm__alone_end_now(void)
 
 void bmm__alone_fork_child(void)
 {
-    if (bmm__load_relaxed(&bmm__alone) == bmm__thread_own)
+    if (bmm__thread_own != NULL && bmm__load_relaxed(&bmm__alone) == bmm__thread_own)
         return;
     bmm__store_relaxed(&bmm__alone, NULL);
     bmm__store_relaxed(&bmm__alone_is_over, 1u);

@@ -39,7 +39,8 @@ void bmm__alone_fork_child(void);
 /* Before a locked claim. */
 static inline void bmm__alone_end(void)
 {
-    if (BMM__UNLIKELY(bmm__load_acquire(&bmm__alone_is_over) == 0) && bmm__load_relaxed(&bmm__alone) != bmm__thread_own)
+    if (BMM__UNLIKELY(bmm__load_acquire(&bmm__alone_is_over) == 0) &&
+        (bmm__thread_own == NULL || bmm__load_relaxed(&bmm__alone) != bmm__thread_own))
         bmm__alone_end_now();
 }
 

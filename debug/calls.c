@@ -116,10 +116,8 @@ void bmm__call_end(struct bmm__block *block, const struct bmm__caller *caller)
     struct bmm__record *record = block->record;
     record->free_stack = caller->stack;
     bool is_writable = bmm__core_restore_rights(&block->slot);
-    if (thread != NULL) {
+    if (thread != NULL)
         bmm__store_relaxed(&thread->free_count, thread->free_count + 1);
-        record->free_thread = thread->index;
-    }
     if (record->mode == BMM_MODE_CHECK && is_writable) {
         if (bmm__options.fills)
             bmm__poison_lay(block->start, bmm__block_size(block));
@@ -205,7 +203,6 @@ static inline bool free_plain(uintptr_t address, unsigned kind)
     uint64_t birth;
     if (BMM__UNLIKELY(thread == NULL || !find_plain(address, &slot, &record, &birth) || (birth >> 16 & 0xff) != kind))
         return false;
-    record->free_thread = thread->index; /* its stack is none, as it was: frees have one under check only */
     if (!bmm__alone_try(thread, &record->words[3], birth,
                         birth ^ (uint64_t)(BMM_SLOT_LIVE ^ BMM_SLOT_FREE) << BMM__RECORD_STATE_SHIFT))
         return false;

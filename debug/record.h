@@ -51,7 +51,7 @@ struct bmm__record {
             uint32_t free_stack; /* of the last free, 0: none known */
             uint32_t size_low;   /* requested bytes */
             uint16_t size_high;
-            uint16_t free_thread;
+            uint16_t reserved_high;
             uint32_t count;      /* the allocating thread's allocation count */
             uint32_t time_ms;    /* of the allocation, coarse, since the recorder's start */
             uint16_t thread;     /* index */

@@ -29,6 +29,7 @@ static const char *last_words(void (*body)(void))
     pid_t child = fork();
     if (child == 0) {
         dup2(ends[1], STDERR_FILENO);
+        alarm(60); /* one that goes in circles is not stopped */
         body();
         _exit(0);
     }
@@ -272,6 +273,21 @@ static void free_twice_at_once(void)
     for (int i = 0; i < BYTES; i++)
         if (blocks[1][i] != 7)
             abort(); /* without a word */
+}
+
+/* The block is another's and its owner's at once; then its owner tidies its heap, where it may be twice. */
+static void free_twice_at_once_and_minimize(void)
+{
+    char *beside = malloc(48);
+    pthread_t thread;
+    sent[0] = malloc(48);
+    beside[0] = sent[0][0];
+    pthread_create(&thread, NULL, wait_and_free_in_thread, NULL);
+    wait_and_free(0);
+    pthread_join(thread, NULL);
+    bmm_thread_heap_minimize();
+    malloc(48);
+    malloc(48);
 }
 
 /* Forked while another thread allocates and frees: the child is right, whatever the thread was at. */
@@ -537,6 +553,16 @@ PLAIN_TEST(two_threads_that_free_a_block_at_once_are_found_out)
         wait_before_free[0] = delay < 0 ? -delay : 0;
         wait_before_free[1] = delay > 0 ? delay : 0;
         check_stops(free_twice_at_once, "free");
+    }
+}
+
+PLAIN_TEST(a_block_that_its_owner_and_another_free_at_once_is_found_out_when_the_heap_is_tidied)
+{
+    for (int i = 0; i < 500; i++) {
+        int delay = i % 13 - 6;
+        wait_before_free[0] = delay < 0 ? -delay : 0;
+        wait_before_free[1] = delay > 0 ? delay : 0;
+        check_stops(free_twice_at_once_and_minimize, "free");
     }
 }
 
