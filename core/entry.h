@@ -35,13 +35,13 @@ static inline __attribute__((always_inline)) bool bmm__list_pop(struct bmm__heap
 #ifdef BMM_SECURE
     return bmm__secure_try_take(bmm__list_behind(heap, distance), slot); /* the slow path says what is wrong */
 #else
-    struct bmm__slot_link *first = bmm__list_behind(heap, distance)->free;
+    struct bmm__list *list = bmm__list_behind(heap, distance);
+    BMM__FORGET(
+        list); /* lest addressing add: what is stored so waits on its way to the next call's load (ARCHITECTURE.md) */
+    struct bmm__slot_link *first = list->free;
     if (BMM__UNLIKELY(first == NULL))
         return false;
-    struct bmm__slot_link *next = first->next;
-    __builtin_prefetch(next, 1); /* lest the next call wait for it: one miss after the other, as a list has it */
-    BMM__FORGET(distance);       /* lest the sum be kept in a register: addressing adds for nothing */
-    bmm__list_behind(heap, distance)->free = next;
+    list->free = first->next;
     *slot = first;
     return true;
 #endif
