@@ -36,8 +36,8 @@ static inline __attribute__((always_inline)) bool bmm__list_pop(struct bmm__heap
     return bmm__secure_try_take(bmm__list_behind(heap, distance), slot); /* the slow path says what is wrong */
 #else
     struct bmm__list *list = bmm__list_behind(heap, distance);
-    BMM__FORGET(
-        list); /* lest addressing add: what is stored so waits on its way to the next call's load (ARCHITECTURE.md) */
+    /* Lest addressing add: what is stored so waits on its way to the next call's load (ARCHITECTURE.md). */
+    BMM__BESIDE_RESULT(list);
     struct bmm__slot_link *first = list->free;
     if (BMM__UNLIKELY(first == NULL))
         return false;
@@ -59,6 +59,7 @@ static inline void *bmm__alloc(size_t size, unsigned kind)
     } else if (size <= BMM__SLOT_BYTES_MAX) {
         if (bmm__list_pop(heap, heap->medium_list[(size - 1) / BMM__MEDIUM_BYTES_STEP], &slot)) {
             BMM__RETURNED(slot);
+            BMM__APART();
             return slot;
         }
     }
@@ -75,6 +76,7 @@ static inline void bmm__zero(void *start, size_t last)
 {
     const bmm__vector zero = { 0, 0 };
     bmm__vector *first = start, *end = (bmm__vector *)(void *)((char *)start + last);
+    BMM__BESIDE_RESULT(end);
     if (last <= 48) {
         first[0] = end[0] = zero;
         if (last > 16)
