@@ -19,11 +19,16 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-static uint32_t is_closed;
+static uint32_t is_closed, is_strict;
 
 bool bmm__sandbox_is_closed(void)
 {
     return bmm__load_acquire(&is_closed) != 0;
+}
+
+bool bmm__sandbox_is_strict(void)
+{
+    return bmm__load_acquire(&is_strict) != 0;
 }
 
 /* Not libc's syscall(): looking that up allocates, and core calls this one before anything can be looked up. */
@@ -64,6 +69,10 @@ static long close_in(long number, const long a[6])
 {
     if (bmm__options.mode != BMM_MODE_OFF && bmm__recorder_is_open() && !bmm__sandbox_is_closed())
         bmm__recorder_make_room();
+    bool wants_strict = (number == SYS_prctl && a[1] == SECCOMP_MODE_STRICT) ||
+                        (number == SYS_seccomp && a[0] == SECCOMP_SET_MODE_STRICT);
+    if (wants_strict) /* before: a signal handler may come at once */
+        bmm__store_release(&is_strict, 1u);
     long result = call(number, a);
     if (result == 0)
         bmm__store_release(&is_closed, 1u);

@@ -13,4 +13,7 @@
 /* The process has installed a filter since it began. Stays true in children. */
 bool bmm__sandbox_is_closed(void);
 
+/* A thread of it is in seccomp's strict mode, where reading the processor's clock is an error, too. */
+bool bmm__sandbox_is_strict(void);
+
 #endif
