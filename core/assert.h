@@ -27,8 +27,8 @@ _Noreturn void bmm__assert_failed(const char *what, const char *file, int line);
 #define BMM__TABLE __attribute__((section(".bss.table")))
 
 /* No instructions: they take one or two out of the paths that are counted. FORGET: from here on the compiler knows nothing
- * of where the value came from. RETURNED: the value is already where results are returned. BESIDE_RESULT: as FORGET, of a value that is in another place. APART: this way is not joined to
- * another one that ends alike. */
+ * of where the value came from. RETURNED: the value is already where results are returned. BESIDE_RESULT: as FORGET, of a
+ * value that is in another place. APART: this way is not joined to another one that ends alike. */
 #define BMM__APART() __asm__ volatile("")
 #define BMM__FORGET(value) __asm__("" : "+r"(value))
 #define BMM__FORGET_AFTER(value, other) __asm__("" : "+r"(value) : "r"(other))

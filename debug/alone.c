@@ -6,8 +6,7 @@
 #include "core/os.h"
 
 #define PAUSES 1000u
-#define NAPS \
-    200u /* of a millisecond: whoever is at work may have to wait for a processor; one who never comes back did no harm */
+#define NAPS 200u /* of a millisecond: whoever is at work may have to wait for a processor */
 
 struct bmm__thread *bmm__alone;
 uint32_t bmm__alone_is_over = 1;

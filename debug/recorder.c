@@ -44,12 +44,16 @@ uint64_t bmm__recorder_offset(const void *in_chunk)
     return bmm__recorder.base != NULL && distance < bmm__recorder.mapped ? distance : 0;
 }
 
+static uint64_t stopped_ns; /* constant in a strict sandbox */
+
 uint64_t bmm__recorder_now_ns(void)
 {
-    static uint64_t last; /* that was read; approximate */
-    if (!bmm__sandbox_is_strict())
-        bmm__store_relaxed(&last, bmm__os_clock_mono_ns() - bmm__recorder_header()->start_mono_ns);
-    return bmm__load_relaxed(&last);
+    return bmm__sandbox_is_strict() ? stopped_ns : bmm__os_clock_mono_ns() - bmm__recorder_header()->start_mono_ns;
+}
+
+void bmm__recorder_stop_clock(void)
+{
+    stopped_ns = bmm__recorder_now_ns();
 }
 
 void bmm__recorder_flag(enum bmm_snapshot_flag flag)

@@ -71,6 +71,7 @@ struct bmm_snapshot_header *bmm__recorder_header(void); /* never NULL; without a
 const char *bmm__recorder_path(void);                   /* NULL: no file */
 uint64_t bmm__recorder_offset(const void *in_chunk);    /* in the file; 0: private memory */
 uint64_t bmm__recorder_now_ns(void); /* since header.start_mono_ns; stands still in a strict sandbox */
+void bmm__recorder_stop_clock(void); /* before it becomes strict, which it says with release */
 void bmm__recorder_flag(enum bmm_snapshot_flag flag);
 /* For debug/sandbox.c and rights.c: what the file is to grow by must be had now, since it will not be opened again. */
 void bmm__recorder_make_room(void);

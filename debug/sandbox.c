@@ -71,9 +71,14 @@ static long close_in(long number, const long a[6])
         bmm__recorder_make_room();
     bool wants_strict = (number == SYS_prctl && a[1] == SECCOMP_MODE_STRICT) ||
                         (number == SYS_seccomp && a[0] == SECCOMP_SET_MODE_STRICT);
-    if (wants_strict) /* before: a signal handler may come at once */
+    if (wants_strict) { /* before: a signal handler may come at once */
+        if (bmm__options.mode != BMM_MODE_OFF && bmm__recorder_is_open())
+            bmm__recorder_stop_clock();
         bmm__store_release(&is_strict, 1u);
+    }
     long result = call(number, a);
+    if (wants_strict && result != 0)
+        bmm__store_release(&is_strict, 0u);
     if (result == 0)
         bmm__store_release(&is_closed, 1u);
     return result;

@@ -96,8 +96,8 @@ void bmm__thread_end(struct bmm__thread *thread)
     thread->memo = NULL; /* first: a signal handler may allocate while it is freed */
     bmm__signal_fence();
     bmm__stack_memo_free(memo);
-    if (bmm__load_relaxed(&bmm__alone) ==
-        thread) /* a signal handler may find it again here, and then two would have it */
+    /* A signal handler may find it again from here on, and then two threads would have it. */
+    if (bmm__load_relaxed(&bmm__alone) == thread)
         bmm__alone_end_now();
     bmm__thread_own = NULL; /* who ends is the calling thread, and may free something yet */
     bmm__lock_take(&lock);

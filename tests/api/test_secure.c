@@ -546,23 +546,25 @@ PLAIN_TEST(two_threads_that_free_a_block_at_once_are_found_out_though_a_neighbou
     }
 }
 
+/* One of the two is held back a little. */
+static void check_stops_with_delay(void (*body)(void), int delay)
+{
+    wait_before_free[0] = delay < 0 ? -delay : 0;
+    wait_before_free[1] = delay > 0 ? delay : 0;
+    check_stops(body, "free");
+}
+
 PLAIN_TEST(two_threads_that_free_a_block_at_once_are_found_out)
 {
     for (int i = 0; i < 100; i++) {
-        int delay = i % 41 - 20;
-        wait_before_free[0] = delay < 0 ? -delay : 0;
-        wait_before_free[1] = delay > 0 ? delay : 0;
-        check_stops(free_twice_at_once, "free");
+        check_stops_with_delay(free_twice_at_once, i % 41 - 20);
     }
 }
 
 PLAIN_TEST(a_block_that_its_owner_and_another_free_at_once_is_found_out_when_the_heap_is_tidied)
 {
     for (int i = 0; i < 500; i++) {
-        int delay = i % 13 - 6;
-        wait_before_free[0] = delay < 0 ? -delay : 0;
-        wait_before_free[1] = delay > 0 ? delay : 0;
-        check_stops(free_twice_at_once_and_minimize, "free");
+        check_stops_with_delay(free_twice_at_once_and_minimize, i % 13 - 6);
     }
 }
 
