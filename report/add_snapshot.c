@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#define MEMORY_PER_BYTE 3 /* of a snapshot: what is made of it, about */
 #define FULL "the recorder was full: later records are missing"
 #define LOST "more distinct errors happened than are recorded"
 
@@ -38,6 +39,7 @@ struct groups {
     struct bmm__map map; /* (stack id, kind, expected) → list; behind those come groups with types */
     struct group *list;
     uint32_t count, capacity;
+    const char *classes[2], *kinds[BMM_KIND_COUNT + 1]; /* interned when first met; the last: any other */
     struct bmm__map
         leaks; /* hashes of the stack as it reads and of the type → place in the report's leaks, or in its runtime */
 };
@@ -97,6 +99,22 @@ static void split_by_types(struct reading *r, struct groups *groups)
     }
 }
 
+static const char *class_of(struct reading *r, struct groups *groups, bool is_expected)
+{
+    const char **known = &groups->classes[is_expected];
+    if (*known == NULL)
+        *known = bmm__intern(&r->report->strings, is_expected ? "expected" : "unfreed");
+    return *known;
+}
+
+static const char *kind_of(struct reading *r, struct groups *groups, uint32_t kind)
+{
+    const char **known = &groups->kinds[kind < BMM_KIND_COUNT ? kind : BMM_KIND_COUNT];
+    if (*known == NULL)
+        *known = bmm__intern(&r->report->strings, bmm__word_alloc_kind(kind));
+    return *known;
+}
+
 /* A leak of its own, or more of one at the same place of the source. */
 static void add_group(struct reading *r, struct groups *groups, const struct group *group)
 {
@@ -109,13 +127,13 @@ static void add_group(struct reading *r, struct groups *groups, const struct gro
     bmm__stack_key_add(&key, (uintptr_t)group->type); /* interned (P2) */
     uint32_t index = bmm__map_put(&groups->leaks, key.a, key.b, counts[list], &is_new);
     if (is_new) {
-        const char *kind = bmm__word_alloc_kind(group->kind);
+        const char *kind = kind_of(r, groups, group->kind);
         char fingerprint[BMM__FINGERPRINT_BYTES];
         bmm__fingerprint(fingerprint, kind, stack);
         *bmm__report_add_leak(report, list) =
             (struct bmm__leak){ .process = r->process,
-                                .class = bmm__intern(&report->strings, is_expected ? "expected" : "unfreed"),
-                                .kind = bmm__intern(&report->strings, kind),
+                                .class = class_of(r, groups, is_expected),
+                                .kind = kind,
                                 .type = group->type,
                                 .fingerprint = bmm__intern(&report->strings, fingerprint),
                                 .stack = stack };
@@ -345,12 +363,18 @@ static void add_notes(struct reading *r)
                                                (unsigned long long)(r->torn_count + r->snapshot.damaged_count)));
 }
 
+void bmm__report_expect(uint64_t snapshot_bytes)
+{
+    bmm__expect(MEMORY_PER_BYTE * snapshot_bytes);
+}
+
 bool bmm__report_add_snapshot(struct bmm__report *report, struct bmm__symbolizer *symbolizer, const char *path,
                               const struct bmm__process_facts *facts, struct bmm__why *why)
 {
     struct reading r = { .report = report, .process = report->process_count };
     if (!bmm__snapshot_open(&r.snapshot, path, why))
         return false;
+    bmm__report_expect(r.snapshot.mapped_bytes);
     bmm__stack_build_open(&r.stacks, &r.snapshot, symbolizer, &report->arena);
     add_process(&r, facts);
     add_leaks(&r);

@@ -1,11 +1,16 @@
+#define _GNU_SOURCE
 #include "report/arena.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define BLOCK_BYTES ((size_t)256 * 1024)
+#define EXPECTED_MAX ((size_t)32 << 20) /* as much as glibc takes for M_MMAP_THRESHOLD */
 
 struct bmm__arena_block {
     struct bmm__arena_block *older;
@@ -16,6 +21,27 @@ static _Noreturn void out_of_memory(void)
 {
     fputs("brainmm: out of memory while making the report\n", stderr);
     exit(2);
+}
+
+void bmm__expect(size_t bytes)
+{
+    static size_t expected;
+    bytes = bytes < EXPECTED_MAX ? bytes : EXPECTED_MAX;
+    if (bytes <= expected)
+        return;
+    expected = bytes;
+#if defined(M_TRIM_THRESHOLD) && defined(MADV_POPULATE_WRITE)
+    mallopt(M_MMAP_THRESHOLD, (int)EXPECTED_MAX); /* else large arrays come and go page by page */
+    mallopt(M_TRIM_THRESHOLD, 2 * (int)EXPECTED_MAX);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *memory = malloc(bytes + page);
+    if (memory != NULL) {
+        char *first = memory + (-(uintptr_t)memory & (page - 1));
+        madvise(first, bytes & ~(page - 1), MADV_HUGEPAGE);
+        madvise(first, bytes & ~(page - 1), MADV_POPULATE_WRITE);
+    }
+    free(memory);
+#endif
 }
 
 void *bmm__must_alloc(size_t bytes)
@@ -88,10 +114,8 @@ void bmm__arena_free(struct bmm__arena *arena)
     arena->next = arena->end = NULL;
 }
 
-void *bmm__grow(void *items, uint32_t *capacity, size_t count, size_t element_bytes)
+void *bmm__grow_slowly(void *items, uint32_t *capacity, size_t count, size_t element_bytes)
 {
-    if (count <= *capacity)
-        return items;
     size_t room = *capacity > 0 ? *capacity : 16;
     while (room < count)
         room *= 2;

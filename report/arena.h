@@ -27,7 +27,15 @@ char *bmm__arena_printf(struct bmm__arena *arena, const char *format, ...) __att
 void bmm__arena_free(struct bmm__arena *arena);
 
 /* An array with room for at least `count` elements, moved if need be; new room is not initialised. */
-void *bmm__grow(void *items, uint32_t *capacity, size_t count, size_t element_bytes);
+void *bmm__grow_slowly(void *items, uint32_t *capacity, size_t count, size_t element_bytes); /* where there is none */
+static inline void *bmm__grow(void *items, uint32_t *capacity, size_t count, size_t element_bytes)
+{
+    return count <= *capacity ? items : bmm__grow_slowly(items, capacity, count, element_bytes);
+}
+
+/* Has the system give memory for so many bytes at once, of which the next allocations are made: a fault for each page takes many times
+ * as long. No more than so much is kept for later. */
+void bmm__expect(size_t bytes);
 
 /* malloc and calloc that do not return without memory. */
 void *bmm__must_alloc(size_t bytes);

@@ -2,11 +2,8 @@
 
 #include "report/arena.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define NUMBER_BYTES 11 /* of a frame in a stack, with the comma */
 #define DIGITS_MAX 20
 
 void bmm__json_texts_free(struct bmm__json_texts *texts)
@@ -16,6 +13,9 @@ void bmm__json_texts_free(struct bmm__json_texts *texts)
     bmm__map_free(&texts->known);
     free(texts->printed);
     bmm__map_free(&texts->numbers);
+    free(texts->places);
+    bmm__map_free(&texts->stacks);
+    free(texts->sequence);
     free(texts->line);
     *texts = (struct bmm__json_texts){ 0 };
 }
@@ -50,8 +50,7 @@ const char *bmm__json_text(struct bmm__json_texts *texts, const char *text)
 
 /* ---- a line ---- */
 
-/* Where the next bytes belong, of which there may be so many. */
-static char *room_for(struct bmm__json_texts *texts, size_t bytes)
+char *bmm__json_room(struct bmm__json_texts *texts, size_t bytes)
 {
     texts->line = bmm__grow(texts->line, &texts->line_capacity, texts->line_bytes + bytes, 1);
     return texts->line + texts->line_bytes;
@@ -69,16 +68,9 @@ static char *put_digits(char *at, uint64_t number)
     return at;
 }
 
-void bmm__json_put(struct bmm__json_texts *texts, const char *printed)
-{
-    size_t bytes = strlen(printed);
-    memcpy(room_for(texts, bytes), printed, bytes);
-    texts->line_bytes += (uint32_t)bytes;
-}
-
 void bmm__json_put_number(struct bmm__json_texts *texts, uint64_t number)
 {
-    char *at = room_for(texts, DIGITS_MAX);
+    char *at = bmm__json_room(texts, DIGITS_MAX);
     texts->line_bytes += (uint32_t)(put_digits(at, number) - at);
 }
 
@@ -90,7 +82,7 @@ void bmm__json_write_line(struct bmm__json_texts *texts, FILE *out)
 
 const char *bmm__json_take_line(struct bmm__json_texts *texts)
 {
-    *room_for(texts, 1) = 0;
+    *bmm__json_room(texts, 1) = 0;
     texts->line_bytes = 0;
     return texts->line;
 }
@@ -112,39 +104,66 @@ void bmm__json_put_place(struct bmm__json_texts *texts, const struct bmm__frame 
     bmm__json_put(texts, bmm__json_text(texts, frame->module));
 }
 
-void bmm__json_write_frames(struct bmm__json_texts *texts, FILE *out, const struct bmm__stack *stack)
+/* The frame's number in the list, of which it may be the next one. */
+static uint32_t number_of(struct bmm__json_texts *texts, const struct bmm__frame *frame, bool *is_new)
 {
-    for (uint32_t i = 0; i < stack->count; i++) {
-        const struct bmm__frame *frame = stack->frames[i];
-        bool is_new;
-        uint32_t number = bmm__map_put(&texts->numbers, (uintptr_t)frame, 0, texts->numbers.count, &is_new);
-        if (!is_new)
-            continue;
-        char offset[40];
-        snprintf(offset, sizeof offset, ",\"offset\":\"0x%" PRIx64 "\"", frame->offset);
-        bmm__json_put(texts, number == 0 ? "\n{" : ",\n{");
-        bmm__json_put_place(texts, frame);
-        bmm__json_put(texts, offset);
-        bmm__json_put(texts, frame->is_inlined ? ",\"inlined\":true}" : "}");
-        bmm__json_write_line(texts, out);
+    uint32_t count = texts->numbers.count, number = bmm__map_put(&texts->numbers, (uintptr_t)frame, 0, count, is_new);
+    if (*is_new) {
+        texts->places = bmm__grow(texts->places, &texts->place_capacity, (size_t)count + 1, sizeof *texts->places);
+        struct bmm__json_place *place = &texts->places[count];
+        place->text[0] = ',';
+        place->bytes = (uint8_t)(put_digits(place->text + 1, count) - place->text);
     }
+    return number;
 }
 
-static uint32_t number_of(struct bmm__json_texts *texts, const struct bmm__frame *frame)
+static void put_hex(struct bmm__json_texts *texts, uint64_t number)
+{
+    char *at = bmm__json_room(texts, DIGITS_MAX);
+    unsigned digits = number == 0 ? 1 : (67 - (unsigned)__builtin_clzll(number)) / 4;
+    for (unsigned i = digits; i > 0; number >>= 4)
+        at[--i] = "0123456789abcdef"[number & 15];
+    texts->line_bytes += digits;
+}
+
+static void write_frame(struct bmm__json_texts *texts, FILE *out, const struct bmm__frame *frame, uint32_t number)
+{
+    bmm__json_put(texts, number == 0 ? "\n{" : ",\n{");
+    bmm__json_put_place(texts, frame);
+    bmm__json_put(texts, ",\"offset\":\"0x");
+    put_hex(texts, frame->offset);
+    bmm__json_put(texts, frame->is_inlined ? "\",\"inlined\":true}" : "\"}");
+    bmm__json_write_line(texts, out);
+}
+
+void bmm__json_write_frames(struct bmm__json_texts *texts, FILE *out, const struct bmm__stack *stack)
 {
     bool is_new;
-    return bmm__map_put(&texts->numbers, (uintptr_t)frame, 0, 0, &is_new);
+    bmm__map_put(&texts->stacks, (uintptr_t)stack, 0, texts->sequence_count, &is_new);
+    if (!is_new)
+        return;
+    texts->sequence = bmm__grow(texts->sequence, &texts->sequence_capacity,
+                                (size_t)texts->sequence_count + stack->count, sizeof *texts->sequence);
+    for (uint32_t i = 0; i < stack->count; i++) {
+        uint32_t number = number_of(texts, stack->frames[i], &is_new);
+        texts->sequence[texts->sequence_count++] = number;
+        if (is_new)
+            write_frame(texts, out, stack->frames[i], number);
+    }
 }
 
 void bmm__json_put_stack(struct bmm__json_texts *texts, const struct bmm__stack *stack)
 {
-    char *at = room_for(texts, (size_t)stack->count * NUMBER_BYTES + 2);
-    *at++ = '[';
+    bool is_new;
+    const uint32_t *numbers = texts->sequence + bmm__map_put(&texts->stacks, (uintptr_t)stack, 0, 0, &is_new);
+    char *start = bmm__json_room(texts, (size_t)stack->count * sizeof texts->places->text + 2), *at = start;
     for (uint32_t i = 0; i < stack->count; i++) {
-        if (i > 0)
-            *at++ = ',';
-        at = put_digits(at, number_of(texts, stack->frames[i]));
+        const struct bmm__json_place *place = &texts->places[numbers[i]];
+        memcpy(at, place->text, sizeof place->text); /* of one size: the next is written over what is too much */
+        at += place->bytes;
     }
+    at += stack->count == 0;
+    *start = '[';
     *at++ = ']';
-    texts->line_bytes = (uint32_t)(at - texts->line);
+    texts->line_bytes += (uint32_t)(at - start);
 }

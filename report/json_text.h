@@ -11,6 +11,13 @@
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
+#include <string.h>
+
+/* A frame's place in the list of frames, printed after a comma. */
+struct bmm__json_place {
+    char text[11];
+    uint8_t bytes;
+};
 
 /* All zero knows nothing yet. */
 struct bmm__json_texts {
@@ -18,7 +25,12 @@ struct bmm__json_texts {
     char **printed;
     uint32_t printed_capacity;
     struct bmm__map numbers; /* address of a frame → its place in the list of frames */
-    char *line;              /* what is put together, and not written yet */
+    struct bmm__json_place *places;
+    uint32_t place_capacity;
+    struct bmm__map stacks; /* address of a stack → where its frames' places begin in `sequence` */
+    uint32_t *sequence;
+    uint32_t sequence_count, sequence_capacity;
+    char *line; /* what is put together, and not written yet */
     uint32_t line_bytes, line_capacity;
 };
 
@@ -32,14 +44,22 @@ const char *bmm__json_text(struct bmm__json_texts *texts, const char *text);
 
 /* ---- a line: put together, then written at once ---- */
 
+/* Where the next bytes belong, of which there may be so many. */
+char *bmm__json_room(struct bmm__json_texts *texts, size_t bytes);
+
 /* As it is. */
-void bmm__json_put(struct bmm__json_texts *texts, const char *printed);
+static inline void bmm__json_put(struct bmm__json_texts *texts, const char *printed)
+{
+    size_t bytes = strlen(printed);
+    memcpy(bmm__json_room(texts, bytes), printed, bytes);
+    texts->line_bytes += (uint32_t)bytes;
+}
 void bmm__json_put_number(struct bmm__json_texts *texts, uint64_t number);
 
 /* A frame's members function, file, line and module. */
 void bmm__json_put_place(struct bmm__json_texts *texts, const struct bmm__frame *frame);
 
-/* The array of a stack's frames' places, all of which were written. */
+/* The array of the places of a stack's frames, which were written. */
 void bmm__json_put_stack(struct bmm__json_texts *texts, const struct bmm__stack *stack);
 
 void bmm__json_write_line(struct bmm__json_texts *texts, FILE *out);

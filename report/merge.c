@@ -29,9 +29,12 @@ struct bmm__merged_leaks bmm__merge_leaks(const struct bmm__report *report)
     struct bmm__map rows = { 0 };
     for (uint32_t i = 0; i < report->leak_count; i++) {
         const struct bmm__leak *leak = &report->leaks[i];
-        struct bmm__stack_key key = key_of(leak);
-        bool is_new;
-        uint32_t row = bmm__map_put(&rows, key.a, key.b, merged.count, &is_new);
+        bool is_new = true; /* what one process leaked at the same place is one leak already */
+        uint32_t row = merged.count;
+        if (report->process_count > 1) {
+            struct bmm__stack_key key = key_of(leak);
+            row = bmm__map_put(&rows, key.a, key.b, merged.count, &is_new);
+        }
         if (is_new) {
             merged.rows = bmm__grow(merged.rows, &merged.capacity, (size_t)merged.count + 1, sizeof *merged.rows);
             merged.rows[merged.count++] =

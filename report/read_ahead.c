@@ -1,5 +1,6 @@
 #include "report/read_ahead.h"
 
+#include "report/add_snapshot.h"
 #include "report/module_file.h"
 #include "report/snapshot_read.h"
 
@@ -7,9 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SYMBOL_BYTES_MAX (4 << 20) /* some 40 ms */
+#define EXPECTED_BYTES_MAX ((uint64_t)8 << 20)
 
 /* There it could fail for want of memory, which ends the process that waits for the program. */
 static bool is_limited(void)
@@ -17,6 +20,15 @@ static bool is_limited(void)
     struct rlimit space, data;
     return getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur != RLIM_INFINITY || getrlimit(RLIMIT_DATA, &data) != 0 ||
            data.rlim_cur != RLIM_INFINITY;
+}
+
+void bmm__report_expect_ahead(const char *path)
+{
+    struct stat status;
+    if (is_limited() || stat(path, &status) != 0)
+        return;
+    uint64_t bytes = (uint64_t)status.st_size / 2 * 3; /* it may become larger still */
+    bmm__report_expect(bytes < EXPECTED_BYTES_MAX ? bytes : EXPECTED_BYTES_MAX);
 }
 
 /* False: the system does not tell. */

@@ -115,23 +115,59 @@ uint64_t bmm__saturating_add(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+/* What decides of a leak's place; side by side, since most leaks are of few sizes and differ in their fingerprints alone. */
+struct rank {
+    uint64_t bytes, blocks;
+    uint32_t process, index;
+    uint64_t text; /* how the fingerprint begins, as a number */
+    const char *fingerprint;
+};
+
+static uint64_t beginning_of(const char *text)
+{
+    uint64_t number = 0;
+    for (unsigned shift = 64; shift > 0 && *text != 0; text++)
+        number |= (uint64_t)(unsigned char)*text << (shift -= 8);
+    return number;
+}
+
 static int by_bytes(const void *left, const void *right)
 {
-    const struct bmm__leak *a = left, *b = right;
+    const struct rank *a = left, *b = right;
     if (a->bytes != b->bytes)
         return a->bytes > b->bytes ? -1 : 1;
     if (a->blocks != b->blocks)
         return a->blocks > b->blocks ? -1 : 1;
     if (a->process != b->process)
         return a->process < b->process ? -1 : 1;
-    return strcmp(a->fingerprint, b->fingerprint);
+    if (a->text != b->text)
+        return a->text < b->text ? -1 : 1;
+    int order = strcmp(a->fingerprint, b->fingerprint);
+    return order != 0 ? order : (a->index > b->index) - (a->index < b->index);
+}
+
+static void sort_leaks(struct bmm__leak *leaks, uint32_t count)
+{
+    struct rank *ranks = bmm__must_alloc(count * sizeof *ranks);
+    struct bmm__leak *before = bmm__must_alloc(count * sizeof *before);
+    memcpy(before, leaks, count * sizeof *before);
+    for (uint32_t i = 0; i < count; i++)
+        ranks[i] = (struct rank){
+            leaks[i].bytes,      leaks[i].blocks, leaks[i].process, i, beginning_of(leaks[i].fingerprint),
+            leaks[i].fingerprint
+        };
+    qsort(ranks, count, sizeof *ranks, by_bytes);
+    for (uint32_t i = 0; i < count; i++)
+        leaks[i] = before[ranks[i].index];
+    free(ranks);
+    free(before);
 }
 
 static void sum(struct bmm__leak *leaks, uint32_t count, uint64_t *bytes, uint64_t *blocks)
 {
     *bytes = *blocks = 0;
-    if (count > 0)
-        qsort(leaks, count, sizeof *leaks, by_bytes);
+    if (count > 1)
+        sort_leaks(leaks, count);
     for (uint32_t i = 0; i < count; i++) {
         *bytes = bmm__saturating_add(*bytes, leaks[i].bytes);
         *blocks = bmm__saturating_add(*blocks, leaks[i].blocks);

@@ -48,11 +48,6 @@ enum bmm__role bmm__role_of_module(const char *path)
     return BMM_ROLE_PROGRAM;
 }
 
-bool bmm__frame_is_system(const struct bmm__frame *frame)
-{
-    return frame->role == BMM_ROLE_LIBC || frame->role == BMM_ROLE_LOADER;
-}
-
 /* By strcmp. Those in capitals, and with fpc, are FreePascal's, which call the memory manager. */
 static const char *const allocators[] = {
     "FPC_FREEMEM",

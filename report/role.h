@@ -18,7 +18,10 @@ const char *bmm__base_name(const char *path);
 enum bmm__part bmm__part_of(const struct bmm__frame *frame);
 
 /* libc or ld.so. */
-bool bmm__frame_is_system(const struct bmm__frame *frame);
+static inline bool bmm__frame_is_system(const struct bmm__frame *frame)
+{
+    return frame->role == BMM_ROLE_LIBC || frame->role == BMM_ROLE_LOADER;
+}
 
 /* Of a run of libc and loader frames that ends before frame `end` of the stack: the function that was called from
  * outside, by what the caller says, else by libc's exports. NULL: not known. */

@@ -189,8 +189,7 @@ uint64_t bmm__snapshot_site(const struct bmm__snapshot *s, uint32_t site)
     return mebibyte != 0 ? mebibyte | place : 0;
 }
 
-/* NULL: none has it. */
-static const struct bmm__stack_range *range_of(const struct bmm__snapshot *s, uint32_t id)
+const struct bmm__stack_range *bmm__snapshot_stack_range(const struct bmm__snapshot *s, uint32_t id)
 {
     uint32_t low = 0, high = s->range_count;
     while (low < high) {
@@ -204,20 +203,4 @@ static const struct bmm__stack_range *range_of(const struct bmm__snapshot *s, ui
             return range;
     }
     return NULL;
-}
-
-bool bmm__snapshot_stack_node(const struct bmm__snapshot *s, uint32_t id, struct bmm__stack_node *node)
-{
-    const struct bmm__stack_range *range = node->range;
-    if (range == NULL || id - range->first >= range->count)
-        range = range_of(s, id);
-    if (range == NULL || id == range->first) /* a parent comes before */
-        return false;
-    uint32_t place = id - range->first, site = range->words[place], before = range->words[place - 1];
-    if (site == 0 || (site & BMM_STACK_HEAD) != 0 || before == 0)
-        return false;
-    *node = (struct bmm__stack_node){ range, place, site, id - 1 };
-    if ((before & BMM_STACK_HEAD) != 0)
-        node->parent = before & ~BMM_STACK_HEAD;
-    return node->parent < id; /* S5, of this copy */
 }

@@ -84,8 +84,25 @@ struct bmm__stack_node {
     uint32_t site, parent;
 };
 
+/* The range that has the id; NULL: none. */
+const struct bmm__stack_range *bmm__snapshot_stack_range(const struct bmm__snapshot *s, uint32_t id);
+
 /* Goes to the node. False: there is no such node, or it is not written yet. Parents mostly lie before their children in one range. */
-bool bmm__snapshot_stack_node(const struct bmm__snapshot *s, uint32_t id, struct bmm__stack_node *node);
+static inline bool bmm__snapshot_stack_node(const struct bmm__snapshot *s, uint32_t id, struct bmm__stack_node *node)
+{
+    const struct bmm__stack_range *range = node->range;
+    if (range == NULL || id - range->first >= range->count)
+        range = bmm__snapshot_stack_range(s, id);
+    if (range == NULL || id == range->first) /* a parent comes before */
+        return false;
+    uint32_t place = id - range->first, site = range->words[place], before = range->words[place - 1];
+    if (site == 0 || (site & BMM_STACK_HEAD) != 0 || before == 0)
+        return false;
+    *node = (struct bmm__stack_node){ range, place, site, id - 1 };
+    if ((before & BMM_STACK_HEAD) != 0)
+        node->parent = before & ~BMM_STACK_HEAD;
+    return node->parent < id; /* S5, of this copy */
+}
 
 /* The code address of a node's site, with its epoch: BMM_STACK_ADDRESS, BMM_STACK_EPOCH. 0: it stands for none. */
 uint64_t bmm__snapshot_site(const struct bmm__snapshot *s, uint32_t site);

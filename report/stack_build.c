@@ -111,11 +111,13 @@ static void add_frames(struct bmm__stack_build *build, struct making *stack, uin
     if (is_outermost || (stack->count > 0 && bmm__frame_is_system(build->frames[stack->count - 1])))
         bmm__symbolizer_find_callee(build->symbolizer, located->module, located->address);
     const struct bmm__chain *chain = &located->chain;
+    uint32_t count = stack->count;
     build->frames =
-        bmm__grow(build->frames, &build->frame_capacity, (size_t)stack->count + chain->count, sizeof *build->frames);
+        bmm__grow(build->frames, &build->frame_capacity, (size_t)count + chain->count, sizeof *build->frames);
     for (uint32_t i = 0; i < chain->count; i++)
-        if (stack->count > 0 || !is_own(chain->frames[i]))
-            build->frames[stack->count++] = chain->frames[i];
+        if (count > 0 || !is_own(chain->frames[i]))
+            build->frames[count++] = chain->frames[i];
+    stack->count = count;
 }
 
 /* False: it cannot be said what the node stands for. */

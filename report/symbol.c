@@ -181,7 +181,8 @@ static const char *keep_text(struct bmm__symbolizer *symbolizer, const char *tex
 static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address,
                             struct bmm__frame *frames)
 {
-    struct bmm__source_frame sources[INLINE_DEPTH_MAX] = { { 0 } };
+    struct bmm__source_frame sources[INLINE_DEPTH_MAX];
+    sources[0] = (struct bmm__source_frame){ 0 };
     struct bmm__strings *strings = symbolizer->strings;
     struct bmm__frame common = { 0 };
     uint32_t count = find_sources(module, address, sources);
@@ -221,7 +222,8 @@ static void find_callee(struct bmm__symbolizer *symbolizer, struct module *modul
 
 static struct known_chain make_chain(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address)
 {
-    struct bmm__frame found[INLINE_DEPTH_MAX] = { { 0 } };
+    struct bmm__frame found[INLINE_DEPTH_MAX]; /* those that are not filled in stay as they are: it is 5 KiB */
+    found[0] = (struct bmm__frame){ 0 };
     uint32_t count = 0;
     struct bmm__symbol_cache *cache = module != NULL && module->build_id_bytes > 0 ? symbolizer->cache : NULL;
     if (cache != NULL && !module->is_asked) {

@@ -15,40 +15,85 @@ static const char *join(struct bmm__report *report, const char *list, uint32_t c
                              count == NAMED_MAX ? "…" : bmm__base_name(path));
 }
 
-/* Modules whose frames are shown: those of leaks and errors, not of what libc keeps. */
-static void mark_shown(struct bmm__map *shown, const struct bmm__stack *stack)
+/* Which of the modules that were asked for have frames that are shown: in leaks and errors, not in what libc keeps. */
+struct shown {
+    struct bmm__map asked, found; /* paths */
+    uint32_t left;                /* asked for and not found yet */
+};
+
+static void ask(struct shown *shown, const char *path)
+{
+    bool is_new;
+    bmm__map_put(&shown->asked, (uintptr_t)path, 0, 1, &is_new);
+    shown->left += is_new;
+}
+
+static void look_at(struct shown *shown, const struct bmm__stack *stack)
 {
     const char *last = NULL;
     bool is_new;
-    for (uint32_t i = 0; i < stack->count; i++)
-        if (i == 0 || stack->frames[i]->module != last)
-            bmm__map_put(shown, (uintptr_t)(last = stack->frames[i]->module), 0, 0, &is_new);
+    for (uint32_t i = 0; shown->left > 0 && i < stack->count; i++) {
+        const char *path = stack->frames[i]->module;
+        if (path == last)
+            continue;
+        last = path;
+        if (bmm__map_put(&shown->asked, (uintptr_t)path, 0, 0, &is_new) == 0)
+            continue;
+        bmm__map_put(&shown->found, (uintptr_t)path, 0, 1, &is_new);
+        shown->left -= is_new;
+    }
 }
 
-static bool is_shown(struct bmm__map *shown, const char *path)
+static void look_at_all(struct shown *shown, const struct bmm__report *report)
+{
+    for (uint32_t i = 0; shown->left > 0 && i < report->leak_count; i++)
+        look_at(shown, report->leaks[i].stack);
+    for (uint32_t i = 0; i < report->error_count; i++) {
+        look_at(shown, report->errors[i].detected);
+        look_at(shown, report->errors[i].allocated);
+        look_at(shown, report->errors[i].freed);
+    }
+}
+
+static bool is_shown(struct shown *shown, const char *path)
 {
     bool is_new;
-    bmm__map_put(shown, (uintptr_t)path, 0, 0, &is_new);
-    return !is_new;
+    return bmm__map_put(&shown->found, (uintptr_t)path, 0, 0, &is_new) == 1;
+}
+
+/* Whether a module that was used has a file at all: [vdso] and linux-vdso.so.1 have none. */
+static bool is_to_be_named(const struct bmm__module_news *news)
+{
+    return news->is_used && news->path[0] == '/';
+}
+
+static bool has_no_symbols(const struct bmm__module_news *news)
+{
+    return news->state == BMM_FILE_MISSING || news->state == BMM_FILE_OTHER || news->state == BMM_FILE_NO_ELF;
+}
+
+static bool is_stripped(const struct bmm__module_news *news)
+{
+    return !news->has_debug_info && bmm__role_of_module(news->path) == BMM_ROLE_PROGRAM;
 }
 
 void bmm__report_add_symbol_notes(struct bmm__report *report, const struct bmm__symbolizer *symbolizer)
 {
     const char *stripped = "", *partial = "";
     uint32_t stripped_count = 0, partial_count = 0;
-    struct bmm__map shown = { 0 };
-    for (uint32_t i = 0; i < report->leak_count; i++)
-        mark_shown(&shown, report->leaks[i].stack);
-    for (uint32_t i = 0; i < report->error_count; i++) {
-        mark_shown(&shown, report->errors[i].detected);
-        mark_shown(&shown, report->errors[i].allocated);
-        mark_shown(&shown, report->errors[i].freed);
-    }
-    for (uint32_t i = 0; i < bmm__symbolizer_module_count(symbolizer); i++) {
+    struct shown shown = { 0 };
+    uint32_t module_count = bmm__symbolizer_module_count(symbolizer);
+    for (uint32_t i = 0; i < module_count; i++) {
         struct bmm__module_news news = bmm__symbolizer_news(symbolizer, i);
-        if (!news.is_used || news.path[0] != '/') /* [vdso] and linux-vdso.so.1 have no file */
+        if (is_to_be_named(&news) && !has_no_symbols(&news) && (is_stripped(&news) || news.is_debug_partial))
+            ask(&shown, news.path);
+    }
+    look_at_all(&shown, report);
+    for (uint32_t i = 0; i < module_count; i++) {
+        struct bmm__module_news news = bmm__symbolizer_news(symbolizer, i);
+        if (!is_to_be_named(&news))
             continue;
-        if (news.state == BMM_FILE_MISSING || news.state == BMM_FILE_OTHER || news.state == BMM_FILE_NO_ELF)
+        if (has_no_symbols(&news))
             bmm__report_add_note(
                 report, BMM__NO_PROCESS,
                 bmm__arena_printf(
@@ -59,13 +104,13 @@ void bmm__report_add_symbol_notes(struct bmm__report *report, const struct bmm__
                     news.state == BMM_FILE_MISSING ? "no such file"
                     : news.state == BMM_FILE_OTHER ? "not the file that ran (its build-id differs)"
                                                    : "not readable as ELF"));
-        else if (!news.has_debug_info && bmm__role_of_module(news.path) == BMM_ROLE_PROGRAM &&
-                 is_shown(&shown, news.path))
+        else if (is_stripped(&news) && is_shown(&shown, news.path))
             stripped = join(report, stripped, ++stripped_count, news.path);
         else if (news.is_debug_partial && is_shown(&shown, news.path))
             partial = join(report, partial, ++partial_count, news.path);
     }
-    bmm__map_free(&shown);
+    bmm__map_free(&shown.asked);
+    bmm__map_free(&shown.found);
     if (stripped_count > 0)
         bmm__report_add_note(report, BMM__NO_PROCESS,
                              bmm__arena_printf(&report->arena,

@@ -26,8 +26,8 @@ struct found {
 struct bmm__collection {
     const char *directory;
     struct bmm__report *report;
-    struct bmm__symbolizer *symbolizer;
-    struct found *items; /* in the order of report->processes, but for what could not be read */
+    struct bmm__symbolizer *symbolizer; /* NULL: not needed yet, the program has begun before */
+    struct found *items;                /* in the order of report->processes, but for what could not be read */
     uint32_t count, capacity;
     bool is_thinned, has_read_ahead;
     unsigned read_ahead_tries;
@@ -78,13 +78,20 @@ static int by_rank(const void *left, const void *right)
     return (a->count < b->count) != a->is_main ? -1 : a->count != b->count;
 }
 
+static struct bmm__symbolizer *symbolizer_of(struct bmm__collection *c)
+{
+    if (c->symbolizer == NULL)
+        c->symbolizer = bmm__symbolizer_make(&c->report->strings);
+    return c->symbolizer;
+}
+
 /* False: it could not be read. */
 static bool take(struct bmm__collection *c, struct found found, const struct bmm__process_facts *facts,
                  struct bmm__why *why)
 {
     char path[PATH_MAX];
     found.process = c->report->process_count;
-    bool is_read = path_of(path, c, &found) && bmm__report_add_snapshot(c->report, c->symbolizer, path, facts, why);
+    bool is_read = path_of(path, c, &found) && bmm__report_add_snapshot(c->report, symbolizer_of(c), path, facts, why);
     if (!is_read)
         found.process = BMM__NO_PROCESS;
     c->items = bmm__grow(c->items, &c->capacity, (size_t)c->count + 1, sizeof *c->items);
@@ -97,19 +104,20 @@ struct bmm__collection *bmm__collection_make(const char *directory)
     struct bmm__collection *c = bmm__must_zero(1, sizeof *c);
     c->directory = directory;
     c->report = bmm__report_make();
-    c->symbolizer = bmm__symbolizer_make(&c->report->strings);
     return c;
 }
 
 void bmm__collection_read_ahead(struct bmm__collection *c, pid_t main_pid)
 {
-    if (c->has_read_ahead || c->read_ahead_tries++ >= READ_AHEAD_TRIES)
-        return;
     struct list list = find_snapshots(c, main_pid);
+    bool is_to_be_read = !c->has_read_ahead && c->read_ahead_tries++ < READ_AHEAD_TRIES;
     for (uint32_t i = 0; i < list.count; i++) {
         char path[PATH_MAX];
-        if (list.items[i].is_main && path_of(path, c, &list.items[i]))
-            c->has_read_ahead |= bmm__report_read_ahead(c->symbolizer, path, (uint32_t)main_pid);
+        if (!list.items[i].is_main || !path_of(path, c, &list.items[i]))
+            continue;
+        bmm__report_expect_ahead(path);
+        if (is_to_be_read)
+            c->has_read_ahead |= bmm__report_read_ahead(symbolizer_of(c), path, (uint32_t)main_pid);
     }
     free(list.items);
 }
@@ -256,7 +264,7 @@ struct bmm__report *bmm__collection_finish(struct bmm__collection *c, const stru
     report->check.mode = bmm__intern(&report->strings, run->mode);
     list_children_not_checked(report);
     bmm__report_finish(report);
-    bmm__report_add_symbol_notes(report, c->symbolizer);
+    bmm__report_add_symbol_notes(report, symbolizer_of(c));
     bmm__symbolizer_free(c->symbolizer);
     free(list.items);
     free(c->items);

@@ -1,11 +1,14 @@
 /* Arena, map, interned strings, names of modules and functions. */
 #include "report/arena.h"
 #include "report/demangle.h"
+#include "report/json_text.h"
 #include "report/map.h"
+#include "report/report.h"
 #include "report/role.h"
 #include "report/strings.h"
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 Test(arena, pieces_are_zeroed_aligned_and_apart)
@@ -24,6 +27,22 @@ Test(arena, pieces_are_zeroed_aligned_and_apart)
     }
     cr_assert_str_eq(bmm__arena_printf(&arena, "%d-%s", 7, "x"), "7-x");
     bmm__arena_free(&arena);
+}
+
+Test(arena, memory_that_was_expected_is_as_any_other)
+{
+    enum { BYTES = 3 << 20 };
+    unsigned char *dirty = bmm__must_alloc(BYTES);
+    memset(dirty, 0xff, BYTES);
+    free(dirty);
+    for (size_t bytes = 1; bytes <= SIZE_MAX / 2; bytes = bytes * 5000 + 1) { /* the last is more than there is */
+        bmm__expect(bytes);
+        unsigned char *zeroed = bmm__must_zero(BYTES, 1);
+        for (size_t i = 0; i < BYTES; i++)
+            cr_assert_eq(zeroed[i], 0);
+        memset(zeroed, 0xff, BYTES);
+        free(zeroed);
+    }
 }
 
 Test(map, keeps_what_was_put_first)
@@ -193,4 +212,63 @@ Test(basics, frames_that_read_differently_have_different_keys)
         for (size_t k = 0; k < i; k++)
             cr_expect_neq(frames[i].key, frames[k].key, "%zu and %zu", i, k);
     }
+}
+
+Test(report, leaks_are_listed_by_size_then_by_fingerprint)
+{
+    static const struct bmm__leak given[] = {
+        { .bytes = 8, .blocks = 1, .fingerprint = "1:00000000000000b1" },
+        { .bytes = 8, .blocks = 1, .fingerprint = "1:00000000000000a1" },
+        { .bytes = 8, .blocks = 1, .fingerprint = "1:00000" },
+        { .bytes = 8, .blocks = 1, .fingerprint = "1:f" },
+        { .bytes = 8, .blocks = 1, .fingerprint = "1:\xc3\xbc" },
+        { .bytes = 8, .blocks = 1, .process = 1, .fingerprint = "1:00000000000000a1" },
+        { .bytes = 8, .blocks = 2, .fingerprint = "3:00000000000000ff" },
+        { .bytes = 9, .blocks = 1, .fingerprint = "3:00000000000000ff" },
+    };
+    static const unsigned order[] = { 7, 6, 2, 1, 0, 3, 4, 5 };
+    enum { COUNT = sizeof given / sizeof *given };
+    struct bmm__report *report = bmm__report_make();
+    *bmm__report_add_process(report) = (struct bmm__process){ .pid = 1 };
+    *bmm__report_add_process(report) = (struct bmm__process){ .pid = 2 };
+    for (unsigned i = 0; i < COUNT; i++)
+        *bmm__report_add_leak(report, BMM__LEAKS) = given[i];
+    bmm__report_finish(report);
+    cr_assert_eq(report->leaked_bytes, 65);
+    for (unsigned i = 0; i < COUNT; i++)
+        cr_assert_eq(memcmp(&report->leaks[i], &given[order[i]], sizeof *given), 0, "place %u", i);
+    bmm__report_free(report);
+}
+
+/* Each frame is written once; a stack is where its frames are in the list. */
+Test(json, stacks_are_places_of_frames)
+{
+    struct bmm__frame frames[12] = { [1] = { .offset = 0x1f }, [11] = { .offset = UINT64_MAX, .is_inlined = true } };
+    const struct bmm__frame *all[12], *some[] = { &frames[11], &frames[0], &frames[11] };
+    for (unsigned i = 0; i < 12; i++)
+        all[i] = &frames[i];
+    struct bmm__stack whole = { all, 12, false }, part = { some, 3, false }, none = { NULL, 0, false };
+    struct bmm__json_texts texts = { 0 };
+    char *text = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+    bmm__json_write_frames(&texts, out, &none);
+    bmm__json_write_frames(&texts, out, &whole);
+    bmm__json_write_frames(&texts, out, &part);
+    bmm__json_write_frames(&texts, out, &whole);
+    fclose(out);
+    cr_assert_not_null(strstr(text, "\"offset\":\"0x0\"}"));
+    cr_assert_not_null(strstr(text, "\"offset\":\"0x1f\"}"));
+    cr_assert_not_null(strstr(text, "\"offset\":\"0xffffffffffffffff\",\"inlined\":true}"));
+    unsigned lines = 0;
+    for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++)
+        lines++;
+    cr_assert_eq(lines, 12);
+    free(text);
+    bmm__json_put(&texts, "a");
+    bmm__json_put_stack(&texts, &whole);
+    bmm__json_put_stack(&texts, &part);
+    bmm__json_put_stack(&texts, &none);
+    cr_assert_str_eq(bmm__json_take_line(&texts), "a[0,1,2,3,4,5,6,7,8,9,10,11][11,0,11][]");
+    bmm__json_texts_free(&texts);
 }
