@@ -14,9 +14,6 @@ struct bmm__process_facts {
     int wait_status;
 };
 
-/* Has memory for the report of a snapshot of so many bytes (bmm__expect). */
-void bmm__report_expect(uint64_t snapshot_bytes);
-
 /* False: the report is unchanged, why tells what is wrong with the file. */
 bool bmm__report_add_snapshot(struct bmm__report *report, struct bmm__symbolizer *symbolizer, const char *path,
                               const struct bmm__process_facts *facts, struct bmm__why *why);

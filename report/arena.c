@@ -35,11 +35,8 @@ void bmm__expect(size_t bytes)
     mallopt(M_TRIM_THRESHOLD, 2 * (int)EXPECTED_MAX);
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     char *memory = malloc(bytes + page);
-    if (memory != NULL) {
-        char *first = memory + (-(uintptr_t)memory & (page - 1));
-        madvise(first, bytes & ~(page - 1), MADV_HUGEPAGE);
-        madvise(first, bytes & ~(page - 1), MADV_POPULATE_WRITE);
-    }
+    if (memory != NULL)
+        madvise(memory + (-(uintptr_t)memory & (page - 1)), bytes & ~(page - 1), MADV_POPULATE_WRITE);
     free(memory);
 #endif
 }

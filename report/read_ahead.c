@@ -1,6 +1,5 @@
 #include "report/read_ahead.h"
 
-#include "report/add_snapshot.h"
 #include "report/module_file.h"
 #include "report/snapshot_read.h"
 
@@ -8,11 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define SYMBOL_BYTES_MAX (4 << 20) /* some 40 ms */
-#define EXPECTED_BYTES_MAX ((uint64_t)8 << 20)
+#define MEMORY_BYTES (12 << 20)    /* for some thousand leaks */
 
 /* There it could fail for want of memory, which ends the process that waits for the program. */
 static bool is_limited(void)
@@ -20,15 +18,6 @@ static bool is_limited(void)
     struct rlimit space, data;
     return getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur != RLIM_INFINITY || getrlimit(RLIMIT_DATA, &data) != 0 ||
            data.rlim_cur != RLIM_INFINITY;
-}
-
-void bmm__report_expect_ahead(const char *path)
-{
-    struct stat status;
-    if (is_limited() || stat(path, &status) != 0)
-        return;
-    uint64_t bytes = (uint64_t)status.st_size / 2 * 3; /* it may become larger still */
-    bmm__report_expect(bytes < EXPECTED_BYTES_MAX ? bytes : EXPECTED_BYTES_MAX);
 }
 
 /* False: the system does not tell. */
@@ -57,10 +46,12 @@ bool bmm__report_read_ahead(struct bmm__symbolizer *symbolizer, const char *path
     bool is_named = false;
     while (!is_named && bmm__snapshot_next_module(&snapshot, &cursor, &module))
         is_named = strcmp(module.path, file) == 0;
-    if (is_named)
+    if (is_named) {
+        bmm__expect(MEMORY_BYTES);
         bmm__symbolizer_read_ahead(
             symbolizer, bmm__symbolizer_module(symbolizer, module.path, module.build_id, module.build_id_bytes),
             SYMBOL_BYTES_MAX);
+    }
     bmm__snapshot_close(&snapshot);
     return is_named;
 }

@@ -15,7 +15,4 @@
  * is limited. False: the snapshot does not name its file yet. */
 bool bmm__report_read_ahead(struct bmm__symbolizer *symbolizer, const char *path, uint32_t pid);
 
-/* Has memory for the report of a snapshot as large as it is now, but no more than for a few megabytes of it. */
-void bmm__report_expect_ahead(const char *path);
-
 #endif

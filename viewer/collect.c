@@ -109,14 +109,12 @@ struct bmm__collection *bmm__collection_make(const char *directory)
 
 void bmm__collection_read_ahead(struct bmm__collection *c, pid_t main_pid)
 {
+    if (c->has_read_ahead || c->read_ahead_tries++ >= READ_AHEAD_TRIES)
+        return;
     struct list list = find_snapshots(c, main_pid);
-    bool is_to_be_read = !c->has_read_ahead && c->read_ahead_tries++ < READ_AHEAD_TRIES;
     for (uint32_t i = 0; i < list.count; i++) {
         char path[PATH_MAX];
-        if (!list.items[i].is_main || !path_of(path, c, &list.items[i]))
-            continue;
-        bmm__report_expect_ahead(path);
-        if (is_to_be_read)
+        if (list.items[i].is_main && path_of(path, c, &list.items[i]))
             c->has_read_ahead |= bmm__report_read_ahead(symbolizer_of(c), path, (uint32_t)main_pid);
     }
     free(list.items);

@@ -23,8 +23,8 @@ struct bmm__run_facts {
 /* Of the snapshots in this directory. Never NULL. */
 struct bmm__collection *bmm__collection_make(const char *directory);
 
-/* Gets ready what the report will need (read_ahead.h): while the program runs there is time for that. To be called again and again;
- * the main program's file is read once, when there is a snapshot that names it. */
+/* Reads what the report will need of the main program's file (read_ahead.h), once there is a snapshot that names it: while the program
+ * runs there is time for that. To be called again and again, but it does so once, and gives up after a while. */
 void bmm__collection_read_ahead(struct bmm__collection *collection, pid_t main_pid);
 
 /* Takes over and removes the snapshots that nobody writes to any more, if more than `kept` lie there; those of
