@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define BLOCK_BYTES ((size_t)256 * 1024)
@@ -23,11 +24,18 @@ static _Noreturn void out_of_memory(void)
     exit(2);
 }
 
+bool bmm__is_memory_limited(void)
+{
+    struct rlimit space, data;
+    return getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur != RLIM_INFINITY || getrlimit(RLIMIT_DATA, &data) != 0 ||
+           data.rlim_cur != RLIM_INFINITY;
+}
+
 void bmm__expect(size_t bytes)
 {
     static size_t expected;
     bytes = bytes < EXPECTED_MAX ? bytes : EXPECTED_MAX;
-    if (bytes <= expected)
+    if (bytes <= expected || bmm__is_memory_limited())
         return;
     expected = bytes;
 #if defined(M_TRIM_THRESHOLD) && defined(MADV_POPULATE_WRITE)

@@ -9,6 +9,7 @@
 #ifndef BMM_REPORT_ARENA_H
 #define BMM_REPORT_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,8 +34,11 @@ static inline void *bmm__grow(void *items, uint32_t *capacity, size_t count, siz
     return count <= *capacity ? items : bmm__grow_slowly(items, capacity, count, element_bytes);
 }
 
+/* What is not needed could fail for want of memory here, or leave none for the rest, which ends the process. */
+bool bmm__is_memory_limited(void);
+
 /* Has the system give memory for so many bytes at once, of which the next allocations are made: a fault for each page takes many times
- * as long. No more than so much is kept for later. */
+ * as long. No more than so much is kept for later. Nothing where memory is limited. */
 void bmm__expect(size_t bytes);
 
 /* malloc and calloc that do not return without memory. */

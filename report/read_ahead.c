@@ -1,24 +1,16 @@
 #include "report/read_ahead.h"
 
+#include "report/arena.h"
 #include "report/module_file.h"
 #include "report/snapshot_read.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define SYMBOL_BYTES_MAX (4 << 20) /* some 40 ms */
 #define MEMORY_BYTES (12 << 20)    /* for some thousand leaks */
-
-/* There it could fail for want of memory, which ends the process that waits for the program. */
-static bool is_limited(void)
-{
-    struct rlimit space, data;
-    return getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur != RLIM_INFINITY || getrlimit(RLIMIT_DATA, &data) != 0 ||
-           data.rlim_cur != RLIM_INFINITY;
-}
 
 /* False: the system does not tell. */
 static bool find_file(char file[PATH_MAX], uint32_t pid)
@@ -37,7 +29,7 @@ bool bmm__report_read_ahead(struct bmm__symbolizer *symbolizer, const char *path
     char file[PATH_MAX];
     struct bmm__snapshot snapshot;
     struct bmm__why why;
-    if (bmm__module_file_asks_servers() || is_limited()) /* the former in vain, perhaps */
+    if (bmm__module_file_asks_servers() || bmm__is_memory_limited()) /* the former in vain, perhaps */
         return true;
     if (!find_file(file, pid) || !bmm__snapshot_open(&snapshot, path, &why))
         return false;
