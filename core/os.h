@@ -138,6 +138,7 @@ uint64_t bmm__os_block_signals(void);
 void bmm__os_restore_signals(uint64_t mask);
 void bmm__os_wait(uint32_t *word, uint32_t value); /* sleeps while *word == value; may wake for no reason */
 void bmm__os_wake(uint32_t *word, int count);
+void bmm__os_wake_shared(uint32_t *word); /* all that sleep on the word's memory, in whatever process */
 /* Every other thread of the process that runs has passed a full barrier, as has this one. False: the system has no such call. */
 bool bmm__os_barrier_others(void);
 void bmm__os_nap(void); /* about a millisecond; by the same system call as wait, which sandboxes allow */

@@ -418,6 +418,13 @@ void bmm__os_wake(uint32_t *word, int count)
     errno = saved_errno;
 }
 
+void bmm__os_wake_shared(uint32_t *word)
+{
+    int saved_errno = errno;
+    syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+    errno = saved_errno;
+}
+
 bool bmm__os_barrier_others(void)
 {
     int saved_errno = errno;

@@ -110,10 +110,21 @@ static void report(void)
         bmm__os_file_remove(path);
 }
 
+/* The manager may read what is there while the rest is done: what it reads then, it reads again at the end. */
+static void announce(void)
+{
+    if (!bmm__options.is_managed || !bmm__recorder_is_open() || bmm__sandbox_is_closed())
+        return;
+    struct bmm_snapshot_header *header = bmm__recorder_header();
+    bmm__store_release(&header->exiting, 1u);
+    bmm__os_wake_shared(&header->exiting);
+}
+
 static void run(void)
 {
     if (bmm__options.mode == BMM_MODE_OFF || bmm__exchange_acq_rel(&has_run, 1u) != 0)
         return;
+    announce();
     bmm__check_all(BMM_MOMENT_EXIT);
     bmm__thread_each(bmm__expect_end_scope);
     if (bmm__load_acquire(&bmm__recorder_process->state) == BMM__RECORDER_UNSETTLED)

@@ -18,6 +18,11 @@
 #define FULL "the recorder was full: later records are missing"
 #define LOST "more distinct errors happened than are recorded"
 
+struct bmm__prepared {
+    struct bmm__snapshot snapshot;
+    struct bmm__stack_build stacks;
+};
+
 /* What one snapshot needs while it is read. */
 struct reading {
     struct bmm__report *report;
@@ -56,9 +61,20 @@ static bool is_block_expected(struct reading *r, const struct bmm_snapshot_mirro
     return true;
 }
 
+static bool is_in_use(const struct bmm_snapshot_mirror *record)
+{
+    uint32_t state = BMM_MIRROR_STATE(record->detail);
+    return state == BMM_SLOT_LIVE || state == BMM_SLOT_EXPECTED;
+}
+
+static bool is_believed(const struct bmm_snapshot_mirror *record) /* S4 */
+{
+    return bmm_mirror_check(record->stack, record->size, record->detail) == BMM_MIRROR_CHECK(record->detail);
+}
+
 static void count_block(struct reading *r, struct groups *groups, struct bmm_snapshot_mirror record)
 {
-    if (bmm_mirror_check(record.stack, record.size, record.detail) != BMM_MIRROR_CHECK(record.detail)) { /* S4 */
+    if (!is_believed(&record)) {
         r->torn_count++;
         return;
     }
@@ -154,8 +170,7 @@ static void add_leaks(struct reading *r)
         const struct bmm_snapshot_mirror *records = bmm__snapshot_mirror(&r->snapshot, &span);
         for (uint32_t i = 0; i < span.slot_count; i++) {
             struct bmm_snapshot_mirror record = records[i];
-            uint32_t state = BMM_MIRROR_STATE(record.detail);
-            if (state == BMM_SLOT_LIVE || state == BMM_SLOT_EXPECTED)
+            if (is_in_use(&record))
                 count_block(r, &groups, record);
         }
     }
@@ -227,7 +242,7 @@ static void add_modules(struct reading *r, struct bmm__process *process)
     struct bmm__cursor cursor = { 0 };
     struct bmm__module_record record;
     process->module_capacity = r->stacks.module_count;
-    process->modules = bmm__arena_alloc(arena, process->module_capacity * sizeof *process->modules);
+    process->modules = bmm__arena_zero(arena, process->module_capacity, sizeof *process->modules);
     while (process->module_count < process->module_capacity &&
            bmm__snapshot_next_module(&r->snapshot, &cursor, &record)) {
         char build_id[2 * sizeof record.build_id + 1] = "";
@@ -248,7 +263,7 @@ static void add_command(struct reading *r, struct bmm__process *process)
     size_t bytes;
     while (bmm__snapshot_next_argument(&r->snapshot, &cursor, &text, &bytes))
         process->command_count++;
-    process->command = bmm__arena_alloc(&r->report->arena, process->command_count * sizeof *process->command);
+    process->command = bmm__arena_zero(&r->report->arena, process->command_count, sizeof *process->command);
     cursor = (struct bmm__cursor){ 0 };
     for (uint32_t i = 0; i < process->command_count; i++)
         process->command[i] = bmm__snapshot_next_argument(&r->snapshot, &cursor, &text, &bytes)
@@ -364,13 +379,56 @@ static void add_notes(struct reading *r)
                                                (unsigned long long)(r->torn_count + r->snapshot.damaged_count)));
 }
 
+struct bmm__prepared *bmm__report_prepare(struct bmm__report *report, struct bmm__symbolizer *symbolizer,
+                                          const char *path)
+{
+    struct bmm__prepared *p = bmm__must_zero(1, sizeof *p);
+    struct bmm__why why;
+    if (!bmm__snapshot_open(&p->snapshot, path, &why)) {
+        free(p);
+        return NULL;
+    }
+    bmm__stack_build_open(&p->stacks, &p->snapshot, symbolizer, &report->arena);
+    struct bmm__cursor cursor = { 0 };
+    struct bmm_snapshot_span span;
+    while (bmm__snapshot_next_span(&p->snapshot, &cursor, &span)) {
+        const struct bmm_snapshot_mirror *records = bmm__snapshot_mirror(&p->snapshot, &span);
+        for (uint32_t i = 0; i < span.slot_count; i++) {
+            struct bmm_snapshot_mirror record = records[i];
+            if (is_in_use(&record) && is_believed(&record))
+                bmm__stack_build_get(&p->stacks, record.stack);
+        }
+    }
+    return p;
+}
+
+void bmm__prepared_free(struct bmm__prepared *prepared)
+{
+    if (prepared == NULL)
+        return;
+    if (prepared->stacks.snapshot != NULL) /* not taken over */
+        bmm__stack_build_free(&prepared->stacks);
+    bmm__snapshot_close(&prepared->snapshot);
+    free(prepared);
+}
+
+static void open_stacks(struct reading *r, struct bmm__symbolizer *symbolizer, struct bmm__prepared *prepared)
+{
+    if (prepared == NULL || !bmm__stack_build_continue(&prepared->stacks, &r->snapshot)) {
+        bmm__stack_build_open(&r->stacks, &r->snapshot, symbolizer, &r->report->arena);
+        return;
+    }
+    r->stacks = prepared->stacks;
+    prepared->stacks = (struct bmm__stack_build){ 0 };
+}
+
 bool bmm__report_add_snapshot(struct bmm__report *report, struct bmm__symbolizer *symbolizer, const char *path,
                               const struct bmm__process_facts *facts, struct bmm__why *why)
 {
     struct reading r = { .report = report, .process = report->process_count };
     if (!bmm__snapshot_open(&r.snapshot, path, why))
         return false;
-    bmm__stack_build_open(&r.stacks, &r.snapshot, symbolizer, &report->arena);
+    open_stacks(&r, symbolizer, facts->prepared);
     add_process(&r, facts);
     add_leaks(&r);
     add_errors(&r);

@@ -12,7 +12,17 @@ struct bmm__process_facts {
     bool is_running; /* it still lives: what it has is not given up yet */
     bool has_wait;   /* wait_status is that of waitpid */
     int wait_status;
+    struct bmm__prepared *prepared; /* from this very file, before; NULL: nothing is. Stays the caller's */
 };
+
+/* Stacks of a process that has not ended yet: they are a third of the work. */
+struct bmm__prepared;
+
+/* The stacks of the blocks that are in use now; nothing in the report tells of them before add_snapshot. NULL: the file cannot be
+ * read. Freed by _free, and before the report. */
+struct bmm__prepared *bmm__report_prepare(struct bmm__report *report, struct bmm__symbolizer *symbolizer,
+                                          const char *path);
+void bmm__prepared_free(struct bmm__prepared *prepared);
 
 /* False: the report is unchanged, why tells what is wrong with the file. */
 bool bmm__report_add_snapshot(struct bmm__report *report, struct bmm__symbolizer *symbolizer, const char *path,

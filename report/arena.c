@@ -72,7 +72,7 @@ void *bmm__arena_alloc(struct bmm__arena *arena, size_t bytes)
     bytes = (bytes + 15) & ~(size_t)15;
     if (bytes > (size_t)(arena->end - arena->next)) {
         size_t room = bytes > BLOCK_BYTES / 4 ? bytes : BLOCK_BYTES;
-        struct bmm__arena_block *block = bmm__must_zero(1, sizeof *block + room);
+        struct bmm__arena_block *block = bmm__must_alloc(sizeof *block + room);
         if (room != BLOCK_BYTES && arena->blocks != NULL) {
             /* A large piece gets a block of its own behind the newest, whose rest stays in use. */
             block->older = arena->blocks->older;
@@ -89,10 +89,19 @@ void *bmm__arena_alloc(struct bmm__arena *arena, size_t bytes)
     return memory;
 }
 
+void *bmm__arena_zero(struct bmm__arena *arena, size_t count, size_t element_bytes)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, element_bytes, &bytes))
+        out_of_memory();
+    return memset(bmm__arena_alloc(arena, bytes), 0, bytes);
+}
+
 char *bmm__arena_text(struct bmm__arena *arena, const char *text, size_t bytes)
 {
     char *copy = bmm__arena_alloc(arena, bytes + 1);
     memcpy(copy, text, bytes);
+    copy[bytes] = 0;
     return copy;
 }
 

@@ -21,8 +21,9 @@ struct bmm__arena {
     unsigned char *next, *end;       /* what is left of the newest */
 };
 
-/* Zeroed, 16-aligned. */
+/* 16-aligned; _zero: zeroed. */
 void *bmm__arena_alloc(struct bmm__arena *arena, size_t bytes);
+void *bmm__arena_zero(struct bmm__arena *arena, size_t count, size_t element_bytes);
 char *bmm__arena_text(struct bmm__arena *arena, const char *text, size_t bytes); /* a copy, NUL added */
 char *bmm__arena_printf(struct bmm__arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void bmm__arena_free(struct bmm__arena *arena);

@@ -69,7 +69,7 @@ static struct bmm__check check_of(struct reading *r, const cJSON *object)
 static void read_frames(struct reading *r, const cJSON *array)
 {
     const cJSON *object;
-    r->frames = bmm__arena_alloc(&r->report->arena, (size_t)cJSON_GetArraySize(array) * sizeof *r->frames);
+    r->frames = bmm__arena_zero(&r->report->arena, (size_t)cJSON_GetArraySize(array), sizeof *r->frames);
     cJSON_ArrayForEach(object, array)
     {
         const char *module = text_or_null(r, object, "module");
@@ -89,7 +89,7 @@ static void read_frames(struct reading *r, const cJSON *array)
 static const struct bmm__stack *stack_of(struct reading *r, const cJSON *array, bool is_truncated)
 {
     size_t capacity = (size_t)cJSON_GetArraySize(array);
-    const struct bmm__frame **list = bmm__arena_alloc(&r->report->arena, capacity * sizeof *list);
+    const struct bmm__frame **list = bmm__arena_zero(&r->report->arena, capacity, sizeof *list);
     const cJSON *number;
     uint32_t count = 0;
     cJSON_ArrayForEach(number, array)
@@ -112,7 +112,7 @@ static void read_process(struct reading *r, const cJSON *object)
     process->exec_count = small_of(object, "exec_count");
     const cJSON *command = cJSON_GetObjectItemCaseSensitive(object, "command"), *member;
     process->command =
-        bmm__arena_alloc(&r->report->arena, (size_t)cJSON_GetArraySize(command) * sizeof *process->command);
+        bmm__arena_zero(&r->report->arena, (size_t)cJSON_GetArraySize(command), sizeof *process->command);
     cJSON_ArrayForEach(member, command)
     {
         const char *text = bmm__intern(&r->report->strings, cJSON_GetStringValue(member));
@@ -132,7 +132,7 @@ static void read_process(struct reading *r, const cJSON *object)
     process->peak_bytes = number_of(object, "peak_bytes");
     const cJSON *modules = cJSON_GetObjectItemCaseSensitive(object, "modules");
     process->modules =
-        bmm__arena_alloc(&r->report->arena, (size_t)cJSON_GetArraySize(modules) * sizeof *process->modules);
+        bmm__arena_zero(&r->report->arena, (size_t)cJSON_GetArraySize(modules), sizeof *process->modules);
     cJSON_ArrayForEach(member, modules)
     {
         process->modules[process->module_count++] =

@@ -95,8 +95,7 @@ static void read_meta(struct reading *r, sqlite3_stmt *s)
 static void read_command(struct reading *r, struct bmm__process *process, const char *text)
 {
     cJSON *array = cJSON_Parse(text);
-    process->command =
-        bmm__arena_alloc(&r->report->arena, (size_t)cJSON_GetArraySize(array) * sizeof *process->command);
+    process->command = bmm__arena_zero(&r->report->arena, (size_t)cJSON_GetArraySize(array), sizeof *process->command);
     const cJSON *member;
     cJSON_ArrayForEach(member, array)
     {
@@ -141,7 +140,7 @@ static void count_modules(struct reading *r, sqlite3_stmt *s)
     if (process == NULL || process->modules != NULL)
         return;
     process->module_capacity = small_of(s, 1);
-    process->modules = bmm__arena_alloc(&r->report->arena, process->module_capacity * sizeof *process->modules);
+    process->modules = bmm__arena_zero(&r->report->arena, process->module_capacity, sizeof *process->modules);
 }
 
 static void read_module(struct reading *r, sqlite3_stmt *s)
@@ -156,8 +155,8 @@ static void make_tables(struct reading *r, sqlite3_stmt *s)
 {
     r->frame_count = small_of(s, 0);
     r->stack_count = small_of(s, 1);
-    r->frames = bmm__arena_alloc(&r->report->arena, r->frame_count * sizeof *r->frames);
-    r->stacks = bmm__arena_alloc(&r->report->arena, r->stack_count * sizeof *r->stacks);
+    r->frames = bmm__arena_zero(&r->report->arena, r->frame_count, sizeof *r->frames);
+    r->stacks = bmm__arena_zero(&r->report->arena, r->stack_count, sizeof *r->stacks);
 }
 
 static void read_frame(struct reading *r, sqlite3_stmt *s)
@@ -186,7 +185,7 @@ static void read_stack_frame(struct reading *r, sqlite3_stmt *s)
     /* The arena's memory is ours to write until the report is handed out. */
     const struct bmm__frame **frames = (const struct bmm__frame **)(uintptr_t)stack->frames;
     if (frames == NULL) {
-        frames = bmm__arena_alloc(&r->report->arena, depth * sizeof *frames);
+        frames = bmm__arena_zero(&r->report->arena, depth, sizeof *frames);
         stack->frames = frames;
         stack->is_truncated = number_of(s, 3) != 0;
     }

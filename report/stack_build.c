@@ -33,9 +33,38 @@ void bmm__stack_build_free(struct bmm__stack_build *build)
     free(build->modules);
     bmm__map_free(&build->addresses);
     free(build->chains);
+    free(build->lone);
     bmm__map_free(&build->ids);
     free(build->stacks);
     *build = (struct bmm__stack_build){ 0 };
+}
+
+static bool has_same_nodes(const struct bmm__snapshot *a, const struct bmm__snapshot *b)
+{
+    if (a->range_count != b->range_count)
+        return false;
+    for (uint32_t i = 0; i < a->range_count; i++)
+        if (a->ranges[i].first != b->ranges[i].first || a->ranges[i].count != b->ranges[i].count)
+            return false;
+    return true;
+}
+
+static uint32_t count_modules(const struct bmm__snapshot *snapshot)
+{
+    struct bmm__cursor cursor = { 0 };
+    struct bmm__module_record record;
+    uint32_t count = 0;
+    while (bmm__snapshot_next_module(snapshot, &cursor, &record))
+        count++;
+    return count;
+}
+
+bool bmm__stack_build_continue(struct bmm__stack_build *build, const struct bmm__snapshot *snapshot)
+{
+    if (build->has_gaps || !has_same_nodes(build->snapshot, snapshot) || build->module_count != count_modules(snapshot))
+        return false;
+    build->snapshot = snapshot;
+    return true;
 }
 
 /* The module with the epoch of the stack's node. Where there is none (the log was full), the latest at the address. */
@@ -62,6 +91,21 @@ const char *bmm__stack_build_type(const struct bmm__stack_build *build, uint64_t
     return module != NULL ? bmm__symbolizer_type(build->symbolizer, module->number, address - module->bias) : NULL;
 }
 
+static bool is_own(const struct bmm__frame *frame)
+{
+    return frame->role == BMM_ROLE_ALLOCATOR || (frame->function != NULL && strncmp(frame->function, "bmm__", 5) == 0);
+}
+
+#define LONE_IS_SYSTEM ((uintptr_t)1)
+
+/* Most chains are one frame alone that stays in every stack: its address, with LONE_IS_SYSTEM where it is. 0: any other chain. */
+static uintptr_t lone_of(const struct bmm__chain *chain)
+{
+    if (chain->count != 1 || is_own(chain->frames[0]))
+        return 0;
+    return (uintptr_t)chain->frames[0] | (bmm__frame_is_system(chain->frames[0]) ? LONE_IS_SYSTEM : 0);
+}
+
 /* A return address may belong to the next function already (the call of a function that does not return can be the
  * last instruction), so the byte before it is looked up. */
 static uint32_t chain_at(struct bmm__stack_build *build, uint64_t pc, bool is_exact)
@@ -79,6 +123,9 @@ static uint32_t chain_at(struct bmm__stack_build *build, uint64_t pc, bool is_ex
         made.chain = bmm__symbolizer_frames(build->symbolizer, made.module, made.address);
         build->chains =
             bmm__grow(build->chains, &build->chain_capacity, (size_t)build->chain_count + 1, sizeof *build->chains);
+        build->lone =
+            bmm__grow(build->lone, &build->lone_capacity, (size_t)build->chain_count + 1, sizeof *build->lone);
+        build->lone[build->chain_count] = lone_of(&made.chain);
         build->chains[build->chain_count++] = made;
     }
     return index;
@@ -93,22 +140,18 @@ static uint32_t *known_of(struct bmm__stack_build *build, const struct bmm__stac
     return &(*nodes)[node->place];
 }
 
-static bool is_own(const struct bmm__frame *frame)
-{
-    return frame->role == BMM_ROLE_ALLOCATOR || (frame->function != NULL && strncmp(frame->function, "bmm__", 5) == 0);
-}
-
 /* A stack while it is made. */
 struct making {
     uint32_t count; /* of build->frames */
     bool is_exact;  /* a signal came next: the node's address is where the frame was, not where it returns to */
     bool is_truncated;
+    bool is_below_system; /* its outermost frame so far is the system's */
 };
 
 static void add_frames(struct bmm__stack_build *build, struct making *stack, uint32_t index, bool is_outermost)
 {
     const struct bmm__located_chain *located = &build->chains[index];
-    if (is_outermost || (stack->count > 0 && bmm__frame_is_system(build->frames[stack->count - 1])))
+    if (is_outermost || stack->is_below_system)
         bmm__symbolizer_find_callee(build->symbolizer, located->module, located->address);
     const struct bmm__chain *chain = &located->chain;
     uint32_t count = stack->count;
@@ -118,6 +161,22 @@ static void add_frames(struct bmm__stack_build *build, struct making *stack, uin
         if (count > 0 || !is_own(chain->frames[i]))
             build->frames[count++] = chain->frames[i];
     stack->count = count;
+    stack->is_below_system = count > 0 && bmm__frame_is_system(build->frames[count - 1]);
+}
+
+/* What add_node comes to for most nodes. False: nothing was done. */
+static inline bool add_lone_frame(struct bmm__stack_build *build, struct making *stack,
+                                  const struct bmm__stack_node *node)
+{
+    const uint32_t *nodes = build->nodes[node->range - build->snapshot->ranges];
+    uint32_t known = nodes != NULL ? nodes[node->place] : 0;
+    uintptr_t lone = known != 0 ? build->lone[known - 1] : 0;
+    if (lone == 0 || stack->is_exact || stack->is_below_system || node->parent == 0 ||
+        stack->count == build->frame_capacity)
+        return false;
+    build->frames[stack->count++] = (const struct bmm__frame *)(lone & ~LONE_IS_SYSTEM);
+    stack->is_below_system = (lone & LONE_IS_SYSTEM) != 0;
+    return true;
 }
 
 /* False: it cannot be said what the node stands for. */
@@ -149,8 +208,8 @@ static const struct bmm__stack *make_stack(struct bmm__stack_build *build, uint3
     struct bmm__stack_node node = { 0 };
     for (uint32_t steps = 0; id != 0; id = node.parent) {
         if (!bmm__snapshot_stack_node(build->snapshot, id, &node) || ++steps > STEPS_MAX ||
-            !add_node(build, &made, &node)) {
-            made.is_truncated = true;
+            (!add_lone_frame(build, &made, &node) && !add_node(build, &made, &node))) {
+            made.is_truncated = build->has_gaps = true;
             break;
         }
     }

@@ -31,16 +31,22 @@ struct bmm__stack_build {
     uint32_t **nodes; /* of each range of the snapshot: its nodes' chains + 1, for those that were met; or NULL */
     struct bmm__located_chain *chains;
     uint32_t chain_count, chain_capacity;
+    uintptr_t *lone; /* of each chain: see stack_build.c */
+    uint32_t lone_capacity;
     const struct bmm__frame **frames; /* of the stack that is being made */
     uint32_t frame_capacity;
     struct bmm__map ids; /* (stack id, 0) → stacks */
     const struct bmm__stack **stacks;
     uint32_t stack_count, stack_capacity;
+    bool has_gaps; /* a node was not there: not yet, where the file is still written */
 };
 
 /* Reads the module log. All zero before; freed by _free, after which the stacks stay. */
 void bmm__stack_build_open(struct bmm__stack_build *build, const struct bmm__snapshot *snapshot,
                            struct bmm__symbolizer *symbolizer, struct bmm__arena *arena);
+/* What was made of the file while it was still written, goes on with another opening of the same file: nodes and modules never
+ * change once they are there. False: nodes or modules have come, or were missing; the build is as it was. */
+bool bmm__stack_build_continue(struct bmm__stack_build *build, const struct bmm__snapshot *snapshot);
 /* Never NULL; id 0 and ids that are not there give a stack without frames. */
 const struct bmm__stack *bmm__stack_build_get(struct bmm__stack_build *build, uint32_t id);
 /* The class whose table of virtual methods the address (with its module's epoch) is in; NULL: it is in none. */

@@ -8,7 +8,7 @@ void bmm__absent_add(struct bmm__report *report, const struct bmm__absent *progr
     process->check.mode = bmm__intern(&report->strings, program->mode);
     while (program->command[process->command_count] != NULL)
         process->command_count++;
-    process->command = bmm__arena_alloc(&report->arena, process->command_count * sizeof *process->command);
+    process->command = bmm__arena_zero(&report->arena, process->command_count, sizeof *process->command);
     for (uint32_t i = 0; i < process->command_count; i++)
         process->command[i] = bmm__intern(&report->strings, program->command[i]);
 }

@@ -3,16 +3,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t child_pid; /* 0 before and after */
 static volatile sig_atomic_t may_stop;  /* SIGTSTP was not inherited as ignored */
+static uint32_t has_ended;              /* a futex: SIGCHLD came */
 
 /* What ends us, or would, is the program's: it decides. Not what tells of our own faults and limits. */
 static bool is_handed_on(int signal)
@@ -54,6 +57,12 @@ static void hand_on(int signal, siginfo_t *info, void *context)
     errno = saved_errno;
 }
 
+static void note_end(int signal)
+{
+    (void)signal;
+    __atomic_store_n(&has_ended, 1u, __ATOMIC_RELAXED);
+}
+
 struct dispositions {
     struct sigaction handed_on[NSIG], child; /* by number */
     sigset_t mask;
@@ -73,7 +82,7 @@ static void prepare(struct dispositions *before)
             sigaction(signal, &action, &before->handed_on[signal]);
     may_stop = before->handed_on[SIGTSTP].sa_handler != SIG_IGN;
     /* Inherited as ignored, the end of the child could not be waited for. */
-    sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, &before->child);
+    sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = note_end }, &before->child);
 }
 
 static void restore(const struct dispositions *before)
@@ -85,19 +94,61 @@ static void restore(const struct dispositions *before)
     sigprocmask(SIG_SETMASK, &before->mask, NULL);
 }
 
-/* SIGCHLD is blocked: it stays pending, and ends the sleep. */
-static void wait_for(struct bmm__child *child, const struct bmm__meanwhile *meanwhile)
+static const struct timespec nap = { 0, 50000000 }; /* a thousand processes a second leave a hundred snapshots */
+
+enum waking { CHILD_CHANGED, DUE, NO_SUCH_CALL };
+
+/* Until SIGCHLD comes, or the word is not 0, or a nap is over. SIGCHLD is blocked except here, and where it comes before the
+ * sleep, the handler has changed what the sleep depends on. */
+static enum waking sleep_on(uint32_t *word)
 {
-    static const struct timespec pause = { 0, 50000000 }; /* a thousand processes a second leave a hundred snapshots */
+#ifdef SYS_futex_waitv
+    struct futex_waitv words[] = { { .uaddr = (uintptr_t)&has_ended, .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG },
+                                   { .uaddr = (uintptr_t)word, .flags = FUTEX_32 } };
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += nap.tv_nsec;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
     sigset_t ended;
     sigemptyset(&ended);
     sigaddset(&ended, SIGCHLD);
+    __atomic_store_n(&has_ended, 0u, __ATOMIC_RELAXED);
+    sigprocmask(SIG_UNBLOCK, &ended, NULL);
+    long result = syscall(SYS_futex_waitv, words, 2, 0, &until, CLOCK_MONOTONIC);
+    bool is_known = result >= 0 || errno == EAGAIN || errno == EINTR || errno == ETIMEDOUT;
+    sigprocmask(SIG_BLOCK, &ended, NULL);
+    if (__atomic_load_n(&has_ended, __ATOMIC_RELAXED) != 0)
+        return CHILD_CHANGED;
+    return is_known ? DUE : NO_SUCH_CALL;
+#else
+    (void)word;
+    return NO_SUCH_CALL;
+#endif
+}
+
+/* SIGCHLD is blocked: it stays pending, and ends the sleep. */
+static enum waking sleep_a_nap(void)
+{
+    sigset_t ended;
+    sigemptyset(&ended);
+    sigaddset(&ended, SIGCHLD);
+    return sigtimedwait(&ended, NULL, &nap) < 0 && errno == EAGAIN ? DUE : CHILD_CHANGED;
+}
+
+static void wait_for(struct bmm__child *child, const struct bmm__meanwhile *meanwhile)
+{
     for (;;) {
         pid_t found = waitpid(child->pid, &child->wait_status, meanwhile != NULL ? WNOHANG : 0);
         if (found > 0 || (found < 0 && errno != EINTR))
             return;
-        bool is_running = meanwhile != NULL && found == 0;
-        if (is_running && sigtimedwait(&ended, NULL, &pause) < 0 && errno == EAGAIN)
+        if (meanwhile == NULL || found < 0)
+            continue;
+        uint32_t *word = meanwhile->word(meanwhile->context);
+        enum waking waking = word != NULL ? sleep_on(word) : NO_SUCH_CALL;
+        if (waking == NO_SUCH_CALL)
+            waking = sleep_a_nap();
+        if (waking == DUE)
             meanwhile->work(meanwhile->context, child->pid);
     }
 }

@@ -9,6 +9,7 @@
 
 #include "report/why.h"
 
+#include <stdint.h>
 #include <sys/types.h>
 
 struct bmm__child {
@@ -16,9 +17,11 @@ struct bmm__child {
     int wait_status; /* of waitpid */
 };
 
-/* What is to be done from time to time while the program runs. */
+/* What is to be done while the program runs: from time to time, and as soon as a word that others write is no longer 0. */
 struct bmm__meanwhile {
     void (*work)(void *context, pid_t child);
+    uint32_t *(*word)(
+        void *context); /* asked for before every sleep; NULL: none, as after the work that it called for */
     void *context;
 };
 

@@ -133,8 +133,14 @@ static int verdict(const struct bmm__report *report, const struct request *reque
     bmm__child_end_like(child);
 }
 
+static uint32_t *awaits(void *collection)
+{
+    return bmm__collection_awaits(collection);
+}
+
 static void meanwhile(void *collection, pid_t child)
 {
+    bmm__collection_prepare(collection);
     bmm__collection_read_ahead(collection, child);
     bmm__collection_thin(collection, child, BMM__COLLECT_KEPT);
 }
@@ -171,8 +177,8 @@ static int run_in(const struct request *request, const struct bmm__place *place,
 {
     struct bmm__why why;
     struct bmm__collection *collection = bmm__collection_make(place->path);
-    if (!bmm__child_run(child, path, request->command, environ, &(struct bmm__meanwhile){ meanwhile, collection },
-                        &why)) {
+    if (!bmm__child_run(child, path, request->command, environ,
+                        &(struct bmm__meanwhile){ meanwhile, awaits, collection }, &why)) {
         bmm__place_remove(place);
         return refuse(request, "%s", why.text);
     }

@@ -6,11 +6,15 @@
 #include "report/read_ahead.h"
 #include "viewer/absent.h"
 
+#include "brainmm/snapshot.h"
+
 #include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define READ_AHEAD_TRIES 20u
@@ -31,6 +35,9 @@ struct bmm__collection {
     uint32_t count, capacity;
     bool is_thinned, has_read_ahead;
     unsigned read_ahead_tries;
+    struct bmm_snapshot_header *live; /* of the main program's snapshot, mapped, while its end is awaited; or NULL */
+    struct found awaited;             /* that snapshot */
+    struct bmm__prepared *prepared;   /* from it; NULL: nothing was */
 };
 
 static bool path_of(char path[PATH_MAX], const struct bmm__collection *c, const struct found *found)
@@ -85,6 +92,11 @@ static struct bmm__symbolizer *symbolizer_of(struct bmm__collection *c)
     return c->symbolizer;
 }
 
+static bool is_same(const struct found *a, const struct found *b)
+{
+    return a->pid == b->pid && a->start == b->start && a->count == b->count;
+}
+
 /* False: it could not be read. */
 static bool take(struct bmm__collection *c, struct found found, const struct bmm__process_facts *facts,
                  struct bmm__why *why)
@@ -107,6 +119,42 @@ struct bmm__collection *bmm__collection_make(const char *directory)
     return c;
 }
 
+static void await_end(struct bmm__collection *c, struct found found)
+{
+    char path[PATH_MAX];
+    int file = path_of(path, c, &found) ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW) : -1;
+    if (file < 0)
+        return;
+    void *header = mmap(NULL, BMM_SNAPSHOT_HEADER_BYTES, PROT_READ, MAP_SHARED, file, 0);
+    close(file);
+    if (header == MAP_FAILED)
+        return;
+    c->live = header;
+    c->awaited = found;
+}
+
+static void await_no_end(struct bmm__collection *c)
+{
+    if (c->live != NULL)
+        munmap(c->live, BMM_SNAPSHOT_HEADER_BYTES);
+    c->live = NULL;
+}
+
+uint32_t *bmm__collection_awaits(const struct bmm__collection *c)
+{
+    return c->live != NULL ? &c->live->exiting : NULL;
+}
+
+void bmm__collection_prepare(struct bmm__collection *c)
+{
+    if (c->live == NULL || __atomic_load_n(&c->live->exiting, __ATOMIC_ACQUIRE) == 0)
+        return;
+    await_no_end(c);
+    char path[PATH_MAX];
+    if (path_of(path, c, &c->awaited))
+        c->prepared = bmm__report_prepare(c->report, symbolizer_of(c), path);
+}
+
 void bmm__collection_read_ahead(struct bmm__collection *c, pid_t main_pid)
 {
     if (c->has_read_ahead || c->read_ahead_tries++ >= READ_AHEAD_TRIES)
@@ -114,8 +162,11 @@ void bmm__collection_read_ahead(struct bmm__collection *c, pid_t main_pid)
     struct list list = find_snapshots(c, main_pid);
     for (uint32_t i = 0; i < list.count; i++) {
         char path[PATH_MAX];
-        if (list.items[i].is_main && path_of(path, c, &list.items[i]))
-            c->has_read_ahead |= bmm__report_read_ahead(symbolizer_of(c), path, (uint32_t)main_pid);
+        if (c->has_read_ahead || !list.items[i].is_main || !path_of(path, c, &list.items[i]) ||
+            !bmm__report_read_ahead(symbolizer_of(c), path, (uint32_t)main_pid))
+            continue;
+        c->has_read_ahead = true;
+        await_end(c, list.items[i]);
     }
     free(list.items);
 }
@@ -223,7 +274,8 @@ static const char *take_rest(struct bmm__collection *c, const struct list *list,
                                                           path_of(path, c, &list->items[i]) &&
                                                           bmm__snapshot_is_alive(path),
                                             .has_wait = is_first,
-                                            .wait_status = run->main_wait_status };
+                                            .wait_status = run->main_wait_status,
+                                            .prepared = is_same(&list->items[i], &c->awaited) ? c->prepared : NULL };
         if (take(c, list->items[i], &facts, &why))
             continue;
         if (is_first)
@@ -263,6 +315,8 @@ struct bmm__report *bmm__collection_finish(struct bmm__collection *c, const stru
     list_children_not_checked(report);
     bmm__report_finish(report);
     bmm__report_add_symbol_notes(report, symbolizer_of(c));
+    bmm__prepared_free(c->prepared);
+    await_no_end(c);
     bmm__symbolizer_free(c->symbolizer);
     free(list.items);
     free(c->items);

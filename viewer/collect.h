@@ -27,6 +27,12 @@ struct bmm__collection *bmm__collection_make(const char *directory);
  * runs there is time for that. To be called again and again, but it does so once, and gives up after a while. */
 void bmm__collection_read_ahead(struct bmm__collection *collection, pid_t main_pid);
 
+/* The word of that program's snapshot that is no longer 0 when its exit hook has begun; a futex, mapped until then. NULL: the end of
+ * none is awaited. */
+uint32_t *bmm__collection_awaits(const struct bmm__collection *collection);
+/* When it is no longer 0, the stacks are made while the program ends; what it still frees is seen at the end all the same. */
+void bmm__collection_prepare(struct bmm__collection *collection);
+
 /* Takes over and removes the snapshots that nobody writes to any more, if more than `kept` lie there; those of
  * main_pid stay. */
 void bmm__collection_thin(struct bmm__collection *collection, pid_t main_pid, uint32_t kept);

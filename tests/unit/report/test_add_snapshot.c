@@ -93,6 +93,82 @@ Test(leaks, of_several_processes_at_one_place_are_one_row)
     bmm__report_free(report);
 }
 
+/* What has come between preparing and the end. */
+enum news { NOTHING, A_SITE, A_NODE, A_MODULE };
+
+/* Of a process that still runs, then of its end: of three blocks one is free then, another one is new. */
+static void put_process(const char *path, enum news news, bool is_ended)
+{
+    struct made_snapshot made;
+    bool is_all = is_ended || news == NOTHING;
+    made_begin(&made, BMM_MODE_LEAK, is_ended ? BMM_SNAPSHOT_EXITED : BMM_SNAPSHOT_RUNNING);
+    made_module(&made, "/path/of/program", 0x1000, 0x9000, 0, NULL, 0);
+    if (news != A_MODULE || is_ended)
+        made_module(&made, "/path/of/other", 0x10000, 0x20000, 0, NULL, 0);
+    uint32_t outer = made_node(&made, 0, 0x2000);
+    uint32_t inner = made_node(&made, outer, is_all || news != A_SITE ? 0x3000 : 0);
+    uint32_t last = is_all || news != A_NODE ? made_node(&made, inner, 0x10100) : inner;
+    uint32_t slot = made_span(&made, 0x7f0000000000, 64, 4);
+    made_block(&made, slot, BMM_SLOT_LIVE, BMM_KIND_MALLOC, 10, inner);
+    made_block(&made, slot + 1, is_ended ? BMM_SLOT_FREE : BMM_SLOT_LIVE, BMM_KIND_MALLOC, 20, outer);
+    made_block(&made, slot + 2, BMM_SLOT_LIVE, BMM_KIND_NEW, 40, last);
+    if (is_ended)
+        made_block(&made, slot + 3, BMM_SLOT_LIVE, BMM_KIND_NEW_ARRAY, 5, outer);
+    made_write(&made, path);
+}
+
+static void check_prepared(enum news news)
+{
+    struct loaded loaded = { .report = bmm__report_make() };
+    loaded.symbolizer = bmm__symbolizer_make(&loaded.report->strings);
+    struct bmm__why why;
+    const char *path = made_path("prepare.bmm");
+    put_process(path, news, false);
+    struct bmm__prepared *prepared = bmm__report_prepare(loaded.report, loaded.symbolizer, path);
+    cr_assert_not_null(prepared);
+    cr_expect_eq(loaded.report->leak_count, 0);
+    put_process(path, news, true);
+    cr_assert(bmm__report_add_snapshot(loaded.report, loaded.symbolizer, path,
+                                       &(struct bmm__process_facts){ .prepared = prepared }, &why));
+    bmm__prepared_free(prepared);
+    bmm__report_finish(loaded.report);
+    cr_assert_eq(loaded.report->leak_count, 3);
+    const struct bmm__leak *leaks = loaded.report->leaks;
+    static const uint64_t bytes[] = { 40, 10, 5 };
+    static const uint32_t depths[] = { 3, 2, 1 };
+    static const uint64_t offsets[] = { 0x10100 - 1, 0x3000 - 1, 0x2000 - 1 };
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_expect_eq(leaks[i].bytes, bytes[i]);
+        cr_expect_not(leaks[i].stack->is_truncated);
+        cr_assert_eq(leaks[i].stack->count, depths[i], "news %d, leak %u", (int)news, i);
+        cr_expect_eq(leaks[i].stack->frames[0]->offset, offsets[i]);
+    }
+    cr_expect_str_eq(leaks[0].stack->frames[0]->module, "/path/of/other");
+    unlink(path);
+    unload(loaded);
+}
+
+Test(prepared, what_a_process_still_frees_and_allocates_is_seen)
+{
+    check_prepared(NOTHING);
+}
+
+Test(prepared, what_was_not_there_yet_is_made_again)
+{
+    check_prepared(A_SITE);
+    check_prepared(A_NODE);
+    check_prepared(A_MODULE);
+}
+
+Test(prepared, nothing_where_there_is_no_snapshot)
+{
+    struct loaded loaded = { .report = bmm__report_make() };
+    loaded.symbolizer = bmm__symbolizer_make(&loaded.report->strings);
+    cr_expect_null(bmm__report_prepare(loaded.report, loaded.symbolizer, "/nowhere"));
+    bmm__prepared_free(NULL);
+    unload(loaded);
+}
+
 Test(errors, have_all_that_the_snapshot_knows)
 {
     struct made_snapshot made;

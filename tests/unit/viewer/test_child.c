@@ -3,11 +3,15 @@
 #include "viewer/child.h"
 
 #include <criterion/criterion.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct bmm__child child;
@@ -110,4 +114,94 @@ Test(child, we_end_as_the_program_did)
     int status = end_like("kill -SEGV $$");
     cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
     cr_expect_not(WCOREDUMP(status));
+}
+
+/* ---- meanwhile ---- */
+
+struct waking {
+    uint32_t *word; /* shared with the process that changes it */
+    double changed, seen;
+    unsigned works;
+};
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static uint32_t *word_of(void *context)
+{
+    struct waking *waking = context;
+    return waking->seen == 0 ? waking->word : NULL;
+}
+
+static void look(void *context, pid_t pid)
+{
+    struct waking *waking = context;
+    (void)pid;
+    waking->works++;
+    if (waking->seen == 0 && __atomic_load_n(waking->word, __ATOMIC_ACQUIRE) != 0)
+        waking->seen = now();
+}
+
+static double wake(void)
+{
+    struct {
+        uint32_t word;
+        double changed;
+    } *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t sender = fork();
+    if (sender == 0) {
+        usleep(60000); /* a tenth of the next sleep is over, or so */
+        shared->changed = now();
+        __atomic_store_n(&shared->word, 1u, __ATOMIC_RELEASE);
+        syscall(SYS_futex, &shared->word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+        _exit(0);
+    }
+    struct waking waking = { .word = &shared->word };
+    char *arguments[] = { (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t) "sleep 0.3; exit 3",
+                          NULL };
+    cr_assert(bmm__child_run(&child, "/bin/sh", arguments, environ, &(struct bmm__meanwhile){ look, word_of, &waking },
+                             &why));
+    waitpid(sender, NULL, 0);
+    cr_expect_eq(WEXITSTATUS(child.wait_status), 3);
+    cr_expect_geq(waking.works, 3, "it goes on from time to time");
+    double delay = waking.seen - shared->changed;
+    munmap(shared, sizeof *shared);
+    return delay;
+}
+
+Test(child, a_word_that_changes_ends_the_sleep)
+{
+    double shortest = 1;
+    for (unsigned i = 0; i < 10 && shortest > 0.01; i++) {
+        double delay = wake();
+        shortest = delay < shortest ? delay : shortest;
+    }
+    cr_expect_leq(shortest, 0.01, "a nap is 50 ms, of which 40 are left: %g", shortest);
+}
+
+static uint32_t *no_word(void *context)
+{
+    (void)context;
+    return NULL;
+}
+
+static void count(void *context, pid_t pid)
+{
+    (void)pid;
+    ++*(unsigned *)context;
+}
+
+Test(child, nothing_is_done_after_the_end)
+{
+    unsigned works = 0;
+    char *arguments[] = { (char *)(uintptr_t) "true", NULL };
+    double start = now();
+    cr_assert(bmm__child_run(&child, "/bin/true", arguments, environ,
+                             &(struct bmm__meanwhile){ count, no_word, &works }, &why));
+    if (now() - start < 0.05)
+        cr_expect_eq(works, 0);
 }

@@ -185,3 +185,44 @@ Test(collect, what_is_still_mapped_stays)
     cr_expect_eq(files_left(), 0);
     bmm__report_free(finish(collection));
 }
+
+/* The main program is this very process, which the snapshot must name. */
+static void put_own(uint32_t state, uint32_t exiting, uint32_t state_of_second)
+{
+    char path[PATH_MAX + 64];
+    struct made_snapshot made;
+    snprintf(path, sizeof path, "%s/brainmm.%d.7.0.bmm", place.path, (int)getpid());
+    made_begin(&made, BMM_MODE_LEAK, state);
+    made.header.pid = (uint32_t)getpid();
+    made.header.exiting = exiting;
+    made_own_modules(&made);
+    uint32_t slot = made_span(&made, 0x7f0000000000, 64, 2), stack = made_node(&made, 0, (uintptr_t)setup + 1);
+    made_block(&made, slot, BMM_SLOT_LIVE, BMM_KIND_MALLOC, 10, stack);
+    made_block(&made, slot + 1, state_of_second, BMM_KIND_MALLOC, 20, stack);
+    made_write(&made, path);
+}
+
+Test(collect, stacks_are_made_when_the_exit_hook_has_begun)
+{
+    put_own(BMM_SNAPSHOT_RUNNING, 0, BMM_SLOT_LIVE);
+    struct bmm__collection *collection = bmm__collection_make(place.path);
+    cr_expect_null(bmm__collection_awaits(collection));
+    bmm__collection_read_ahead(collection, getpid());
+    const uint32_t *exiting = bmm__collection_awaits(collection);
+    cr_assert_not_null(exiting);
+    cr_expect_eq(*exiting, 0);
+    bmm__collection_prepare(collection);
+    cr_expect_eq(bmm__collection_awaits(collection), exiting, "it has not begun");
+    put_own(BMM_SNAPSHOT_RUNNING, 1, BMM_SLOT_LIVE);
+    cr_expect_eq(*exiting, 1);
+    bmm__collection_prepare(collection);
+    cr_expect_null(bmm__collection_awaits(collection));
+    put_own(BMM_SNAPSHOT_EXITED, 1, BMM_SLOT_FREE);
+    struct bmm__report *report =
+        bmm__collection_finish(collection, &(struct bmm__run_facts){ getpid(), 0, "leak", command });
+    cr_assert_eq(report->leak_count, 1);
+    cr_expect_eq(report->leaked_bytes, 10);
+    cr_assert_eq(report->leaks[0].stack->count, 1);
+    cr_expect_str_eq(report->leaks[0].stack->frames[0]->function, "setup");
+    bmm__report_free(report);
+}
