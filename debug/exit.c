@@ -32,6 +32,12 @@ static int exit_status = -1; /* -1: not known */
 /* Of the module that this is linked into; the linker's. */
 extern const ElfW(Ehdr) __ehdr_start __attribute__((weak, visibility("hidden"))); /* NOLINT: its name */
 
+/* Who looks for the files that were asked for is told that they are not there. */
+static void say_where(void)
+{
+    bmm__error_say_where(bmm__options.report_count != 0 ? "the report was not written" : "report");
+}
+
 /* brainmm report --snapshot FILE [--quiet] [--contents] [--report OUT]…; it removes the file when all is written.
  * Whatever was started instead, or went wrong: as long as the file is there, that is where to look. */
 static void make_report(const char *path)
@@ -57,7 +63,7 @@ static void make_report(const char *path)
     const char *viewer = bmm__viewer_path();
     int status = viewer != NULL && is_named ? bmm__os_run_and_wait(viewer, arguments) : -1;
     if (status != 0 || bmm__os_is_file(path))
-        bmm__error_say_where("report");
+        say_where();
 }
 
 static void say_no_recorder(void)
@@ -98,7 +104,7 @@ static void report(void)
     bool is_wanted = bmm__options.wants_summary || bmm__options.report_count != 0;
     if (bmm__sandbox_is_closed()) { /* no other process may be started, and no file touched */
         if (is_wanted && path != NULL)
-            bmm__error_say_where("report");
+            say_where();
         return;
     }
     bmm__os_error_restore();

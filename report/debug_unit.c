@@ -95,44 +95,6 @@ static struct bmm__debug_function *find_function(struct bmm__debug_unit *unit, u
     return NULL;
 }
 
-static bool has_address(Dwarf_Die *die, uint64_t address, bool *has_ranges)
-{
-    Dwarf_Addr base, start, end;
-    ptrdiff_t at = 0;
-    *has_ranges = false;
-    while ((at = dwarf_ranges(die, at, &base, &start, &end)) > 0) {
-        *has_ranges = true;
-        if (address >= start && address < end)
-            return true;
-    }
-    return false;
-}
-
-/* Inlined functions around the address, outermost first, of those inside the DIE. Returns how many. */
-static uint32_t find_inlined(Dwarf_Die *parent, uint64_t address, Dwarf_Die *chain, uint32_t capacity, unsigned depth)
-{
-    Dwarf_Die die;
-    bool has_ranges;
-    if (capacity == 0 || depth > TREE_DEPTH_MAX || dwarf_child(parent, &die) != 0)
-        return 0;
-    do {
-        int tag = dwarf_tag(&die);
-        bool is_inlined = tag == DW_TAG_inlined_subroutine;
-        if (!is_inlined && tag != DW_TAG_lexical_block && tag != DW_TAG_try_block && tag != DW_TAG_catch_block &&
-            tag != DW_TAG_with_stmt)
-            continue;
-        bool is_here = has_address(&die, address, &has_ranges);
-        if (!is_here && (is_inlined || has_ranges))
-            continue;
-        if (is_inlined)
-            chain[0] = die;
-        uint32_t count = is_inlined + find_inlined(&die, address, chain + is_inlined, capacity - is_inlined, depth + 1);
-        if (count > 0)
-            return count;
-    } while (dwarf_siblingof(&die, &die) == 0);
-    return 0;
-}
-
 /* The die of the function as its namespace or class has it, of an inlined or out-of-class one. */
 static Dwarf_Die declaration_of(const Dwarf_Die *die)
 {
@@ -268,8 +230,8 @@ uint32_t bmm__debug_unit_frames(struct bmm__debug_unit *unit, uint64_t address, 
         return place.file != NULL;
     }
     Dwarf_Die chain[SCOPES_MAX];
-    uint32_t depth =
-        find_inlined(&function->die, address, chain, capacity - 1 < SCOPES_MAX ? capacity - 1 : SCOPES_MAX, 0);
+    uint32_t depth = bmm__debug_inlined_around(&unit->blocks, &function->die, address, chain,
+                                               capacity - 1 < SCOPES_MAX ? capacity - 1 : SCOPES_MAX);
     for (uint32_t i = 0; i <= depth; i++) {
         struct bmm__source_frame *frame = &frames[i];
         *frame = place;
@@ -285,6 +247,7 @@ void bmm__debug_unit_free(struct bmm__debug_unit *unit)
 {
     forget_functions(unit);
     bmm__debug_scopes_free(&unit->scopes);
+    bmm__debug_inlined_free(&unit->blocks);
     bmm__map_free(&unit->inlined_names);
     free(unit->inlined);
     bmm__arena_free(&unit->names);

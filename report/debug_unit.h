@@ -5,6 +5,7 @@
 
 #include "report/arena.h"
 #include "report/debug_info.h"
+#include "report/debug_inlined.h"
 #include "report/debug_scope.h"
 
 struct bmm__debug_function {
@@ -23,6 +24,7 @@ struct bmm__debug_unit {
     size_t file_count;
     struct bmm__arena names; /* of functions that have no name as a whole in the file */
     struct bmm__debug_scopes scopes;
+    struct bmm__debug_inlined blocks;
     struct bmm__map inlined_names; /* address of the DIE of a function that is inlined → inlined */
     const char **inlined;
     uint32_t inlined_count, inlined_capacity;

@@ -17,11 +17,11 @@ static volatile sig_atomic_t child_pid; /* 0 before and after */
 static volatile sig_atomic_t may_stop;  /* SIGTSTP was not inherited as ignored */
 static uint32_t has_ended;              /* a futex: SIGCHLD came */
 
-/* What ends us, or would, is the program's: it decides. Not what tells of our own faults and limits. */
+/* What ends us, or would, is the program's: it decides. Not what tells of faults and limits, which may be our own. */
 static bool is_handed_on(int signal)
 {
-    static const int others[] = { SIGHUP,  SIGINT, SIGQUIT,  SIGUSR1,   SIGUSR2, SIGALRM, SIGTERM, SIGCONT,
-                                  SIGTSTP, SIGURG, SIGWINCH, SIGVTALRM, SIGPROF, SIGIO,   SIGPWR };
+    static const int others[] = { SIGHUP,  SIGINT,  SIGQUIT, SIGUSR1,  SIGUSR2,   SIGALRM, SIGTERM, SIGCONT,   SIGPIPE,
+                                  SIGABRT, SIGTSTP, SIGURG,  SIGWINCH, SIGVTALRM, SIGPROF, SIGIO,   SIGSTKFLT, SIGPWR };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i] == signal)
             return true;
@@ -48,9 +48,10 @@ static void hand_on(int signal, siginfo_t *info, void *context)
 {
     int saved_errno = errno;
     (void)context;
-    if (child_pid != 0 && info->si_code == SI_QUEUE)
+    bool is_ours = info->si_pid == getpid(); /* abort(), or a pipe that nobody reads any more */
+    if (child_pid != 0 && !is_ours && info->si_code == SI_QUEUE)
         sigqueue((pid_t)child_pid, signal, info->si_value);
-    else if (child_pid != 0 && info->si_code <= 0)
+    else if (child_pid != 0 && !is_ours && info->si_code <= 0)
         kill((pid_t)child_pid, signal);
     if (signal == SIGTSTP && may_stop)
         stop_too();

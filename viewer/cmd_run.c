@@ -97,6 +97,7 @@ static int refuse(const struct request *request, const char *format, ...)
     vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
     bmm__say("cannot check %s: %s", request->command[0], reason);
+    signal(SIGXFSZ, SIG_IGN);
     struct bmm__report *report = bmm__absent_report(
         &(struct bmm__absent){ .state = "refused", .mode = request->mode, .command = request->command }, reason);
     struct request good = *request;
@@ -183,6 +184,7 @@ static int run_in(const struct request *request, const struct bmm__place *place,
         return refuse(request, "%s", why.text);
     }
     signal(SIGPIPE, SIG_IGN); /* nobody may read our stderr any more; the reports are to be written all the same */
+    signal(SIGXFSZ, SIG_IGN); /* a report that is too large is told of; only now, for the program inherits it */
     struct bmm__survivors survivors = bmm__survivors_find(place->path);
     bool is_thinned = bmm__collection_is_thinned(collection);
     struct bmm__report *report =

@@ -4,6 +4,7 @@
 #include "viewer/verbs.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,5 +83,7 @@ int main(int count, char **arguments)
         return bmm__refuse("%s", why.text);
     if (args.is_help)
         return help_of(name);
+    if (!verb->takes_program)
+        signal(SIGXFSZ, SIG_IGN); /* what is too large for a limit is told of */
     return verb->run(&args);
 }

@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -88,12 +89,26 @@ Test(child, what_the_program_goes_on_ignoring)
 
 Test(child, also_rare_signals)
 {
-    const int signals[] = { SIGPWR, SIGIO, SIGVTALRM, SIGRTMIN, SIGRTMAX };
+    const int signals[] = { SIGPWR, SIGIO, SIGVTALRM, SIGPIPE, SIGABRT, SIGRTMIN, SIGRTMAX };
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         pid_t sender = send_soon(signals[i]);
         cr_expect_eq(WTERMSIG(run("exec sleep 5")), signals[i]);
         waitpid(sender, NULL, 0);
     }
+}
+
+static void *abort_soon(void *unused)
+{
+    (void)unused;
+    usleep(300000);
+    abort();
+}
+
+Test(child, our_own_end_is_not, .signal = SIGABRT)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, abort_soon, NULL);
+    run("sleep 5");
 }
 
 static int end_like(const char *script)
