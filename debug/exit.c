@@ -122,8 +122,8 @@ static void announce(void)
     if (!bmm__options.is_managed || !bmm__recorder_is_open() || bmm__sandbox_is_closed())
         return;
     struct bmm_snapshot_header *header = bmm__recorder_header();
-    bmm__store_release(&header->exiting, 1u);
-    bmm__os_wake_shared(&header->exiting);
+    bmm__store_release(&header->is_exiting, 1u);
+    bmm__os_wake_shared(&header->is_exiting);
 }
 
 static void run(void)

@@ -174,7 +174,7 @@ static void add_leaks(struct reading *r)
                 count_block(r, &groups, record);
         }
     }
-    bmm__expect(groups.count * GROUP_BYTES);
+    bmm__prefault(groups.count * GROUP_BYTES);
     split_by_types(r, &groups);
     for (uint32_t i = 0; i < groups.count; i++)
         if (groups.list[i].blocks > 0)

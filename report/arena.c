@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #define BLOCK_BYTES ((size_t)256 * 1024)
-#define EXPECTED_MAX ((size_t)32 << 20) /* as much as glibc takes for M_MMAP_THRESHOLD */
+#define THRESHOLD ((size_t)32 << 20)      /* as much as glibc takes for M_MMAP_THRESHOLD */
+#define PREFAULTED_MAX ((size_t)31 << 20) /* below it: what is larger goes back to the system when it is freed */
 
 struct bmm__arena_block {
     struct bmm__arena_block *older;
@@ -31,16 +32,16 @@ bool bmm__is_memory_limited(void)
            data.rlim_cur != RLIM_INFINITY;
 }
 
-void bmm__expect(size_t bytes)
+void bmm__prefault(size_t bytes)
 {
-    static size_t expected;
-    bytes = bytes < EXPECTED_MAX ? bytes : EXPECTED_MAX;
-    if (bytes <= expected || bmm__is_memory_limited())
+    static size_t most;
+    bytes = bytes < PREFAULTED_MAX ? bytes : PREFAULTED_MAX;
+    if (bytes <= most || bmm__is_memory_limited())
         return;
-    expected = bytes;
+    most = bytes;
 #if defined(M_TRIM_THRESHOLD) && defined(MADV_POPULATE_WRITE)
-    mallopt(M_MMAP_THRESHOLD, (int)EXPECTED_MAX); /* else large arrays come and go page by page */
-    mallopt(M_TRIM_THRESHOLD, 2 * (int)EXPECTED_MAX);
+    mallopt(M_MMAP_THRESHOLD, (int)THRESHOLD); /* else large arrays come and go page by page */
+    mallopt(M_TRIM_THRESHOLD, 2 * (int)THRESHOLD);
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     char *memory = malloc(bytes + page);
     if (memory != NULL)
@@ -113,6 +114,7 @@ char *bmm__arena_printf(struct bmm__arena *arena, const char *format, ...)
     int length = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
     char *text = bmm__arena_alloc(arena, (size_t)(length > 0 ? length : 0) + 1);
+    *text = 0;
     vsnprintf(text, (size_t)(length > 0 ? length : 0) + 1, format, again);
     va_end(again);
     return text;

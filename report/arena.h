@@ -38,9 +38,9 @@ static inline void *bmm__grow(void *items, uint32_t *capacity, size_t count, siz
 /* What is not needed could fail for want of memory here, or leave none for the rest, which ends the process. */
 bool bmm__is_memory_limited(void);
 
-/* Has the system give memory for so many bytes at once, of which the next allocations are made: a fault for each page takes many times
- * as long. No more than so much is kept for later. Nothing where memory is limited. */
-void bmm__expect(size_t bytes);
+/* Has the system give memory for so many bytes at once, at most 31 MiB, of which the next allocations are made: a fault for each page
+ * takes many times as long. From then on up to 64 MiB that are free stay with the process. Nothing where memory is limited. */
+void bmm__prefault(size_t bytes);
 
 /* malloc and calloc that do not return without memory. */
 void *bmm__must_alloc(size_t bytes);

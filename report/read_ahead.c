@@ -24,26 +24,26 @@ static bool find_file(char file[PATH_MAX], uint32_t pid)
     return true;
 }
 
-bool bmm__report_read_ahead(struct bmm__symbolizer *symbolizer, const char *path, uint32_t pid)
+enum bmm__read_ahead bmm__report_read_ahead(struct bmm__symbolizer *symbolizer, const char *path, uint32_t pid)
 {
     char file[PATH_MAX];
     struct bmm__snapshot snapshot;
     struct bmm__why why;
     if (bmm__module_file_asks_servers() || bmm__is_memory_limited()) /* the former in vain, perhaps */
-        return true;
+        return BMM__AHEAD_NEVER;
     if (!find_file(file, pid) || !bmm__snapshot_open(&snapshot, path, &why))
-        return false;
+        return BMM__AHEAD_NOT_YET;
     struct bmm__cursor cursor = { 0 };
     struct bmm__module_record module;
-    bool is_named = false;
-    while (!is_named && bmm__snapshot_next_module(&snapshot, &cursor, &module))
+    bool is_named = false, is_running = snapshot.header.state == BMM_SNAPSHOT_RUNNING; /* not an image that is gone */
+    while (is_running && !is_named && bmm__snapshot_next_module(&snapshot, &cursor, &module))
         is_named = strcmp(module.path, file) == 0;
     if (is_named) {
-        bmm__expect(MEMORY_BYTES);
+        bmm__prefault(MEMORY_BYTES);
         bmm__symbolizer_read_ahead(
             symbolizer, bmm__symbolizer_module(symbolizer, module.path, module.build_id, module.build_id_bytes),
             SYMBOL_BYTES_MAX);
     }
     bmm__snapshot_close(&snapshot);
-    return is_named;
+    return is_named ? BMM__AHEAD_DONE : BMM__AHEAD_NOT_YET;
 }

@@ -11,8 +11,13 @@
 
 #include <stdbool.h>
 
-/* Of the program that writes the snapshot and runs as pid. Nothing where servers of debug information might be asked, or memory
- * is limited. False: the snapshot does not name its file yet. */
-bool bmm__report_read_ahead(struct bmm__symbolizer *symbolizer, const char *path, uint32_t pid);
+enum bmm__read_ahead {
+    BMM__AHEAD_NOT_YET, /* the snapshot does not name the program's file */
+    BMM__AHEAD_NEVER, /* servers of debug information might be asked, or memory is limited: nothing is to be done before the end */
+    BMM__AHEAD_DONE
+};
+
+/* Of the program that writes the snapshot and runs as pid. */
+enum bmm__read_ahead bmm__report_read_ahead(struct bmm__symbolizer *symbolizer, const char *path, uint32_t pid);
 
 #endif

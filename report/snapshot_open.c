@@ -94,23 +94,19 @@ static int by_first(const void *left, const void *right)
     return (a->first > b->first) - (a->first < b->first);
 }
 
-/* Of the first frame of a run. */
-static bool is_wrong_parent(const struct bmm__stack_range *range, uint32_t k)
+/* Of the first frame of a run. Without a branch, since there may be a million. */
+static inline unsigned is_wrong_parent(const struct bmm__stack_range *range, uint32_t k)
 {
     uint32_t site = range->words[k], before = range->words[k - 1];
-    return site != 0 && (site & BMM_STACK_HEAD) == 0 && (before & BMM_STACK_HEAD) != 0 &&
-           (before & ~BMM_STACK_HEAD) >= range->first + k;
+    return (unsigned)(site - 1 < BMM_STACK_HEAD - 1) & (before >> 31) &
+           (unsigned)((before & ~BMM_STACK_HEAD) >= range->first + k);
 }
 
-/* Without a branch for each, since there may be a million. */
 static bool has_wrong_parent(const struct bmm__stack_range *range)
 {
     unsigned found = 0;
-    for (uint32_t k = 1; k < range->count; k++) {
-        uint32_t site = range->words[k], before = range->words[k - 1];
-        found |= (unsigned)(site - 1 < BMM_STACK_HEAD - 1) & (before >> 31) &
-                 (unsigned)((before & ~BMM_STACK_HEAD) >= range->first + k);
-    }
+    for (uint32_t k = 1; k < range->count; k++)
+        found |= is_wrong_parent(range, k);
     return found != 0;
 }
 

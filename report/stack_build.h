@@ -45,7 +45,7 @@ struct bmm__stack_build {
 void bmm__stack_build_open(struct bmm__stack_build *build, const struct bmm__snapshot *snapshot,
                            struct bmm__symbolizer *symbolizer, struct bmm__arena *arena);
 /* What was made of the file while it was still written, goes on with another opening of the same file: nodes and modules never
- * change once they are there. False: nodes or modules have come, or were missing; the build is as it was. */
+ * change once they are there. False: segments of the depot or modules have come, or a node was missing; the build is as it was. */
 bool bmm__stack_build_continue(struct bmm__stack_build *build, const struct bmm__snapshot *snapshot);
 /* Never NULL; id 0 and ids that are not there give a stack without frames. */
 const struct bmm__stack *bmm__stack_build_get(struct bmm__stack_build *build, uint32_t id);

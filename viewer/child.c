@@ -66,6 +66,7 @@ static void note_end(int signal)
 
 struct dispositions {
     struct sigaction handed_on[NSIG], child; /* by number */
+    bool is_kept[NSIG];                      /* there is one of handed_on */
     sigset_t mask;
 };
 
@@ -79,17 +80,16 @@ static void prepare(struct dispositions *before)
     struct sigaction action = { .sa_sigaction = hand_on, .sa_flags = SA_SIGINFO | SA_RESTART };
     sigemptyset(&action.sa_mask);
     for (int signal = 1; signal < NSIG; signal++)
-        if (is_handed_on(signal))
-            sigaction(signal, &action, &before->handed_on[signal]);
+        before->is_kept[signal] = is_handed_on(signal) && sigaction(signal, &action, &before->handed_on[signal]) == 0;
     may_stop = before->handed_on[SIGTSTP].sa_handler != SIG_IGN;
     /* Inherited as ignored, the end of the child could not be waited for. */
-    sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = note_end }, &before->child);
+    sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = note_end, .sa_flags = SA_RESTART }, &before->child);
 }
 
 static void restore(const struct dispositions *before)
 {
     for (int signal = 1; signal < NSIG; signal++)
-        if (is_handed_on(signal))
+        if (before->is_kept[signal])
             sigaction(signal, &before->handed_on[signal], NULL);
     sigaction(SIGCHLD, &before->child, NULL);
     sigprocmask(SIG_SETMASK, &before->mask, NULL);
@@ -103,14 +103,15 @@ enum waking { CHILD_CHANGED, DUE, NO_SUCH_CALL };
  * sleep, the handler has changed what the sleep depends on. */
 static enum waking sleep_on(uint32_t *word)
 {
-#ifdef SYS_futex_waitv
+#if defined(SYS_futex_waitv) && defined(FUTEX_32)
     struct futex_waitv words[] = { { .uaddr = (uintptr_t)&has_ended, .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG },
                                    { .uaddr = (uintptr_t)word, .flags = FUTEX_32 } };
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += nap.tv_nsec;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t nanoseconds = now.tv_nsec + nap.tv_nsec;
+    struct {
+        int64_t seconds, nanoseconds; /* everywhere, unlike a timespec */
+    } until = { now.tv_sec + nanoseconds / 1000000000, nanoseconds % 1000000000 };
     sigset_t ended;
     sigemptyset(&ended);
     sigaddset(&ended, SIGCHLD);
@@ -185,6 +186,7 @@ bool bmm__child_run(struct bmm__child *child, const char *path, char **arguments
     if (child->pid > 0)
         wait_for(child, meanwhile);
     child_pid = 0;
+    sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL); /* of others that we inherited */
     sigprocmask(SIG_SETMASK, &before.mask, NULL);
     if (child->pid < 0 || bytes == (ssize_t)sizeof reason)
         return bmm__fail(why, "it cannot be started: %s", strerror(reason));

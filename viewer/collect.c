@@ -35,9 +35,11 @@ struct bmm__collection {
     uint32_t count, capacity;
     bool is_thinned, has_read_ahead;
     unsigned read_ahead_tries;
-    struct bmm_snapshot_header *live; /* of the main program's snapshot, mapped, while its end is awaited; or NULL */
-    struct found awaited;             /* that snapshot */
-    struct bmm__prepared *prepared;   /* from it; NULL: nothing was */
+    struct bmm_snapshot_header
+        *live;            /* of the main program's snapshot, mapped for the kernel, while its end is awaited; or NULL */
+    int live_file;        /* the same snapshot */
+    struct found awaited; /* the same */
+    struct bmm__prepared *prepared; /* from it; NULL: nothing was */
 };
 
 static bool path_of(char path[PATH_MAX], const struct bmm__collection *c, const struct found *found)
@@ -119,6 +121,15 @@ struct bmm__collection *bmm__collection_make(const char *directory)
     return c;
 }
 
+static void await_no_end(struct bmm__collection *c)
+{
+    if (c->live == NULL)
+        return;
+    munmap(c->live, BMM_SNAPSHOT_HEADER_BYTES);
+    close(c->live_file);
+    c->live = NULL;
+}
+
 static void await_end(struct bmm__collection *c, struct found found)
 {
     char path[PATH_MAX];
@@ -126,28 +137,30 @@ static void await_end(struct bmm__collection *c, struct found found)
     if (file < 0)
         return;
     void *header = mmap(NULL, BMM_SNAPSHOT_HEADER_BYTES, PROT_READ, MAP_SHARED, file, 0);
-    close(file);
-    if (header == MAP_FAILED)
+    if (header == MAP_FAILED) {
+        close(file);
         return;
+    }
     c->live = header;
+    c->live_file = file;
     c->awaited = found;
 }
 
-static void await_no_end(struct bmm__collection *c)
+/* As it stands now. Read, not looked at where it is mapped: the program may have cut its file short. */
+static bool read_live(const struct bmm__collection *c, struct bmm_snapshot_header *header)
 {
-    if (c->live != NULL)
-        munmap(c->live, BMM_SNAPSHOT_HEADER_BYTES);
-    c->live = NULL;
+    return c->live != NULL && pread(c->live_file, header, sizeof *header, 0) == (ssize_t)sizeof *header;
 }
 
 uint32_t *bmm__collection_awaits(const struct bmm__collection *c)
 {
-    return c->live != NULL ? &c->live->exiting : NULL;
+    return c->live != NULL ? &c->live->is_exiting : NULL;
 }
 
 void bmm__collection_prepare(struct bmm__collection *c)
 {
-    if (c->live == NULL || __atomic_load_n(&c->live->exiting, __ATOMIC_ACQUIRE) == 0)
+    struct bmm_snapshot_header header;
+    if (!read_live(c, &header) || header.is_exiting == 0)
         return;
     await_no_end(c);
     char path[PATH_MAX];
@@ -155,18 +168,30 @@ void bmm__collection_prepare(struct bmm__collection *c)
         c->prepared = bmm__report_prepare(c->report, symbolizer_of(c), path);
 }
 
+/* What was read of a program that has become another one is not what the report will be of. */
+static void follow_exec(struct bmm__collection *c)
+{
+    struct bmm_snapshot_header header;
+    if (!read_live(c, &header) || header.state != BMM_SNAPSHOT_EXECED)
+        return;
+    await_no_end(c);
+    c->has_read_ahead = false;
+}
+
 void bmm__collection_read_ahead(struct bmm__collection *c, pid_t main_pid)
 {
+    follow_exec(c);
     if (c->has_read_ahead || c->read_ahead_tries++ >= READ_AHEAD_TRIES)
         return;
     struct list list = find_snapshots(c, main_pid);
-    for (uint32_t i = 0; i < list.count; i++) {
+    for (uint32_t i = 0; i < list.count && !c->has_read_ahead; i++) {
         char path[PATH_MAX];
-        if (c->has_read_ahead || !list.items[i].is_main || !path_of(path, c, &list.items[i]) ||
-            !bmm__report_read_ahead(symbolizer_of(c), path, (uint32_t)main_pid))
+        if (!list.items[i].is_main || !path_of(path, c, &list.items[i]))
             continue;
-        c->has_read_ahead = true;
-        await_end(c, list.items[i]);
+        enum bmm__read_ahead result = bmm__report_read_ahead(symbolizer_of(c), path, (uint32_t)main_pid);
+        c->has_read_ahead = result != BMM__AHEAD_NOT_YET;
+        if (result == BMM__AHEAD_DONE)
+            await_end(c, list.items[i]);
     }
     free(list.items);
 }

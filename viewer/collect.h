@@ -24,11 +24,11 @@ struct bmm__run_facts {
 struct bmm__collection *bmm__collection_make(const char *directory);
 
 /* Reads what the report will need of the main program's file (read_ahead.h), once there is a snapshot that names it: while the program
- * runs there is time for that. To be called again and again, but it does so once, and gives up after a while. */
+ * runs there is time for that. To be called again and again, but it does so once for a program, and gives up after a while. */
 void bmm__collection_read_ahead(struct bmm__collection *collection, pid_t main_pid);
 
-/* The word of that program's snapshot that is no longer 0 when its exit hook has begun; a futex, mapped until then. NULL: the end of
- * none is awaited. */
+/* The word of that program's snapshot that is no longer 0 when its exit hook has begun; a futex, mapped until then, for the kernel alone:
+ * the file may be cut short. NULL: the end of none is awaited. */
 uint32_t *bmm__collection_awaits(const struct bmm__collection *collection);
 /* When it is no longer 0, the stacks are made while the program ends; what it still frees is seen at the end all the same. */
 void bmm__collection_prepare(struct bmm__collection *collection);

@@ -79,8 +79,7 @@ struct bmm_snapshot_header {
     uint64_t free_count;     /* [live] likewise */
     uint64_t peak_bytes;     /* [live] largest sum of requested bytes seen, approximate; 0 where not kept */
     uint32_t image;          /* random, the same for all that one exec brought into memory, and for its forks */
-    uint32_t
-        exiting; /* [live] 1: the exit hook has begun; a futex that it wakes then, if a manager named the directory */
+    uint32_t is_exiting;     /* [live] the exit hook has begun; a futex that it wakes then, for the manager */
 };
 
 enum bmm_chunk_type {

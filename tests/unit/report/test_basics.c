@@ -8,19 +8,37 @@
 #include "report/strings.h"
 
 #include <criterion/criterion.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
-Test(arena, pieces_are_zeroed_aligned_and_apart)
+/* What malloc hands out has been used before. */
+static void make_dirty(void)
+{
+    enum { PIECES = 64, BYTES = 300000 };
+    void *pieces[PIECES];
+    for (unsigned i = 0; i < PIECES; i++)
+        pieces[i] = memset(bmm__must_alloc(BYTES), 0xee, BYTES);
+    for (unsigned i = 0; i < PIECES; i++)
+        free(pieces[i]);
+}
+
+Test(arena, pieces_are_aligned_and_apart_and_zeroed_where_asked_for)
 {
     struct bmm__arena arena = { 0 };
     unsigned char *last = NULL;
+    mallopt(M_MMAP_THRESHOLD, 1 << 25);
+    make_dirty();
     for (size_t bytes = 1; bytes < 200000; bytes = bytes * 3 / 2 + 1) {
-        unsigned char *piece = bmm__arena_alloc(&arena, bytes);
+        unsigned char *piece = bmm__arena_zero(&arena, bytes, 1);
         cr_assert_eq((uintptr_t)piece % 16, 0);
         for (size_t i = 0; i < bytes; i++)
             cr_assert_eq(piece[i], 0);
         memset(piece, 0xff, bytes);
+        piece = bmm__arena_alloc(&arena, bytes);
+        cr_assert_eq((uintptr_t)piece % 16, 0);
+        memset(piece, 0xff, bytes);
+        cr_assert_str_eq(bmm__arena_text(&arena, "text and more", 4), "text");
         if (last != NULL)
             cr_assert_eq(last[0], 0xff);
         last = piece;
@@ -36,13 +54,27 @@ Test(arena, memory_that_was_expected_is_as_any_other)
     memset(dirty, 0xff, BYTES);
     free(dirty);
     for (size_t bytes = 1; bytes <= SIZE_MAX / 2; bytes = bytes * 5000 + 1) { /* the last is more than there is */
-        bmm__expect(bytes);
+        bmm__prefault(bytes);
         unsigned char *zeroed = bmm__must_zero(BYTES, 1);
         for (size_t i = 0; i < BYTES; i++)
             cr_assert_eq(zeroed[i], 0);
         memset(zeroed, 0xff, BYTES);
         free(zeroed);
     }
+}
+
+Test(arena, more_than_there_can_be_ends_the_process, .exit_code = 2)
+{
+    struct bmm__arena arena = { 0 };
+    bmm__arena_zero(&arena, SIZE_MAX / 4, 8);
+}
+
+Test(arena, what_was_asked_for_ahead_stays)
+{
+    if (bmm__is_memory_limited())
+        return;
+    bmm__prefault((size_t)1 << 40);
+    cr_expect_geq(mallinfo2().fordblks, (size_t)31 << 20);
 }
 
 Test(map, keeps_what_was_put_first)

@@ -3,13 +3,18 @@
 #include "viewer/child.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -210,13 +215,58 @@ static void count(void *context, pid_t pid)
     ++*(unsigned *)context;
 }
 
+static uint32_t *quiet_word(void *context)
+{
+    static uint32_t word;
+    (void)context;
+    return &word;
+}
+
+/* A program of a few milliseconds is waited for without a nap, with the word and without. */
 Test(child, nothing_is_done_after_the_end)
 {
-    unsigned works = 0;
+    uint32_t *(*const words[])(void *context) = { no_word, quiet_word };
     char *arguments[] = { (char *)(uintptr_t) "true", NULL };
-    double start = now();
-    cr_assert(bmm__child_run(&child, "/bin/true", arguments, environ,
-                             &(struct bmm__meanwhile){ count, no_word, &works }, &why));
-    if (now() - start < 0.05)
-        cr_expect_eq(works, 0);
+    for (unsigned k = 0; k < 2; k++) {
+        unsigned least = UINT32_MAX;
+        for (unsigned i = 0; i < 20 && least > 0; i++) {
+            unsigned works = 0;
+            cr_assert(bmm__child_run(&child, "/bin/true", arguments, environ,
+                                     &(struct bmm__meanwhile){ count, words[k], &works }, &why));
+            least = works < least ? works : least;
+        }
+        cr_expect_eq(least, 0);
+    }
+}
+
+Test(child, its_end_is_seen_where_we_inherited_that_as_ignored)
+{
+    signal(SIGCHLD, SIG_IGN);
+    unsigned works = 0;
+    char *arguments[] = { (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t) "sleep 0.2; exit 3",
+                          NULL };
+    cr_assert(bmm__child_run(&child, "/bin/sh", arguments, environ,
+                             &(struct bmm__meanwhile){ count, quiet_word, &works }, &why));
+    cr_expect_eq(WEXITSTATUS(child.wait_status), 3);
+    cr_expect_geq(works, 2);
+    struct sigaction action;
+    sigaction(SIGCHLD, NULL, &action);
+    cr_expect_eq(action.sa_handler, SIG_DFL, "no handler interrupts what comes then");
+}
+
+/* Older systems and sandboxes have no such call. */
+Test(child, it_waits_without_futex_waitv)
+{
+#ifdef SYS_futex_waitv
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_futex_waitv, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { sizeof code / sizeof *code, code };
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+    cr_expect_lt(wake(), 0.3, "at the end of a nap");
+#endif
 }
