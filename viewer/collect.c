@@ -4,17 +4,14 @@
 #include "report/add_snapshot.h"
 #include "report/process_alive.h"
 #include "report/read_ahead.h"
+#include "report/snapshot_live.h"
 #include "viewer/absent.h"
 
-#include "brainmm/snapshot.h"
-
 #include <dirent.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define READ_AHEAD_TRIES 20u
@@ -35,10 +32,8 @@ struct bmm__collection {
     uint32_t count, capacity;
     bool is_thinned, has_read_ahead;
     unsigned read_ahead_tries;
-    struct bmm_snapshot_header
-        *live;            /* of the main program's snapshot, mapped for the kernel, while its end is awaited; or NULL */
-    int live_file;        /* the same snapshot */
-    struct found awaited; /* the same */
+    struct bmm__snapshot_live live; /* of the main program, while its end is awaited */
+    struct found awaited;           /* the same snapshot */
     struct bmm__prepared *prepared; /* from it; NULL: nothing was */
 };
 
@@ -121,49 +116,17 @@ struct bmm__collection *bmm__collection_make(const char *directory)
     return c;
 }
 
-static void await_no_end(struct bmm__collection *c)
-{
-    if (c->live == NULL)
-        return;
-    munmap(c->live, BMM_SNAPSHOT_HEADER_BYTES);
-    close(c->live_file);
-    c->live = NULL;
-}
-
-static void await_end(struct bmm__collection *c, struct found found)
-{
-    char path[PATH_MAX];
-    int file = path_of(path, c, &found) ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW) : -1;
-    if (file < 0)
-        return;
-    void *header = mmap(NULL, BMM_SNAPSHOT_HEADER_BYTES, PROT_READ, MAP_SHARED, file, 0);
-    if (header == MAP_FAILED) {
-        close(file);
-        return;
-    }
-    c->live = header;
-    c->live_file = file;
-    c->awaited = found;
-}
-
-/* As it stands now. Read, not looked at where it is mapped: the program may have cut its file short. */
-static bool read_live(const struct bmm__collection *c, struct bmm_snapshot_header *header)
-{
-    return c->live != NULL && pread(c->live_file, header, sizeof *header, 0) == (ssize_t)sizeof *header;
-}
-
 uint32_t *bmm__collection_awaits(const struct bmm__collection *c)
 {
-    return c->live != NULL ? &c->live->is_exiting : NULL;
+    return bmm__snapshot_live_word(&c->live);
 }
 
 void bmm__collection_prepare(struct bmm__collection *c)
 {
-    struct bmm_snapshot_header header;
-    if (!read_live(c, &header) || header.is_exiting == 0)
-        return;
-    await_no_end(c);
     char path[PATH_MAX];
+    if (!bmm__snapshot_live_is_exiting(&c->live))
+        return;
+    bmm__snapshot_live_close(&c->live);
     if (path_of(path, c, &c->awaited))
         c->prepared = bmm__report_prepare(c->report, symbolizer_of(c), path);
 }
@@ -171,10 +134,9 @@ void bmm__collection_prepare(struct bmm__collection *c)
 /* What was read of a program that has become another one is not what the report will be of. */
 static void follow_exec(struct bmm__collection *c)
 {
-    struct bmm_snapshot_header header;
-    if (!read_live(c, &header) || header.state != BMM_SNAPSHOT_EXECED)
+    if (!bmm__snapshot_live_has_execed(&c->live))
         return;
-    await_no_end(c);
+    bmm__snapshot_live_close(&c->live);
     c->has_read_ahead = false;
 }
 
@@ -190,8 +152,8 @@ void bmm__collection_read_ahead(struct bmm__collection *c, pid_t main_pid)
             continue;
         enum bmm__read_ahead result = bmm__report_read_ahead(symbolizer_of(c), path, (uint32_t)main_pid);
         c->has_read_ahead = result != BMM__AHEAD_NOT_YET;
-        if (result == BMM__AHEAD_DONE)
-            await_end(c, list.items[i]);
+        if (result == BMM__AHEAD_DONE && bmm__snapshot_live_open(&c->live, path))
+            c->awaited = list.items[i];
     }
     free(list.items);
 }
@@ -341,7 +303,7 @@ struct bmm__report *bmm__collection_finish(struct bmm__collection *c, const stru
     bmm__report_finish(report);
     bmm__report_add_symbol_notes(report, symbolizer_of(c));
     bmm__prepared_free(c->prepared);
-    await_no_end(c);
+    bmm__snapshot_live_close(&c->live);
     bmm__symbolizer_free(c->symbolizer);
     free(list.items);
     free(c->items);
