@@ -95,7 +95,8 @@ void *bmm__arena_zero(struct bmm__arena *arena, size_t count, size_t element_byt
     size_t bytes;
     if (__builtin_mul_overflow(count, element_bytes, &bytes))
         out_of_memory();
-    return memset(bmm__arena_alloc(arena, bytes), 0, bytes);
+    void *memory = bmm__arena_alloc(arena, bytes);
+    return bytes > 0 ? memset(memory, 0, bytes) : memory;
 }
 
 char *bmm__arena_text(struct bmm__arena *arena, const char *text, size_t bytes)
