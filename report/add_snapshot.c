@@ -72,20 +72,44 @@ static bool is_believed(const struct bmm_snapshot_mirror *record) /* S4 */
     return bmm_mirror_check(record->stack, record->size, record->detail) == BMM_MIRROR_CHECK(record->detail);
 }
 
-static void count_block(struct reading *r, struct groups *groups, struct bmm_snapshot_mirror record)
+/* A copy of each: the process may still write them. */
+static void each_in_use(const struct bmm__snapshot *snapshot,
+                        void (*visit)(void *context, const struct bmm_snapshot_mirror *record), void *context)
 {
-    if (!is_believed(&record)) {
+    struct bmm__cursor cursor = { 0 };
+    struct bmm_snapshot_span span;
+    while (bmm__snapshot_next_span(snapshot, &cursor, &span)) {
+        const struct bmm_snapshot_mirror *records = bmm__snapshot_mirror(snapshot, &span);
+        for (uint32_t i = 0; i < span.slot_count; i++) {
+            struct bmm_snapshot_mirror record = records[i];
+            if (is_in_use(&record))
+                visit(context, &record);
+        }
+    }
+}
+
+struct counting {
+    struct reading *reading;
+    struct groups *groups;
+};
+
+static void count_block(void *context, const struct bmm_snapshot_mirror *record)
+{
+    const struct counting *counting = context;
+    struct reading *r = counting->reading;
+    struct groups *groups = counting->groups;
+    if (!is_believed(record)) {
         r->torn_count++;
         return;
     }
-    uint32_t kind = BMM_MIRROR_KIND(record.detail);
-    uint64_t size = (uint64_t)BMM_MIRROR_SIZE_HIGH(record.detail) << 32 | record.size;
-    bool is_expected = is_block_expected(r, &record, size), is_new;
-    uint32_t index = bmm__map_put(&groups->map, record.stack, 2 * kind + is_expected, groups->count, &is_new);
+    uint32_t kind = BMM_MIRROR_KIND(record->detail);
+    uint64_t size = (uint64_t)BMM_MIRROR_SIZE_HIGH(record->detail) << 32 | record->size;
+    bool is_expected = is_block_expected(r, record, size), is_new;
+    uint32_t index = bmm__map_put(&groups->map, record->stack, 2 * kind + is_expected, groups->count, &is_new);
     if (is_new) {
         groups->list = bmm__grow(groups->list, &groups->capacity, (size_t)groups->count + 1, sizeof *groups->list);
         groups->list[groups->count++] =
-            (struct group){ .stack = record.stack, .kind = kind, .is_expected = is_expected };
+            (struct group){ .stack = record->stack, .kind = kind, .is_expected = is_expected };
     }
     struct group *group = &groups->list[index];
     group->bytes = bmm__saturating_add(group->bytes, size);
@@ -164,16 +188,7 @@ static void add_leaks(struct reading *r)
 {
     struct groups groups = { 0 };
     bmm__expected_read(&r->expected, &r->snapshot);
-    struct bmm__cursor cursor = { 0 };
-    struct bmm_snapshot_span span;
-    while (bmm__snapshot_next_span(&r->snapshot, &cursor, &span)) {
-        const struct bmm_snapshot_mirror *records = bmm__snapshot_mirror(&r->snapshot, &span);
-        for (uint32_t i = 0; i < span.slot_count; i++) {
-            struct bmm_snapshot_mirror record = records[i];
-            if (is_in_use(&record))
-                count_block(r, &groups, record);
-        }
-    }
+    each_in_use(&r->snapshot, count_block, &(struct counting){ r, &groups });
     bmm__prefault(groups.count * GROUP_BYTES);
     split_by_types(r, &groups);
     for (uint32_t i = 0; i < groups.count; i++)
@@ -379,6 +394,12 @@ static void add_notes(struct reading *r)
                                                (unsigned long long)(r->torn_count + r->snapshot.damaged_count)));
 }
 
+static void make_stack(void *stacks, const struct bmm_snapshot_mirror *record)
+{
+    if (is_believed(record))
+        bmm__stack_build_get(stacks, record->stack);
+}
+
 struct bmm__prepared *bmm__report_prepare(struct bmm__report *report, struct bmm__symbolizer *symbolizer,
                                           const char *path)
 {
@@ -389,16 +410,7 @@ struct bmm__prepared *bmm__report_prepare(struct bmm__report *report, struct bmm
         return NULL;
     }
     bmm__stack_build_open(&p->stacks, &p->snapshot, symbolizer, &report->arena);
-    struct bmm__cursor cursor = { 0 };
-    struct bmm_snapshot_span span;
-    while (bmm__snapshot_next_span(&p->snapshot, &cursor, &span)) {
-        const struct bmm_snapshot_mirror *records = bmm__snapshot_mirror(&p->snapshot, &span);
-        for (uint32_t i = 0; i < span.slot_count; i++) {
-            struct bmm_snapshot_mirror record = records[i];
-            if (is_in_use(&record) && is_believed(&record))
-                bmm__stack_build_get(&p->stacks, record.stack);
-        }
-    }
+    each_in_use(&p->snapshot, make_stack, &p->stacks);
     return p;
 }
 
