@@ -49,6 +49,10 @@ void bmm__os_prefer_huge(void *start, size_t bytes);
 /* Takes that back: no larger pages from now on. Those that are there stay. */
 void bmm__os_prefer_small(void *start, size_t bytes);
 
+/* Puts memory behind the pages that hold the range at once, as if something had been written to each, in place of a fault for
+ * each. Optional: a system may do nothing, or a part. */
+void bmm__os_populate(void *start, size_t bytes);
+
 /* Gives the memory behind committed pages back; they stay usable and read as zero when touched again. False: the system
  * keeps it (locked pages, say); what is there may still be there. */
 bool bmm__os_purge(void *start, size_t bytes);
@@ -141,6 +145,8 @@ void bmm__os_wake(uint32_t *word, int count);
 void bmm__os_wake_shared(uint32_t *word); /* all that sleep on the word's memory, in whatever process */
 /* Every other thread of the process that runs has passed a full barrier, as has this one. False: the system has no such call. */
 bool bmm__os_barrier_others(void);
+/* Says that it will be called: at once while there is one thread; later the first call may take ten milliseconds. */
+void bmm__os_barrier_prepare(void);
 void bmm__os_nap(void); /* about a millisecond; by the same system call as wait, which sandboxes allow */
 
 /* The program's own ELF headers, as the system found them; NULL: it does not say. */

@@ -141,6 +141,17 @@ void bmm__os_prefer_small(void *start, size_t bytes)
     errno = saved_errno;
 }
 
+void bmm__os_populate(void *start, size_t bytes)
+{
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* from 5.14 on */
+#endif
+    int saved_errno = errno;
+    uintptr_t before = (uintptr_t)start & (bmm__os_page_bytes() - 1);
+    madvise((char *)start - before, before + bytes, MADV_POPULATE_WRITE);
+    errno = saved_errno;
+}
+
 static uint64_t purged_bytes; /* relaxed */
 
 bool bmm__os_purge_own(void *start, size_t bytes)
@@ -425,12 +436,21 @@ void bmm__os_wake_shared(uint32_t *word)
     errno = saved_errno;
 }
 
+void bmm__os_barrier_prepare(void)
+{
+    int saved_errno = errno;
+    syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+    errno = saved_errno;
+}
+
 bool bmm__os_barrier_others(void)
 {
     int saved_errno = errno;
     bool is_done = syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
-    if (!is_done && errno == EPERM && syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0)
+    if (!is_done && errno == EPERM) {
+        bmm__os_barrier_prepare();
         is_done = syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+    }
     errno = saved_errno;
     return is_done;
 }

@@ -18,6 +18,8 @@ void bmm__alone_begin(struct bmm__thread *thread)
     if (!BMM__HAS_UNLOCKED_CAS || first != NULL)
         return;
     first = thread;
+    if (!bmm__sandbox_is_closed())
+        bmm__os_barrier_prepare();
     bmm__store_relaxed(&bmm__alone_is_over, 0u);
     bmm__store_release(&bmm__alone, thread);
 }

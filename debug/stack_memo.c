@@ -1,6 +1,8 @@
 /* See stack_memo.h. */
 #include "stack_memo.h"
 
+#include "sandbox.h"
+
 #include "core/atomic.h"
 #include "core/os.h"
 
@@ -22,6 +24,15 @@ static size_t memo_bytes(void)
 /* Threads come and go: some memos stay, with their memory, for the next ones. */
 static struct bmm__stack_memo pool[POOL_COUNT];
 static uint32_t pool_taken; /* by bits */
+static uint32_t pool_used;  /* by bits: some thread has had it */
+
+/* Memory that is read before it is written, at once: else the page of zeros would be behind it first, and to replace that
+ * interrupts every processor that runs another thread of the program. What is written first comes as it is needed. */
+static void populate(struct bmm__stack_memo *memo)
+{
+    if (!bmm__sandbox_is_strict())
+        bmm__os_populate(memo, offsetof(struct bmm__stack_memo, frames) + sizeof *memo->frames);
+}
 
 static struct bmm__stack_memo *take_pooled(void)
 {
@@ -32,6 +43,8 @@ static struct bmm__stack_memo *take_pooled(void)
         index = (uint32_t)__builtin_ctz(~taken);
     } while (!bmm__cas_weak_acq_rel(&pool_taken, &taken, taken | 1u << index));
     struct bmm__stack_memo *memo = &pool[index];
+    if ((bmm__or_acq_rel(&pool_used, 1u << index) & 1u << index) == 0)
+        populate(memo);
     memo->is_busy = 0;
     bmm__memo_forget(memo); /* it is another thread's no more */
     return memo;
@@ -47,8 +60,9 @@ static uint32_t pool_bit(const struct bmm__stack_memo *memo)
 struct bmm__stack_memo *bmm__stack_memo_make(void)
 {
     struct bmm__stack_memo *memo = take_pooled();
-    memo = memo != NULL ? memo : bmm__os_map(memo_bytes(), bmm__os_page_bytes());
-    if (memo)
+    if (memo == NULL && (memo = bmm__os_map(memo_bytes(), bmm__os_page_bytes())) != NULL)
+        populate(memo);
+    if (memo != NULL)
         memo->frame_count = 1;
     return memo;
 }
