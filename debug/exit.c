@@ -32,10 +32,10 @@ static int exit_status = -1; /* -1: not known */
 /* Of the module that this is linked into; the linker's. */
 extern const ElfW(Ehdr) __ehdr_start __attribute__((weak, visibility("hidden"))); /* NOLINT: its name */
 
-/* Who looks for the files that were asked for is told that they are not there. */
-static void say_where(void)
+/* Who looks for the files that were asked for is told that one is not there. */
+static void say_where(bool is_written)
 {
-    bmm__error_say_where(bmm__options.report_count != 0 ? "the report was not written" : "report");
+    bmm__error_say_where(bmm__options.report_count != 0 && !is_written ? "not every report was written" : "report");
 }
 
 /* brainmm report --snapshot FILE [--quiet] [--contents] [--report OUT]…; it removes the file when all is written.
@@ -63,7 +63,7 @@ static void make_report(const char *path)
     const char *viewer = bmm__viewer_path();
     int status = viewer != NULL && is_named ? bmm__os_run_and_wait(viewer, arguments) : -1;
     if (status != 0 || bmm__os_is_file(path))
-        say_where();
+        say_where(status == 0);
 }
 
 static void say_no_recorder(void)
@@ -104,7 +104,7 @@ static void report(void)
     bool is_wanted = bmm__options.wants_summary || bmm__options.report_count != 0;
     if (bmm__sandbox_is_closed()) { /* no other process may be started, and no file touched */
         if (is_wanted && path != NULL)
-            say_where();
+            say_where(false);
         return;
     }
     bmm__os_error_restore();

@@ -35,7 +35,7 @@ static inline void *bmm__grow(void *items, uint32_t *capacity, size_t count, siz
     return count <= *capacity ? items : bmm__grow_slowly(items, capacity, count, element_bytes);
 }
 
-/* What is not needed could fail for want of memory here, or leave none for the rest, which ends the process. */
+/* By setrlimit: what is not needed could fail for want of memory here, or leave none for the rest, which ends the process. */
 bool bmm__is_memory_limited(void);
 
 /* Has the system give memory for so many bytes at once, at most 31 MiB, of which the next allocations are made: a fault for each page

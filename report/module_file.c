@@ -104,6 +104,11 @@ static bool is_same_build(Dwfl_Module *module, const uint8_t *build_id, uint32_t
     return (uint32_t)bytes >= build_id_bytes && memcmp(bits, build_id, build_id_bytes) == 0;
 }
 
+static int64_t changed_ns(const struct stat *status)
+{
+    return (int64_t)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec;
+}
+
 /* Opens `path` as the module; leaves *file closed with its state set where that cannot be. */
 static void open_at(struct bmm__module_file *file, const char *path, const uint8_t *build_id, uint32_t build_id_bytes)
 {
@@ -123,6 +128,10 @@ static void open_at(struct bmm__module_file *file, const char *path, const uint8
         close(descriptor);
         return;
     }
+    file->device = status.st_dev;
+    file->inode = status.st_ino;
+    file->size = status.st_size;
+    file->changed_ns = changed_ns(&status);
     dwfl_report_begin(file->dwfl);
     file->module = dwfl_report_offline(file->dwfl, path, path, descriptor); /* owns the descriptor if it succeeds */
     if (file->module == NULL)
@@ -187,6 +196,13 @@ bool bmm__module_file_has_code(const struct bmm__module_file *file)
         if (gelf_getshdr(section, &header) != NULL && (header.sh_flags & SHF_EXECINSTR) && header.sh_type != SHT_NOBITS)
             return true;
     return false;
+}
+
+bool bmm__module_file_has_changed(const struct bmm__module_file *file, const char *path)
+{
+    struct stat now;
+    return file->dwfl != NULL && stat(path, &now) == 0 && now.st_dev == file->device && now.st_ino == file->inode &&
+           (now.st_size != file->size || changed_ns(&now) != file->changed_ns);
 }
 
 void bmm__module_file_close(struct bmm__module_file *file)

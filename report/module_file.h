@@ -23,7 +23,9 @@ struct bmm__module_file {
     Dwfl *dwfl; /* NULL unless GOOD */
     Dwfl_Module *module;
     Elf *elf;
-    uint64_t elf_bias; /* libdwfl's address = address in the file + elf_bias */
+    uint64_t elf_bias;      /* libdwfl's address = address in the file + elf_bias */
+    uint64_t device, inode; /* of the file; 0: a server's */
+    int64_t size, changed_ns;
 };
 
 /* build_id_bytes 0: the process saw none, any file will do. */
@@ -32,6 +34,10 @@ void bmm__module_file_open(struct bmm__module_file *file, const char *path, cons
 /* False for a file of debug information alone, whose sections of code are empty. */
 bool bmm__module_file_has_code(const struct bmm__module_file *file);
 void bmm__module_file_close(struct bmm__module_file *file);
+
+/* Whether the file has been written to, or cut, since it was opened: then it must not be read any more, for what lies behind its
+ * new end is gone under whoever has it mapped. Not: that there is another file at its path now. */
+bool bmm__module_file_has_changed(const struct bmm__module_file *file, const char *path);
 
 /* Of the symbol tables that the open file itself has. */
 uint64_t bmm__module_file_symbol_bytes(const struct bmm__module_file *file);

@@ -1,8 +1,8 @@
 /* While a program runs: what its report will need of its file, so that at its end only what was recorded is left to read.
  *
- * Only of the program itself: the system refuses to write to a file that runs, but a library's may change or shrink under who
- * has it mapped. Only symbols, and not too many: debug information may take seconds, and is in the cache, which stays locked
- * once it was asked.
+ * Only of the program itself: the system refuses to write to a file that runs, but a library's may change or shrink while it is
+ * read. (What is mapped and not read just then may change: bmm__symbolizer_resume.) Only symbols, and not too many: debug
+ * information may take seconds, and is in the cache, which others may want.
  */
 #ifndef BMM_REPORT_READ_AHEAD_H
 #define BMM_REPORT_READ_AHEAD_H

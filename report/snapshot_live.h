@@ -1,7 +1,7 @@
 /* The snapshot of a process while it runs: how far it has come, and the word by which it says so.
  *
- * Read, never looked at where it is mapped: the process may cut its file short, which would be our end. The mapping is for the
- * kernel, which looks at the word for who sleeps on it.
+ * Read, never looked at where it is mapped: the process may cut its file short, which would be our end, at any time of its life.
+ * The mapping is for the kernel, which looks at the word for who sleeps on it.
  */
 #ifndef BMM_REPORT_SNAPSHOT_LIVE_H
 #define BMM_REPORT_SNAPSHOT_LIVE_H

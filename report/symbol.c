@@ -62,16 +62,19 @@ struct bmm__symbolizer *bmm__symbolizer_make(struct bmm__strings *strings)
     return symbolizer;
 }
 
+static void close_module(struct module *module)
+{
+    bmm__debug_info_free(module->debug);
+    bmm__symbol_table_free(&module->symbols);
+    bmm__symbol_table_free(&module->types);
+    bmm__dynamic_close(&module->dynamic);
+    bmm__module_file_close(&module->file);
+}
+
 void bmm__symbolizer_free(struct bmm__symbolizer *symbolizer)
 {
-    for (uint32_t i = 0; i < symbolizer->module_count; i++) {
-        struct module *module = &symbolizer->modules[i];
-        bmm__debug_info_free(module->debug);
-        bmm__symbol_table_free(&module->symbols);
-        bmm__symbol_table_free(&module->types);
-        bmm__dynamic_close(&module->dynamic);
-        bmm__module_file_close(&module->file);
-    }
+    for (uint32_t i = 0; i < symbolizer->module_count; i++)
+        close_module(&symbolizer->modules[i]);
     bmm__symbol_cache_close(symbolizer->cache);
     free(symbolizer->modules);
     bmm__map_free(&symbolizer->addresses);
@@ -309,6 +312,30 @@ void bmm__symbolizer_read_ahead(struct bmm__symbolizer *symbolizer, uint32_t num
         return;
     read_symbols(module);
     open_types(module);
+}
+
+void bmm__symbolizer_pause(struct bmm__symbolizer *symbolizer)
+{
+    bmm__symbol_cache_release(symbolizer->cache);
+}
+
+void bmm__symbolizer_resume(struct bmm__symbolizer *symbolizer)
+{
+    bool is_any = false;
+    for (uint32_t i = 0; i < symbolizer->module_count; i++) {
+        struct module *module = &symbolizer->modules[i];
+        if (!module->is_file_open || !bmm__module_file_has_changed(&module->file, module->path))
+            continue;
+        close_module(module);
+        module->is_file_open = module->is_open = module->has_symbols = module->has_types = module->has_code = false;
+        module->debug = NULL;
+        is_any = true;
+    }
+    if (!is_any)
+        return;
+    bmm__map_free(
+        &symbolizer->known); /* texts are known by where they lie in a file, and something else may lie there now */
+    symbolizer->text_count = 0;
 }
 
 uint32_t bmm__symbolizer_module_count(const struct bmm__symbolizer *symbolizer)

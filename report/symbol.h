@@ -27,6 +27,11 @@ uint32_t bmm__symbolizer_module(struct bmm__symbolizer *symbolizer, const char *
  * debug information, nor what the cache knows. */
 void bmm__symbolizer_read_ahead(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t bytes_max);
 
+/* Between the two, time passes in which others may want the cache, and files may be written to or cut: what has changed is closed,
+ * and opened anew where it is needed; what was found in it stays found. Files of debug information beside it are not looked at. */
+void bmm__symbolizer_pause(struct bmm__symbolizer *symbolizer);
+void bmm__symbolizer_resume(struct bmm__symbolizer *symbolizer);
+
 struct bmm__chain {
     const struct bmm__frame **frames; /* innermost first: inlined functions, then the one they are inlined into */
     uint32_t count;                   /* at least 1 */

@@ -125,6 +125,20 @@ static bool open_database(const char *path, int flags, sqlite3 **db)
     return false;
 }
 
+/* One transaction: a lock is taken once, with the first row that is asked for, and not for every address. */
+static void begin(const struct bmm__symbol_cache *cache)
+{
+    sqlite3_exec(cache->db, "BEGIN", NULL, NULL, NULL);
+}
+
+void bmm__symbol_cache_release(struct bmm__symbol_cache *cache)
+{
+    if (cache == NULL || cache->db == NULL)
+        return;
+    sqlite3_exec(cache->db, "COMMIT", NULL, NULL, NULL);
+    begin(cache);
+}
+
 struct bmm__symbol_cache *bmm__symbol_cache_open(struct bmm__strings *strings)
 {
     char directory[4000];
@@ -141,8 +155,7 @@ struct bmm__symbol_cache *bmm__symbol_cache_open(struct bmm__strings *strings)
     }
     if (!open_database(cache->path, SQLITE_OPEN_READONLY, &cache->db))
         return cache;
-    /* One transaction: a lock is taken once, not for every address. */
-    sqlite3_exec(cache->db, "BEGIN", NULL, NULL, NULL);
+    begin(cache);
     int status = sqlite3_prepare_v2(cache->db, "SELECT frames FROM chains WHERE build_id=? AND address=? AND maker=?",
                                     -1, &cache->find_chain, NULL);
     if (status == SQLITE_OK)

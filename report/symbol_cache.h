@@ -25,6 +25,9 @@ struct bmm__symbol_cache;
 /* Texts of what is found are interned in strings. NULL: there is no cache to be had. */
 struct bmm__symbol_cache *bmm__symbol_cache_open(struct bmm__strings *strings);
 
+/* Whoever wants to add to the cache may, until it is asked again. */
+void bmm__symbol_cache_release(struct bmm__symbol_cache *cache);
+
 /* Writes what was added, and closes. */
 void bmm__symbol_cache_close(struct bmm__symbol_cache *cache);
 

@@ -4,17 +4,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t child_pid; /* 0 before and after */
 static volatile sig_atomic_t may_stop;  /* SIGTSTP was not inherited as ignored */
+static volatile sig_atomic_t is_leader; /* of the session: the terminal's end is told to us alone */
+static const char *volatile last_words; /* NULL: none */
 static uint32_t has_ended;              /* a futex: SIGCHLD came */
 
 /* What ends us, or would, is the program's: it decides. Not what tells of faults and limits, which may be our own. */
@@ -44,18 +49,37 @@ static void stop_too(void)
 
 /* Terminal signals come from the kernel and reach the program by themselves; the others were sent to us alone, as far
  * as one can tell. */
+static bool is_for_us_alone(int signal, const siginfo_t *info)
+{
+    if (info->si_pid == getpid()) /* abort(), or a pipe that nobody reads any more */
+        return false;
+    return info->si_code <= 0 || (is_leader && (signal == SIGHUP || signal == SIGCONT));
+}
+
 static void hand_on(int signal, siginfo_t *info, void *context)
 {
     int saved_errno = errno;
     (void)context;
-    bool is_ours = info->si_pid == getpid(); /* abort(), or a pipe that nobody reads any more */
-    if (child_pid != 0 && !is_ours && info->si_code == SI_QUEUE)
+    bool is_programs = child_pid != 0 && is_for_us_alone(signal, info);
+    if (is_programs && info->si_code == SI_QUEUE)
         sigqueue((pid_t)child_pid, signal, info->si_value);
-    else if (child_pid != 0 && !is_ours && info->si_code <= 0)
+    else if (is_programs)
         kill((pid_t)child_pid, signal);
     if (signal == SIGTSTP && may_stop)
         stop_too();
     errno = saved_errno;
+}
+
+/* When the program is over, such a signal means us. */
+static void end_of_us(int signal)
+{
+    struct pollfd output = { STDERR_FILENO, POLLOUT, 0 };
+    const char *words = last_words;
+    if (words != NULL && poll(&output, 1, 0) == 1 && (output.revents & POLLOUT) != 0) {
+        ssize_t ignored = write(STDERR_FILENO, words, strlen(words));
+        (void)ignored;
+    }
+    raise(signal); /* as without a handler, when this one is left: SA_RESETHAND */
 }
 
 static void note_end(int signal)
@@ -93,6 +117,29 @@ static void restore(const struct dispositions *before)
             sigaction(signal, &before->handed_on[signal], NULL);
     sigaction(SIGCHLD, &before->child, NULL);
     sigprocmask(SIG_SETMASK, &before->mask, NULL);
+}
+
+/* From now on signals do what they did before us, but what ends us says where to look. */
+static void give_back_signals(const struct dispositions *before)
+{
+    static const int ends[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+    struct sigaction action = { .sa_handler = end_of_us, .sa_flags = (int)SA_RESETHAND };
+    sigemptyset(&action.sa_mask);
+    restore(before);
+    sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL); /* of others that we inherited */
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (before->handed_on[ends[i]].sa_handler != SIG_IGN)
+            sigaction(ends[i], &action, NULL);
+}
+
+/* What runs out while the program runs was set for it: timers stay over exec, but not over fork. */
+static const int timer_kinds[] = { ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF };
+enum { TIMERS = sizeof timer_kinds / sizeof *timer_kinds };
+
+static void set_timers(const struct itimerval timers[TIMERS])
+{
+    for (unsigned i = 0; i < TIMERS; i++)
+        setitimer(timer_kinds[i], &timers[i], NULL);
 }
 
 static const struct timespec nap = { 0, 50000000 }; /* a thousand processes a second leave a hundred snapshots */
@@ -162,9 +209,14 @@ bool bmm__child_run(struct bmm__child *child, const char *path, char **arguments
     if (pipe2(channel, O_CLOEXEC) != 0)
         return bmm__fail(why, "cannot make a pipe: %s", strerror(errno));
     struct dispositions before;
+    struct itimerval timers[TIMERS];
+    is_leader = getsid(0) == getpid();
     prepare(&before);
+    for (unsigned i = 0; i < TIMERS; i++)
+        getitimer(timer_kinds[i], &timers[i]);
     child->pid = fork();
     if (child->pid == 0) {
+        set_timers(timers);
         restore(&before);
         execvpe(path, arguments, environment); /* path has a slash: not searched, but scripts without #! are run */
         int reason = errno;
@@ -173,6 +225,8 @@ bool bmm__child_run(struct bmm__child *child, const char *path, char **arguments
         _exit(127);
     }
     int reason = child->pid < 0 ? errno : 0;
+    if (child->pid > 0)
+        set_timers((const struct itimerval[TIMERS]){ 0 });
     child_pid = child->pid > 0 ? child->pid : 0;
     sigset_t mask = before.mask;
     sigaddset(&mask, SIGCHLD);
@@ -186,11 +240,15 @@ bool bmm__child_run(struct bmm__child *child, const char *path, char **arguments
     if (child->pid > 0)
         wait_for(child, meanwhile);
     child_pid = 0;
-    sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL); /* of others that we inherited */
-    sigprocmask(SIG_SETMASK, &before.mask, NULL);
+    give_back_signals(&before);
     if (child->pid < 0 || bytes == (ssize_t)sizeof reason)
         return bmm__fail(why, "it cannot be started: %s", strerror(reason));
     return true;
+}
+
+void bmm__child_last_words(const char *words)
+{
+    last_words = words;
 }
 
 void bmm__child_end_like(const struct bmm__child *child)
@@ -199,6 +257,7 @@ void bmm__child_end_like(const struct bmm__child *child)
         _exit(WEXITSTATUS(child->wait_status));
     int signal = WTERMSIG(child->wait_status);
     setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }); /* the program's core is the one that matters */
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);               /* a program that takes cores heeds no limit */
     sigset_t none;
     sigemptyset(&none);
     sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);

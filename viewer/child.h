@@ -3,7 +3,8 @@
  *
  * The program is in our process group, so what the terminal sends (interrupt, quit, stop) reaches it by itself; while
  * it runs we do not die of those. What is sent to us alone is handed on, also what we inherited as ignored: a background
- * job of a script ignores interrupts, and the program may have set a handler all the same. */
+ * job of a script ignores interrupts, and the program may have set a handler all the same. When the program is over, signals
+ * do to us what they did before. */
 #ifndef BMM_VIEWER_CHILD_H
 #define BMM_VIEWER_CHILD_H
 
@@ -29,6 +30,10 @@ struct bmm__meanwhile {
  * be NULL. False: it could not be started; why is the reason alone. */
 bool bmm__child_run(struct bmm__child *child, const char *path, char **arguments, char **environment,
                     const struct bmm__meanwhile *meanwhile, struct bmm__why *why);
+
+/* What is written to stderr, if it takes that at once, when a signal ends us (hangup, interrupt, quit or terminate) after
+ * the program's end. Not copied; NULL: nothing. */
+void bmm__child_last_words(const char *words);
 
 /* Ends this process as the program ended: by the same exit status or the same signal, without a core of ours. */
 _Noreturn void bmm__child_end_like(const struct bmm__child *child);

@@ -96,8 +96,9 @@ static int refuse(const struct request *request, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
-    bmm__say("cannot check %s: %s", request->command[0], reason);
+    signal(SIGPIPE, SIG_IGN); /* that is done also where it cannot be said */
     signal(SIGXFSZ, SIG_IGN);
+    bmm__say("cannot check %s: %s", request->command[0], reason);
     struct bmm__report *report = bmm__absent_report(
         &(struct bmm__absent){ .state = "refused", .mode = request->mode, .command = request->command }, reason);
     struct request good = *request;
@@ -173,13 +174,25 @@ static void say_leaked(const struct bmm__report *report, const struct request *r
              (unsigned long long)report->leaked_blocks, children);
 }
 
+/* Whoever ends us before all is written finds what the program left. */
+static void leave_word(const struct bmm__place *place)
+{
+    static char words[PATH_MAX + 128];
+    if (snprintf(words, sizeof words,
+                 "brainmm: ended before the report: what was recorded is kept: brainmm show %s/*.bmm\n",
+                 place->path) < (int)sizeof words)
+        bmm__child_last_words(words);
+}
+
 static int run_in(const struct request *request, const struct bmm__place *place, const char *path,
                   struct bmm__child *child)
 {
     struct bmm__why why;
     struct bmm__collection *collection = bmm__collection_make(place->path);
+    leave_word(place);
     if (!bmm__child_run(child, path, request->command, environ,
                         &(struct bmm__meanwhile){ meanwhile, awaits, collection }, &why)) {
+        bmm__child_last_words(NULL);
         bmm__place_remove(place);
         return refuse(request, "%s", why.text);
     }
@@ -206,6 +219,7 @@ static int run_in(const struct request *request, const struct bmm__place *place,
         bmm__report_free(report);
         return is_corrupted ? BMM_STATUS_CORRUPTION : status;
     }
+    bmm__child_last_words(NULL);
     bmm__place_remove(place);
     return verdict(report, request, child); /* the report is given back with the process */
 }

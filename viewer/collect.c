@@ -127,8 +127,11 @@ void bmm__collection_prepare(struct bmm__collection *c)
     if (!bmm__snapshot_live_is_exiting(&c->live))
         return;
     bmm__snapshot_live_close(&c->live);
-    if (path_of(path, c, &c->awaited))
-        c->prepared = bmm__report_prepare(c->report, symbolizer_of(c), path);
+    if (!path_of(path, c, &c->awaited))
+        return;
+    bmm__symbolizer_resume(symbolizer_of(c));
+    c->prepared = bmm__report_prepare(c->report, symbolizer_of(c), path);
+    bmm__symbolizer_pause(symbolizer_of(c)); /* the program may take its time to end */
 }
 
 /* What was read of a program that has become another one is not what the report will be of. */
@@ -166,8 +169,10 @@ void bmm__collection_thin(struct bmm__collection *c, pid_t main_pid, uint32_t ke
         struct bmm__why why;
         if (list.items[i].is_main || !path_of(path, c, &list.items[i]) || !bmm__snapshot_is_finished(path))
             continue;
+        bmm__symbolizer_resume(symbolizer_of(c));
         if (!take(c, list.items[i], &(struct bmm__process_facts){ 0 }, &why))
             bmm__report_add_note(c->report, BMM__NO_PROCESS, why.text);
+        bmm__symbolizer_pause(symbolizer_of(c));
         unlink(path);
         c->is_thinned = true;
     }
@@ -289,6 +294,7 @@ struct bmm__report *bmm__collection_finish(struct bmm__collection *c, const stru
     struct list list = find_snapshots(c, run->main_pid);
     if (list.count > 0)
         qsort(list.items, list.count, sizeof *list.items, by_rank);
+    bmm__symbolizer_resume(symbolizer_of(c));
     const char *missing = take_rest(c, &list, run);
     put_in_order(c);
     note_lost_images(report);

@@ -169,14 +169,14 @@ PLAIN_TEST(blocks_that_move_are_had_for_less)
     if (facts_is_recorded())
         PLAIN_SKIP("blocks stay where they are, or memory is filled");
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        double least[2] = { 1e9, 1e9 };
-        for (unsigned round = 0; round < 15 || (round < 100 && least[1] >= least[0]); round++)
+        double least[2] = { 1e9, 1e9 }; /* the ratio is 0.2 to 0.7 */
+        for (unsigned round = 0; round < 15 || (round < 100 && least[1] >= 0.9 * least[0]); round++)
             for (unsigned k = 0; k < 2; k++) {
                 double seconds = seconds_of(k == 0 ? bmm_realloc : bmm_reget, sizes[i]);
                 least[k] = seconds < least[k] ? seconds : least[k];
             }
         printf("  %zu and %zu bytes: %.2f of realloc\n", sizes[i][0], sizes[i][1], least[1] / least[0]);
-        PLAIN_CHECK(least[1] < least[0]);
+        PLAIN_CHECK(least[1] < 0.9 * least[0]);
     }
 }
 

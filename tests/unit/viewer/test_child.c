@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -109,11 +110,66 @@ static void *abort_soon(void *unused)
     abort();
 }
 
-Test(child, our_own_end_is_not, .signal = SIGABRT)
+Test(child, our_own_end_is_not)
 {
-    pthread_t thread;
-    pthread_create(&thread, NULL, abort_soon, NULL);
-    run("sleep 5");
+    char script[160], mark[64];
+    snprintf(mark, sizeof mark, "/tmp/brainmm-test-%d-told", (int)getpid());
+    snprintf(script, sizeof script,
+             "trap 'echo told > %s; exit' ABRT; i=0; while [ $i -lt 10 ]; do sleep 0.1; i=$((i+1)); done", mark);
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, abort_soon, NULL);
+        run(script);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    usleep(1200000);
+    cr_expect_eq(access(mark, F_OK), -1, "the program goes on");
+    unlink(mark);
+}
+
+/* ---- when the program is over ---- */
+
+/* What a process says that has run a program, or was not told to say anything, and gets the signal then. */
+static int end_after(int signal_number, bool is_ignored, const char *words, char *said, size_t capacity)
+{
+    int channel[2], status;
+    cr_assert_eq(pipe(channel), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(channel[1], STDERR_FILENO);
+        if (is_ignored)
+            signal(signal_number, SIG_IGN);
+        run("exit 0");
+        bmm__child_last_words(words);
+        raise(signal_number);
+        _exit(7);
+    }
+    close(channel[1]);
+    ssize_t bytes = read(channel[0], said, capacity - 1);
+    said[bytes > 0 ? bytes : 0] = 0;
+    close(channel[0]);
+    waitpid(pid, &status, 0);
+    return status;
+}
+
+Test(child, then_signals_are_for_us)
+{
+    const int ends[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+    char said[100];
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        int status = end_after(ends[i], false, "look there\n", said, sizeof said);
+        cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == ends[i]);
+        cr_expect_str_eq(said, "look there\n");
+    }
+    cr_expect_eq(WTERMSIG(end_after(SIGTERM, false, NULL, said, sizeof said)), SIGTERM);
+    cr_expect_str_eq(said, "");
+    cr_expect_eq(WTERMSIG(end_after(SIGALRM, false, "look there\n", said, sizeof said)), SIGALRM);
+    cr_expect_str_eq(said, "");
+    cr_expect_eq(WEXITSTATUS(end_after(SIGINT, true, "look there\n", said, sizeof said)), 7);
+    cr_expect_eq(WEXITSTATUS(end_after(SIGWINCH, false, NULL, said, sizeof said)), 7);
 }
 
 static int end_like(const char *script)
