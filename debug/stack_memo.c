@@ -30,8 +30,10 @@ static uint32_t pool_used;  /* by bits: some thread has had it */
  * interrupts every processor that runs another thread of the program. What is written first comes as it is needed. */
 static void populate(struct bmm__stack_memo *memo)
 {
-    if (!bmm__sandbox_is_strict())
-        bmm__os_populate(memo, offsetof(struct bmm__stack_memo, frames) + sizeof *memo->frames);
+    if (bmm__sandbox_is_strict())
+        return;
+    bmm__os_populate(memo, offsetof(struct bmm__stack_memo, listed));
+    bmm__os_populate(memo->frames, sizeof *memo->frames);
 }
 
 static struct bmm__stack_memo *take_pooled(void)

@@ -82,9 +82,9 @@ struct bmm__stack_memo {
     uint16_t recent[BMM__MEMO_SLOTS];
     uint16_t by_caller[BMM__MEMO_SLOTS];
     uint32_t made[BMM__MEMO_SLOTS]; /* stack_memo.c */
-    struct bmm__memo_frame frames[BMM__MEMO_FRAMES];
     struct bmm__memo_check listed[BMM__MEMO_LISTED];
     struct bmm__memo_check checks[BMM__MEMO_CHECKS];
+    struct bmm__memo_frame frames[BMM__MEMO_FRAMES];
     struct bmm__walk walk;
 };
 
