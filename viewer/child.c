@@ -110,13 +110,13 @@ static void prepare(struct dispositions *before)
     sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = note_end, .sa_flags = SA_RESTART }, &before->child);
 }
 
+/* But for the mask. */
 static void restore(const struct dispositions *before)
 {
     for (int signal = 1; signal < NSIG; signal++)
         if (before->is_kept[signal])
             sigaction(signal, &before->handed_on[signal], NULL);
     sigaction(SIGCHLD, &before->child, NULL);
-    sigprocmask(SIG_SETMASK, &before->mask, NULL);
 }
 
 /* From now on signals do what they did before us, but what ends us says where to look. */
@@ -124,12 +124,16 @@ static void give_back_signals(const struct dispositions *before)
 {
     static const int ends[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
     struct sigaction action = { .sa_handler = end_of_us, .sa_flags = (int)SA_RESETHAND };
+    sigset_t all;
     sigemptyset(&action.sa_mask);
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
     restore(before);
     sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL); /* of others that we inherited */
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (before->handed_on[ends[i]].sa_handler != SIG_IGN)
             sigaction(ends[i], &action, NULL);
+    sigprocmask(SIG_SETMASK, &before->mask, NULL);
 }
 
 /* What runs out while the program runs was set for it: timers stay over exec, but not over fork. */
@@ -218,6 +222,7 @@ bool bmm__child_run(struct bmm__child *child, const char *path, char **arguments
     if (child->pid == 0) {
         set_timers(timers);
         restore(&before);
+        sigprocmask(SIG_SETMASK, &before.mask, NULL);
         execvpe(path, arguments, environment); /* path has a slash: not searched, but scripts without #! are run */
         int reason = errno;
         ssize_t ignored = write(channel[1], &reason, sizeof reason);
