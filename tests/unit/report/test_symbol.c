@@ -6,6 +6,7 @@
 #include "report/stack_build.h"
 
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <sys/stat.h>
@@ -237,4 +238,73 @@ Test(symbol, a_fifo_in_the_place_of_a_module_is_not_opened)
     cr_expect_not_null(strstr(read.report->notes[0].text, "no such file"));
     bmm__report_free(read.report);
     unlink(path);
+}
+
+/* ---- a file that changes ---- */
+
+static void write_file(const char *path, const void *bytes, size_t count)
+{
+    int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    cr_assert_eq(write(file, bytes, count), (ssize_t)count);
+    close(file);
+}
+
+/* This program's own file in memory; freed by the caller. */
+static char *read_own_file(size_t *count)
+{
+    struct stat status;
+    int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    cr_assert_eq(fstat(file, &status), 0);
+    *count = (size_t)status.st_size;
+    char *bytes = malloc(*count);
+    size_t got = 0;
+    for (ssize_t part; got < *count && (part = read(file, bytes + got, *count - got)) > 0;)
+        got += (size_t)part;
+    cr_assert_eq(got, *count);
+    close(file);
+    return bytes;
+}
+
+static const char *name_at(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address)
+{
+    struct bmm__chain chain = bmm__symbolizer_frames(symbolizer, module, address);
+    return chain.frames[chain.count - 1]->function;
+}
+
+/* The same build with another name in it stands for any other that takes its place: texts lie where the old ones lay. */
+Test(symbol, a_file_that_was_written_to_is_read_anew)
+{
+    static const char name[] = "visit_file", other[] = "tisiv_elif";
+    const char *path = made_path("rewritten");
+    size_t count;
+    char *bytes = read_own_file(&count);
+    Dl_info here;
+    cr_assert_neq(dladdr((const void *)(uintptr_t)visit_file, &here), 0);
+    uint64_t address = (uintptr_t)visit_file - (uintptr_t)here.dli_fbase;
+    write_file(path, bytes, count);
+    struct bmm__report *report = bmm__report_make();
+    struct bmm__symbolizer *symbolizer = bmm__symbolizer_make(&report->strings);
+    uint32_t module = bmm__symbolizer_module(symbolizer, path, NULL, 0);
+    cr_expect_str_eq(name_at(symbolizer, module, address), name);
+    bmm__symbolizer_pause(symbolizer);
+    bmm__symbolizer_resume(symbolizer);
+    cr_expect_str_eq(name_at(symbolizer, module, address + 1), name);
+    bmm__symbolizer_pause(symbolizer);
+    for (char *at = bytes; (at = memmem(at, count - (size_t)(at - bytes), name, sizeof name - 1)) != NULL;)
+        memcpy(at, other, sizeof other - 1);
+    usleep(20000); /* a file's time goes by steps of a few milliseconds */
+    write_file(path, bytes, count);
+    bmm__symbolizer_resume(symbolizer);
+    cr_expect_str_eq(name_at(symbolizer, module, address + 2), other);
+    cr_expect_str_eq(name_at(symbolizer, module, address), name, "what was found stays");
+    /* Cut, it is none any more; and nobody reads behind its end. */
+    bmm__symbolizer_pause(symbolizer);
+    cr_assert_eq(truncate(path, 0), 0);
+    bmm__symbolizer_resume(symbolizer);
+    cr_expect_null(name_at(symbolizer, module, address + 3));
+    cr_expect_eq(bmm__symbolizer_news(symbolizer, module).state, BMM_FILE_NO_ELF);
+    unlink(path);
+    bmm__symbolizer_free(symbolizer);
+    bmm__report_free(report);
+    free(bytes);
 }
