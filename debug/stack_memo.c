@@ -30,7 +30,7 @@ static uint32_t pool_used;  /* by bits: some thread has had it */
  * interrupts every processor that runs another thread of the program. What is written first comes as it is needed. */
 static void populate(struct bmm__stack_memo *memo)
 {
-    if (bmm__sandbox_is_strict())
+    if (bmm__sandbox_is_closed())
         return;
     bmm__os_populate(memo, offsetof(struct bmm__stack_memo, listed));
     bmm__os_populate(memo->frames, sizeof *memo->frames);

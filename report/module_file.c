@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "report/module_file.h"
 
 #include <fcntl.h>
@@ -104,11 +105,6 @@ static bool is_same_build(Dwfl_Module *module, const uint8_t *build_id, uint32_t
     return (uint32_t)bytes >= build_id_bytes && memcmp(bits, build_id, build_id_bytes) == 0;
 }
 
-static int64_t changed_ns(const struct stat *status)
-{
-    return (int64_t)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec;
-}
-
 /* Opens `path` as the module; leaves *file closed with its state set where that cannot be. */
 static void open_at(struct bmm__module_file *file, const char *path, const uint8_t *build_id, uint32_t build_id_bytes)
 {
@@ -128,10 +124,9 @@ static void open_at(struct bmm__module_file *file, const char *path, const uint8
         close(descriptor);
         return;
     }
-    file->device = status.st_dev;
-    file->inode = status.st_ino;
-    file->size = status.st_size;
-    file->changed_ns = changed_ns(&status);
+    file->status = status;
+    file->path = strdup(path);
+    file->watched = -1;
     dwfl_report_begin(file->dwfl);
     file->module = dwfl_report_offline(file->dwfl, path, path, descriptor); /* owns the descriptor if it succeeds */
     if (file->module == NULL)
@@ -198,17 +193,43 @@ bool bmm__module_file_has_code(const struct bmm__module_file *file)
     return false;
 }
 
-bool bmm__module_file_has_changed(const struct bmm__module_file *file, const char *path)
+/* Not by the change time: that of a file that was moved aside changes, too. */
+static bool has_changed(const struct stat *before, const struct stat *now)
+{
+    return now->st_dev != before->st_dev || now->st_ino != before->st_ino || now->st_size != before->st_size ||
+           now->st_mtim.tv_sec != before->st_mtim.tv_sec || now->st_mtim.tv_nsec != before->st_mtim.tv_nsec;
+}
+
+void bmm__module_file_watch(struct bmm__module_file *file)
 {
     struct stat now;
-    return file->dwfl != NULL && stat(path, &now) == 0 && now.st_dev == file->device && now.st_ino == file->inode &&
-           (now.st_size != file->size || changed_ns(&now) != file->changed_ns);
+    if (file->path == NULL || file->watched >= 0)
+        return;
+    file->watched = open(file->path, O_PATH | O_CLOEXEC);
+    file->is_watched_bad = file->watched < 0 || fstat(file->watched, &now) != 0 || has_changed(&file->status, &now);
+}
+
+bool bmm__module_file_end_watch(struct bmm__module_file *file)
+{
+    struct stat now;
+    bool is_bad = file->is_watched_bad;
+    if (file->path != NULL && file->watched >= 0) {
+        is_bad |= fstat(file->watched, &now) != 0 || has_changed(&file->status, &now);
+        close(file->watched);
+        file->watched = -1;
+    }
+    return is_bad;
 }
 
 void bmm__module_file_close(struct bmm__module_file *file)
 {
     if (file->dwfl != NULL)
         dwfl_end(file->dwfl);
+    if (file->path != NULL && file->watched >= 0)
+        close(file->watched);
+    free(file->path);
+    file->path = NULL;
+    file->is_watched_bad = false;
     file->dwfl = NULL;
     file->module = NULL;
     file->elf = NULL;

@@ -10,6 +10,7 @@
 #include <elfutils/libdwfl.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 enum bmm__file_state {
     BMM_FILE_GOOD,
@@ -23,9 +24,11 @@ struct bmm__module_file {
     Dwfl *dwfl; /* NULL unless GOOD */
     Dwfl_Module *module;
     Elf *elf;
-    uint64_t elf_bias;      /* libdwfl's address = address in the file + elf_bias */
-    uint64_t device, inode; /* of the file; 0: a server's */
-    int64_t size, changed_ns;
+    uint64_t elf_bias;   /* libdwfl's address = address in the file + elf_bias */
+    struct stat status;  /* as it was opened */
+    char *path;          /* of the file; NULL: a server's, or it is closed */
+    int watched;         /* a descriptor; -1: none */
+    bool is_watched_bad; /* it is not the one that was opened any more */
 };
 
 /* build_id_bytes 0: the process saw none, any file will do. */
@@ -35,9 +38,11 @@ void bmm__module_file_open(struct bmm__module_file *file, const char *path, cons
 bool bmm__module_file_has_code(const struct bmm__module_file *file);
 void bmm__module_file_close(struct bmm__module_file *file);
 
-/* Whether the file has been written to, or cut, since it was opened: then it must not be read any more, for what lies behind its
- * new end is gone under whoever has it mapped. Not: that there is another file at its path now. */
-bool bmm__module_file_has_changed(const struct bmm__module_file *file, const char *path);
+/* From the one to the other, the file is not read. True: it has been written to or cut since it was opened, and must not be read any
+ * more, for what lies behind its new end is gone under whoever has it mapped. Not: that it was removed, or another one put in its
+ * place. */
+void bmm__module_file_watch(struct bmm__module_file *file);
+bool bmm__module_file_end_watch(struct bmm__module_file *file);
 
 /* Of the symbol tables that the open file itself has. */
 uint64_t bmm__module_file_symbol_bytes(const struct bmm__module_file *file);

@@ -63,10 +63,10 @@ bool bmm__output_check(const char *path, struct bmm__why *why)
     bool is_good = true;
     if (directory == NULL)
         is_good = bmm__fail(why, "cannot write report %s: out of memory", path);
-    else if (access(directory, W_OK | X_OK) != 0)
-        is_good = bmm__fail(why, "cannot write report %s: %s: %s", path, directory, strerror(errno));
     else if (stat(directory, &status) == 0 && !S_ISDIR(status.st_mode))
         is_good = bmm__fail(why, "cannot write report %s: %s: %s", path, directory, strerror(ENOTDIR));
+    else if (access(directory, W_OK | X_OK) != 0)
+        is_good = bmm__fail(why, "cannot write report %s: %s: %s", path, directory, strerror(errno));
     else if (stat(target, &status) == 0 && !S_ISREG(status.st_mode))
         is_good = bmm__fail(why, "cannot write report %s: not a regular file", path);
     free(directory);

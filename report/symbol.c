@@ -20,10 +20,11 @@ struct module {
     uint32_t build_id_bytes;
     enum bmm__role role;
     bool is_file_open;
-    bool is_open;       /* also to find frames in */
-    bool has_symbols;   /* they were looked for */
-    bool is_remembered; /* frames of it came from the cache */
-    bool is_asked;      /* whether the cache has any: is_cached */
+    bool is_open;                          /* also to find frames in */
+    bool was_open, had_debug, was_partial; /* before the file changed */
+    bool has_symbols;                      /* they were looked for */
+    bool is_remembered;                    /* frames of it came from the cache */
+    bool is_asked;                         /* whether the cache has any: is_cached */
     bool is_cached;
     bool has_code; /* the file does: one of debug information alone cannot tell all that is asked */
     struct bmm__module_file file;
@@ -316,6 +317,8 @@ void bmm__symbolizer_read_ahead(struct bmm__symbolizer *symbolizer, uint32_t num
 
 void bmm__symbolizer_pause(struct bmm__symbolizer *symbolizer)
 {
+    for (uint32_t i = 0; i < symbolizer->module_count; i++)
+        bmm__module_file_watch(&symbolizer->modules[i].file);
     bmm__symbol_cache_release(symbolizer->cache);
 }
 
@@ -324,8 +327,11 @@ void bmm__symbolizer_resume(struct bmm__symbolizer *symbolizer)
     bool is_any = false;
     for (uint32_t i = 0; i < symbolizer->module_count; i++) {
         struct module *module = &symbolizer->modules[i];
-        if (!module->is_file_open || !bmm__module_file_has_changed(&module->file, module->path))
+        if (!bmm__module_file_end_watch(&module->file))
             continue;
+        module->was_open |= module->is_open;
+        module->had_debug |= module->debug != NULL;
+        module->was_partial |= module->debug != NULL && !bmm__debug_info_is_whole(module->debug);
         close_module(module);
         module->is_file_open = module->is_open = module->has_symbols = module->has_types = module->has_code = false;
         module->debug = NULL;
@@ -347,7 +353,9 @@ struct bmm__module_news bmm__symbolizer_news(const struct bmm__symbolizer *symbo
 {
     const struct module *known = &symbolizer->modules[module];
     enum bmm__file_state state = known->is_open ? known->file.state : BMM_FILE_GOOD; /* the cache knew all its frames */
-    return (struct bmm__module_news){ known->path, state, known->is_open || known->is_remembered,
-                                      known->debug != NULL || (!known->is_open && known->is_remembered),
-                                      known->debug != NULL && !bmm__debug_info_is_whole(known->debug) };
+    bool was_open = known->is_open || known->was_open, had_debug = known->debug != NULL || known->had_debug;
+    bool is_partial = known->debug != NULL && !bmm__debug_info_is_whole(known->debug);
+    return (struct bmm__module_news){ known->path, state, was_open || known->is_remembered,
+                                      had_debug || (!was_open && known->is_remembered),
+                                      is_partial || known->was_partial };
 }

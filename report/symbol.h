@@ -27,8 +27,8 @@ uint32_t bmm__symbolizer_module(struct bmm__symbolizer *symbolizer, const char *
  * debug information, nor what the cache knows. */
 void bmm__symbolizer_read_ahead(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t bytes_max);
 
-/* Between the two, time passes in which others may want the cache, and files may be written to or cut: what has changed is closed,
- * and opened anew where it is needed; what was found in it stays found. Files of debug information beside it are not looked at. */
+/* From the one to the other, others may want the cache, and files may be written to or cut: what has changed is closed, and opened anew where
+ * it is needed; what was found in it stays found. Files of debug information beside it are not looked at. */
 void bmm__symbolizer_pause(struct bmm__symbolizer *symbolizer);
 void bmm__symbolizer_resume(struct bmm__symbolizer *symbolizer);
 

@@ -16,11 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t child_pid; /* 0 before and after */
-static volatile sig_atomic_t may_stop;  /* SIGTSTP was not inherited as ignored */
-static volatile sig_atomic_t is_leader; /* of the session: the terminal's end is told to us alone */
-static const char *volatile last_words; /* NULL: none */
-static uint32_t has_ended;              /* a futex: SIGCHLD came */
+static volatile sig_atomic_t child_pid;      /* 0 before and after */
+static volatile sig_atomic_t may_stop;       /* SIGTSTP was not inherited as ignored */
+static volatile sig_atomic_t is_leader;      /* of the session: the terminal's end is told to us alone */
+static volatile sig_atomic_t has_come[NSIG]; /* while the program ran; it may come again, to us alone */
+static const char *volatile last_words;      /* NULL: none */
+static uint32_t has_ended;                   /* a futex: SIGCHLD came */
 
 /* What ends us, or would, is the program's: it decides. Not what tells of faults and limits, which may be our own. */
 static bool is_handed_on(int signal)
@@ -60,6 +61,7 @@ static void hand_on(int signal, siginfo_t *info, void *context)
 {
     int saved_errno = errno;
     (void)context;
+    has_come[signal] = 1;
     bool is_programs = child_pid != 0 && is_for_us_alone(signal, info);
     if (is_programs && info->si_code == SI_QUEUE)
         sigqueue((pid_t)child_pid, signal, info->si_value);
@@ -70,16 +72,31 @@ static void hand_on(int signal, siginfo_t *info, void *context)
     errno = saved_errno;
 }
 
-/* When the program is over, such a signal means us. */
+static _Noreturn void end_by(int signal)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    kill(getpid(), signal);
+    _exit(128 + signal); /* signals that cannot be reset, in a pid namespace, say */
+}
+
+/* When the program is over, such a signal means us. Who ends a program may send two: to it and to its group, by the shell and by
+ * the system; and the hand that interrupts it may be impatient. */
 static void end_of_us(int signal)
 {
+    if (has_come[signal]) {
+        has_come[signal] = 0;
+        return;
+    }
     struct pollfd output = { STDERR_FILENO, POLLOUT, 0 };
     const char *words = last_words;
     if (words != NULL && poll(&output, 1, 0) == 1 && (output.revents & POLLOUT) != 0) {
         ssize_t ignored = write(STDERR_FILENO, words, strlen(words));
         (void)ignored;
     }
-    raise(signal); /* as without a handler, when this one is left: SA_RESETHAND */
+    end_by(signal);
 }
 
 static void note_end(int signal)
@@ -110,7 +127,7 @@ static void prepare(struct dispositions *before)
     sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = note_end, .sa_flags = SA_RESTART }, &before->child);
 }
 
-/* But for the mask. */
+/* For the program, but for the mask. */
 static void restore(const struct dispositions *before)
 {
     for (int signal = 1; signal < NSIG; signal++)
@@ -119,20 +136,25 @@ static void restore(const struct dispositions *before)
     sigaction(SIGCHLD, &before->child, NULL);
 }
 
-/* From now on signals do what they did before us, but what ends us says where to look. */
+/* What asks us to end is heard, as far as we did not inherit it as ignored, and what stops and continues does so. All else was meant
+ * for the program, or tells that a terminal is gone, which is no reason to lose a report. */
 static void give_back_signals(const struct dispositions *before)
 {
-    static const int ends[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
-    struct sigaction action = { .sa_handler = end_of_us, .sa_flags = (int)SA_RESETHAND };
+    static const int ends[] = { SIGINT, SIGQUIT, SIGTERM }, plain[] = { SIGABRT, SIGTSTP, SIGCONT };
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, end = { .sa_handler = end_of_us, .sa_flags = SA_RESTART };
     sigset_t all;
-    sigemptyset(&action.sa_mask);
+    sigemptyset(&end.sa_mask);
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
-    restore(before);
-    sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL); /* of others that we inherited */
+    for (int signal = 1; signal < NSIG; signal++)
+        if (before->is_kept[signal])
+            sigaction(signal, &ignore, NULL);
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (before->handed_on[ends[i]].sa_handler != SIG_IGN)
-            sigaction(ends[i], &action, NULL);
+            sigaction(ends[i], &end, NULL);
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        sigaction(plain[i], &before->handed_on[plain[i]], NULL);
+    sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL); /* of others that we inherited */
     sigprocmask(SIG_SETMASK, &before->mask, NULL);
 }
 
@@ -263,10 +285,5 @@ void bmm__child_end_like(const struct bmm__child *child)
     int signal = WTERMSIG(child->wait_status);
     setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }); /* the program's core is the one that matters */
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);               /* a program that takes cores heeds no limit */
-    sigset_t none;
-    sigemptyset(&none);
-    sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    kill(getpid(), signal);
-    _exit(128 + signal); /* signals that cannot be reset, in a pid namespace, say */
+    end_by(signal);
 }

@@ -3,8 +3,8 @@
  *
  * The program is in our process group, so what the terminal sends (interrupt, quit, stop) reaches it by itself; while
  * it runs we do not die of those. What is sent to us alone is handed on, also what we inherited as ignored: a background
- * job of a script ignores interrupts, and the program may have set a handler all the same. When the program is over, signals
- * do to us what they did before. */
+ * job of a script ignores interrupts, and the program may have set a handler all the same. When the program is over,
+ * what asks us to end does so, and all else is ignored. */
 #ifndef BMM_VIEWER_CHILD_H
 #define BMM_VIEWER_CHILD_H
 
@@ -31,8 +31,8 @@ struct bmm__meanwhile {
 bool bmm__child_run(struct bmm__child *child, const char *path, char **arguments, char **environment,
                     const struct bmm__meanwhile *meanwhile, struct bmm__why *why);
 
-/* What is written to stderr, if it takes that at once, when a signal ends us (hangup, interrupt, quit or terminate) after
- * the program's end. Not copied; NULL: nothing. */
+/* What is written to stderr, if it takes that at once, when a signal ends us (interrupt, quit or terminate) after
+ * the program's end. One of a kind that came before is not heard the next time. Not copied; NULL: nothing. */
 void bmm__child_last_words(const char *words);
 
 /* Ends this process as the program ended: by the same exit status or the same signal, without a core of ours. */

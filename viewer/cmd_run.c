@@ -147,17 +147,20 @@ static void meanwhile(void *collection, pid_t child)
     bmm__collection_thin(collection, child, BMM__COLLECT_KEPT);
 }
 
+#define IS_KEPT "what was recorded is kept"
+#define REST_IS_KEPT "what was recorded of the last processes is kept"
+
 /* The reports could not be written; what can still be had? */
 static int keep(const struct bmm__report *report, const struct bmm__place *place, bool is_thinned, bool has_contents)
 {
     char path[PATH_MAX];
     struct bmm__why why;
     if (!is_thinned)
-        return bmm__refuse("what was recorded is kept: brainmm show %s/*.bmm", place->path);
+        return bmm__refuse(IS_KEPT ": brainmm show %s/*.bmm", place->path);
     if (snprintf(path, sizeof path, "%s/report.json", place->path) < PATH_MAX &&
         bmm__output_write(report, bmm__format_of_path(path), path, has_contents, &why))
-        return bmm__refuse("what was recorded is kept: brainmm show %s", path);
-    return bmm__refuse("what was recorded of the last processes is kept: brainmm show %s/*.bmm", place->path);
+        return bmm__refuse(IS_KEPT ": brainmm show %s", path);
+    return bmm__refuse(REST_IS_KEPT ": brainmm show %s/*.bmm", place->path);
 }
 
 /* Whose leaks they are, where not the program's own alone. */
@@ -175,12 +178,11 @@ static void say_leaked(const struct bmm__report *report, const struct request *r
 }
 
 /* Whoever ends us before all is written finds what the program left. */
-static void leave_word(const struct bmm__place *place)
+static void leave_word(const struct bmm__place *place, bool is_thinned)
 {
     static char words[PATH_MAX + 128];
-    if (snprintf(words, sizeof words,
-                 "brainmm: ended before the report: what was recorded is kept: brainmm show %s/*.bmm\n",
-                 place->path) < (int)sizeof words)
+    if (snprintf(words, sizeof words, "brainmm: ended before the report: %s: brainmm show %s/*.bmm\n",
+                 is_thinned ? REST_IS_KEPT : IS_KEPT, place->path) < (int)sizeof words)
         bmm__child_last_words(words);
 }
 
@@ -189,17 +191,16 @@ static int run_in(const struct request *request, const struct bmm__place *place,
 {
     struct bmm__why why;
     struct bmm__collection *collection = bmm__collection_make(place->path);
-    leave_word(place);
     if (!bmm__child_run(child, path, request->command, environ,
                         &(struct bmm__meanwhile){ meanwhile, awaits, collection }, &why)) {
-        bmm__child_last_words(NULL);
         bmm__place_remove(place);
         return refuse(request, "%s", why.text);
     }
     signal(SIGPIPE, SIG_IGN); /* nobody may read our stderr any more; the reports are to be written all the same */
     signal(SIGXFSZ, SIG_IGN); /* a report that is too large is told of; only now, for the program inherits it */
-    struct bmm__survivors survivors = bmm__survivors_find(place->path);
     bool is_thinned = bmm__collection_is_thinned(collection);
+    leave_word(place, is_thinned);
+    struct bmm__survivors survivors = bmm__survivors_find(place->path);
     struct bmm__report *report =
         bmm__collection_finish(collection, &(struct bmm__run_facts){ .main_pid = child->pid,
                                                                      .main_wait_status = child->wait_status,

@@ -153,7 +153,9 @@ void bmm__collection_read_ahead(struct bmm__collection *c, pid_t main_pid)
         char path[PATH_MAX];
         if (!list.items[i].is_main || !path_of(path, c, &list.items[i]))
             continue;
+        bmm__symbolizer_resume(symbolizer_of(c));
         enum bmm__read_ahead result = bmm__report_read_ahead(symbolizer_of(c), path, (uint32_t)main_pid);
+        bmm__symbolizer_pause(symbolizer_of(c));
         c->has_read_ahead = result != BMM__AHEAD_NOT_YET;
         if (result == BMM__AHEAD_DONE && bmm__snapshot_live_open(&c->live, path))
             c->awaited = list.items[i];

@@ -14,7 +14,8 @@ int main(void)
     free(malloc(10));
     int done = 0;
 #if defined(__x86_64__)
-    done = (int)syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    if ((syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0) & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
+        done = (int)syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 #endif
     puts(done != 0 && errno == EPERM ? "the system was not told" : "at once");
     return 0;
