@@ -90,7 +90,8 @@ bool bmm__check_freed(const struct bmm__block *block, enum bmm_error_moment mome
 
 struct walk {
     enum bmm_error_moment moment;
-    size_t damaged_count;
+    size_t damaged_count, skipped_count;
+    unsigned naps; /* that are left */
 };
 
 /* The side may be recycled by now for another span: only a claim and the way back from the address prove that this
@@ -114,19 +115,23 @@ static void check_slot(struct bmm__side *side, uint32_t index, uintptr_t address
 static void check_span(struct bmm__span *span, void *side_pointer, void *context)
 {
     struct bmm__side *side = side_pointer;
+    struct walk *walk = context;
     struct bmm__span_view view = bmm__core_span_view(span);
     for (uint32_t i = 0; i < side->slot_count && i < view.slot_count; i++) {
-        uint8_t state = bmm__record_settled_state(&side->records[i]);
+        uint8_t state = bmm__record_state_within(&side->records[i], &walk->naps);
+        walk->skipped_count += state == bmm__record_busy();
         if ((state == BMM_SLOT_LIVE || state == BMM_SLOT_QUARANTINED) && side->records[i].mode == BMM_MODE_CHECK)
-            check_slot(side, i, view.start + i * view.slot_bytes, state, context);
+            check_slot(side, i, view.start + i * view.slot_bytes, state, walk);
     }
 }
 
-size_t bmm__check_all(enum bmm_error_moment moment)
+size_t bmm__check_all(enum bmm_error_moment moment, size_t *skipped)
 {
-    struct walk walk = { .moment = moment };
+    struct walk walk = { .moment = moment, .naps = BMM__RECORD_WALK_NAPS };
     if (bmm__options.mode ==
         BMM_MODE_CHECK) /* else no block was born under it, and records that were never used are not read */
         bmm__core_walk(check_span, &walk);
+    if (skipped != NULL)
+        *skipped = walk.skipped_count;
     return walk.damaged_count;
 }

@@ -26,7 +26,8 @@ bool bmm__check_live(const struct bmm__block *block, enum bmm_error_moment momen
 /* Verifies poison and guards of a claimed block that was in quarantine. True: intact. */
 bool bmm__check_freed(const struct bmm__block *block, enum bmm_error_moment moment);
 
-/* Every live block and all poison there is. Returns how many blocks were damaged. */
-size_t bmm__check_all(enum bmm_error_moment moment);
+/* Every live block and all poison there is, but for blocks that somebody is at work on who does not come to an end: *skipped
+ * (may be NULL) is their number. Returns how many blocks were damaged. */
+size_t bmm__check_all(enum bmm_error_moment moment, size_t *skipped);
 
 #endif

@@ -12,7 +12,7 @@ size_t bmm_check_all(void)
     if (bmm__options.mode != BMM_MODE_CHECK)
         return 0;
     int saved_errno = errno;
-    size_t damaged = bmm__check_all(BMM_MOMENT_DEMAND);
+    size_t damaged = bmm__check_all(BMM_MOMENT_DEMAND, NULL);
     errno = saved_errno;
     return damaged;
 }

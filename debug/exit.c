@@ -20,6 +20,7 @@
 #include <limits.h>
 #include <link.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Not every libc has them; what is missing is NULL. */
 extern int on_exit(/* NOLINT(readability-redundant-declaration): weak */
@@ -126,15 +127,34 @@ static void announce(void)
     bmm__os_wake_shared(&header->is_exiting);
 }
 
+static void note_skipped(size_t count)
+{
+    struct bmm__text note = { 0 };
+    bmm__text_put_decimal(&note, count);
+    bmm__text_put(&note, count == 1 ? " block was" : " blocks were");
+    bmm__text_put(&note,
+                  " not verified: a signal handler ended the program, or a thread stands still, in the midst of an "
+                  "allocation or a free");
+    struct bmm_snapshot_chunk *entry;
+    char *place = bmm__recorder_chunk(BMM_CHUNK_NOTES, note.used + 1, 0, &entry);
+    if (place == NULL)
+        return;
+    memcpy(place, note.data, note.used);
+    bmm__store_release(&entry->used, (uint64_t)note.used + 1);
+}
+
 static void run(void)
 {
     if (bmm__options.mode == BMM_MODE_OFF || bmm__exchange_acq_rel(&has_run, 1u) != 0)
         return;
     announce();
-    bmm__check_all(BMM_MOMENT_EXIT);
+    size_t skipped;
+    bmm__check_all(BMM_MOMENT_EXIT, &skipped);
     bmm__thread_each(bmm__expect_end_scope);
     if (bmm__load_acquire(&bmm__recorder_process->state) == BMM__RECORDER_UNSETTLED)
         return; /* a forked child that recorded nothing: what is mapped is its parent's */
+    if (skipped > 0)
+        note_skipped(skipped);
     bmm__type_count_all();
     struct bmm_snapshot_header *header = bmm__recorder_header();
     uint64_t alloc_count, free_count;

@@ -44,17 +44,24 @@ static struct {
     struct bmm_snapshot_span *unused; /* chained through mirror_offset while start is 0 */
 } span_pool;
 
-uint8_t bmm__record_wait(const struct bmm__record *record)
+uint8_t bmm__record_wait_within(const struct bmm__record *record, unsigned *naps)
 {
     uint8_t state = bmm__load_acquire(&record->state);
-    for (unsigned i = 0; BMM__UNLIKELY(state == bmm__record_busy()) && i < BUSY_PAUSES + BUSY_NAPS; i++) {
-        if (i < BUSY_PAUSES)
-            bmm__pause();
-        else
-            bmm__os_nap();
+    for (unsigned i = 0; state == bmm__record_busy() && i < BUSY_PAUSES; i++) {
+        bmm__pause();
+        state = bmm__load_acquire(&record->state);
+    }
+    for (; state == bmm__record_busy() && *naps > 0; --*naps) {
+        bmm__os_nap();
         state = bmm__load_acquire(&record->state);
     }
     return state;
+}
+
+uint8_t bmm__record_wait(const struct bmm__record *record)
+{
+    unsigned naps = BUSY_NAPS;
+    return bmm__record_wait_within(record, &naps);
 }
 
 void bmm__record_orphan_all(void)

@@ -104,10 +104,19 @@ static inline bool bmm__record_claim(struct bmm__record *record, uint8_t state)
  * does not come to an end, most likely because it is this very thread, which a signal handler interrupted; what the
  * slot is cannot be said, so nothing may be done to it, and nothing may be said against who asks. */
 uint8_t bmm__record_wait(const struct bmm__record *record);
+/* The same of many records together: so many naps of a millisecond at most, which are counted down. */
+#define BMM__RECORD_WALK_NAPS 200u
+uint8_t bmm__record_wait_within(const struct bmm__record *record, unsigned *naps);
 static inline uint8_t bmm__record_settled_state(const struct bmm__record *record)
 {
     uint8_t state = bmm__load_acquire(&record->state);
     return BMM__UNLIKELY(state == bmm__record_busy()) ? bmm__record_wait(record) : state;
+}
+
+static inline uint8_t bmm__record_state_within(const struct bmm__record *record, unsigned *naps)
+{
+    uint8_t state = bmm__load_acquire(&record->state);
+    return BMM__UNLIKELY(state == bmm__record_busy()) ? bmm__record_wait_within(record, naps) : state;
 }
 
 /* The span's side, NULL if it has none. */

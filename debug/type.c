@@ -13,6 +13,7 @@
 #define ENTRIES 8192u /* of 40 bytes; more classes at more places than that are not told apart */
 
 struct counting {
+    unsigned naps;                     /* that are left */
     struct bmm_snapshot_type *entries; /* NULL: none yet */
     struct bmm_snapshot_chunk *chunk;
     uint32_t count;
@@ -97,16 +98,18 @@ static void visit_slot(struct counting *counting, struct bmm__side *side, uint32
 static void visit_span(struct bmm__span *span, void *side_pointer, void *context)
 {
     struct bmm__side *side = side_pointer;
+    struct counting *counting = context;
     struct bmm__span_view view = bmm__core_span_view(span);
     bool is_expected;
     for (uint32_t i = 0; i < side->slot_count && i < view.slot_count; i++)
-        if (bmm__record_settled_state(&side->records[i]) == BMM_SLOT_LIVE && is_mirrored(side, i, &is_expected))
-            visit_slot(context, side, i, view.start + i * view.slot_bytes, is_expected);
+        if (bmm__record_state_within(&side->records[i], &counting->naps) == BMM_SLOT_LIVE &&
+            is_mirrored(side, i, &is_expected))
+            visit_slot(counting, side, i, view.start + i * view.slot_bytes, is_expected);
 }
 
 void bmm__type_count_all(void)
 {
-    struct counting counting = { 0 };
+    struct counting counting = { .naps = BMM__RECORD_WALK_NAPS };
     bmm__core_walk(visit_span, &counting);
     if (counting.entries != NULL)
         bmm__store_release(&counting.chunk->used, (uint64_t)(ENTRIES * sizeof *counting.entries));

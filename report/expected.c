@@ -44,10 +44,36 @@ void bmm__expected_take_size(struct bmm__expected *expected, uint64_t size)
         rule->count--;
 }
 
+/* Bytes of a name without its list of parameters, which only some have: as they are found in debug information or by their symbol. */
+static size_t bare_bytes(const char *name)
+{
+    const char *end = strrchr(name, ')'), *at = end;
+    int depth = 0;
+    for (; at != NULL && at >= name; at--) {
+        depth += (*at == ')') - (*at == '(');
+        if (depth == 0)
+            return (size_t)(at - name);
+    }
+    return strlen(name);
+}
+
+static bool matches_name(const char *pattern, const char *name)
+{
+    char bare[1024];
+    size_t bytes = bare_bytes(name);
+    if (fnmatch(pattern, name, 0) == 0)
+        return true;
+    if (bytes == 0 || bytes >= sizeof bare || name[bytes] == 0)
+        return false;
+    memcpy(bare, name, bytes);
+    bare[bytes] = 0;
+    return fnmatch(pattern, bare, 0) == 0;
+}
+
 static bool matches(const char *pattern, const struct bmm__stack *stack)
 {
     for (uint32_t i = 0; i < stack->count; i++)
-        if (stack->frames[i]->function != NULL && fnmatch(pattern, stack->frames[i]->function, 0) == 0)
+        if (stack->frames[i]->function != NULL && matches_name(pattern, stack->frames[i]->function))
             return true;
     return false;
 }

@@ -99,15 +99,24 @@ static bool write_stream(const struct bmm__report *report, enum bmm__format form
     return is_written || bmm__fail(why, "%s", strerror(reason));
 }
 
+/* A file that is replaced stays what it was; data of the program are for the user alone. */
+static mode_t mode_of(const char *target, bool is_contents)
+{
+    struct stat old;
+    if (stat(target, &old) == 0)
+        return old.st_mode & 0777;
+    mode_t mask = umask(0);
+    umask(mask);
+    return (is_contents ? 0600 : 0666) & ~mask;
+}
+
 static bool write_and_rename(const struct bmm__report *report, enum bmm__format format, const char *target,
                              char *temporary, bool is_contents, struct bmm__why *why)
 {
     int file = mkostemp(temporary, O_CLOEXEC);
     if (file < 0)
         return bmm__fail(why, "%s", strerror(errno));
-    mode_t mask = umask(0);
-    umask(mask);
-    bool is_written = fchmod(file, 0666 & ~mask) == 0 || bmm__fail(why, "%s", strerror(errno));
+    bool is_written = fchmod(file, mode_of(target, is_contents)) == 0 || bmm__fail(why, "%s", strerror(errno));
     if (format == BMM_FORMAT_SQLITE) {
         close(file); /* SQLite opens it by name */
         is_written = is_written && bmm__write_sqlite(report, temporary, why);

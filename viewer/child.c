@@ -48,28 +48,21 @@ static void stop_too(void)
     sigaction(SIGTSTP, &ours, NULL);
 }
 
-/* Terminal signals come from the kernel and reach the program by themselves; the others were sent to us alone, as far
- * as one can tell. */
+/* Terminal signals come from the kernel and reach the program by themselves, unless it has gone to a process group of its own; the
+ * others were sent to us alone, as far as one can tell, but for those that the program sends to its group. */
 static bool is_for_us_alone(int signal, const siginfo_t *info)
 {
-    if (info->si_pid == getpid()) /* abort(), or a pipe that nobody reads any more */
-        return false;
-    return info->si_code <= 0 || (is_leader && (signal == SIGHUP || signal == SIGCONT));
+    if (info->si_code > 0)
+        return getpgid((pid_t)child_pid) != getpgrp() || (is_leader && (signal == SIGHUP || signal == SIGCONT));
+    return info->si_pid != getpid() &&
+           info->si_pid != child_pid; /* ours: abort(), or a pipe that nobody reads any more */
 }
 
-static void hand_on(int signal, siginfo_t *info, void *context)
+/* It has ended, and we do not know yet. */
+static bool is_over(void)
 {
-    int saved_errno = errno;
-    (void)context;
-    has_come[signal] = 1;
-    bool is_programs = child_pid != 0 && is_for_us_alone(signal, info);
-    if (is_programs && info->si_code == SI_QUEUE)
-        sigqueue((pid_t)child_pid, signal, info->si_value);
-    else if (is_programs)
-        kill((pid_t)child_pid, signal);
-    if (signal == SIGTSTP && may_stop)
-        stop_too();
-    errno = saved_errno;
+    siginfo_t info = { 0 };
+    return waitid(P_PID, (id_t)child_pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
 }
 
 static _Noreturn void end_by(int signal)
@@ -82,14 +75,8 @@ static _Noreturn void end_by(int signal)
     _exit(128 + signal); /* signals that cannot be reset, in a pid namespace, say */
 }
 
-/* When the program is over, such a signal means us. Who ends a program may send two: to it and to its group, by the shell and by
- * the system; and the hand that interrupts it may be impatient. */
-static void end_of_us(int signal)
+static _Noreturn void say_and_end(int signal)
 {
-    if (has_come[signal]) {
-        has_come[signal] = 0;
-        return;
-    }
     struct pollfd output = { STDERR_FILENO, POLLOUT, 0 };
     const char *words = last_words;
     if (words != NULL && poll(&output, 1, 0) == 1 && (output.revents & POLLOUT) != 0) {
@@ -97,6 +84,37 @@ static void end_of_us(int signal)
         (void)ignored;
     }
     end_by(signal);
+}
+
+/* When the program is over, such a signal means us. Who ends a program may send two: to it and to its group, by the shell and by
+ * the system; and the hand that interrupts it may be impatient. */
+static void end_of_us(int signal)
+{
+    if (!has_come[signal])
+        say_and_end(signal);
+    has_come[signal] = 0;
+}
+
+static bool asks_to_end(int signal)
+{
+    return signal == SIGINT || signal == SIGQUIT || signal == SIGTERM;
+}
+
+static void hand_on(int signal, siginfo_t *info, void *context)
+{
+    int saved_errno = errno;
+    (void)context;
+    if (has_come[signal] && child_pid != 0 && asks_to_end(signal) && is_over())
+        say_and_end(signal);
+    has_come[signal] = 1;
+    bool is_programs = child_pid != 0 && is_for_us_alone(signal, info);
+    if (is_programs && info->si_code == SI_QUEUE)
+        sigqueue((pid_t)child_pid, signal, info->si_value);
+    else if (is_programs)
+        kill((pid_t)child_pid, signal);
+    if (signal == SIGTSTP && may_stop)
+        stop_too();
+    errno = saved_errno;
 }
 
 static void note_end(int signal)
@@ -140,7 +158,7 @@ static void restore(const struct dispositions *before)
  * for the program, or tells that a terminal is gone, which is no reason to lose a report. */
 static void give_back_signals(const struct dispositions *before)
 {
-    static const int ends[] = { SIGINT, SIGQUIT, SIGTERM }, plain[] = { SIGABRT, SIGTSTP, SIGCONT };
+    static const int plain[] = { SIGABRT, SIGTSTP, SIGCONT };
     struct sigaction ignore = { .sa_handler = SIG_IGN }, end = { .sa_handler = end_of_us, .sa_flags = SA_RESTART };
     sigset_t all;
     sigemptyset(&end.sa_mask);
@@ -148,10 +166,8 @@ static void give_back_signals(const struct dispositions *before)
     sigprocmask(SIG_SETMASK, &all, NULL);
     for (int signal = 1; signal < NSIG; signal++)
         if (before->is_kept[signal])
-            sigaction(signal, &ignore, NULL);
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (before->handed_on[ends[i]].sa_handler != SIG_IGN)
-            sigaction(ends[i], &end, NULL);
+            sigaction(signal, asks_to_end(signal) && before->handed_on[signal].sa_handler != SIG_IGN ? &end : &ignore,
+                      NULL);
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         sigaction(plain[i], &before->handed_on[plain[i]], NULL);
     sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL); /* of others that we inherited */

@@ -208,13 +208,14 @@ static int run_in(const struct request *request, const struct bmm__place *place,
                                                                      .command = request->command });
     bmm__survivors_note(report, &survivors);
     bmm__survivors_free(&survivors);
+    bool is_written = write_reports(report, request); /* first: whoever reads the summary may take his time */
     if (!request->is_quiet || report->error_count > 0 || !report->check.ran)
         bmm__summary(report, stderr, request->is_all, request->is_contents);
     else if (report->check.is_incomplete)
         bmm__say("%s: the check is incomplete: %s", request->command[0], report->check.reason);
     else if (is_gated_leak(report, request, child))
         say_leaked(report, request);
-    if (!write_reports(report, request)) {
+    if (!is_written) {
         int status = keep(report, place, is_thinned, request->is_contents);
         bool is_corrupted = strcmp(request->fail_on, "none") != 0 && report->error_count > 0;
         bmm__report_free(report);

@@ -275,11 +275,11 @@ Test(calls, write_after_free_at_eviction_and_on_demand)
     char *p = make(64);
     drop(p);
     p[5] ^= 1;
-    cr_assert_eq(bmm__check_all(BMM_MOMENT_DEMAND), 1);
+    cr_assert_eq(bmm__check_all(BMM_MOMENT_DEMAND, NULL), 1);
     cr_assert_eq(layer_error(0)->kind, BMM_ERROR_WRITE_AFTER_FREE);
     cr_assert_eq(layer_error(0)->moment, BMM_MOMENT_DEMAND);
     cr_assert_eq(layer_error(0)->changed[0].offset, 5);
-    cr_assert_eq(bmm__check_all(BMM_MOMENT_DEMAND), 0); /* restored */
+    cr_assert_eq(bmm__check_all(BMM_MOMENT_DEMAND, NULL), 0); /* restored */
     char *q = make(100);
     drop(q);
     q[99] ^= 1;
@@ -331,7 +331,7 @@ static void check_realloc(const char *options, bool is_exact)
         old_size = usable;
     }
     drop(p);
-    cr_assert_eq(bmm__check_all(BMM_MOMENT_DEMAND), 0);
+    cr_assert_eq(bmm__check_all(BMM_MOMENT_DEMAND, NULL), 0);
     cr_assert_null(layer_error(0));
 }
 
