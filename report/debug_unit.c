@@ -176,7 +176,25 @@ static const char *inlined_name(struct bmm__debug_unit *unit, Dwarf_Die *die)
 }
 
 /* The line table's row for the address. Line 0 says "no line of the source": the row before it is the better answer. */
-static void find_line(const struct bmm__debug_unit *unit, uint64_t address, struct bmm__source_frame *frame)
+/* Paths are relative to the folder that the unit was compiled in, which may be unknown: then they stay so. */
+static const char *whole_path(struct bmm__debug_unit *unit, const char *path)
+{
+    Dwarf_Attribute attribute;
+    if (path == NULL || path[0] == '/')
+        return path;
+    bool is_new;
+    uint32_t index = bmm__map_put(&unit->paths, (uintptr_t)path, 0, unit->whole_count, &is_new);
+    if (is_new) {
+        const char *folder = dwarf_formstring(dwarf_attr(&unit->die, DW_AT_comp_dir, &attribute));
+        unit->whole_paths = bmm__grow(unit->whole_paths, &unit->whole_capacity, (size_t)unit->whole_count + 1,
+                                      sizeof *unit->whole_paths);
+        unit->whole_paths[unit->whole_count++] =
+            folder != NULL && folder[0] == '/' ? bmm__arena_printf(&unit->names, "%s/%s", folder, path) : path;
+    }
+    return unit->whole_paths[index];
+}
+
+static void find_line(struct bmm__debug_unit *unit, uint64_t address, struct bmm__source_frame *frame)
 {
     size_t low = 0, high = unit->line_count;
     while (low < high) {
@@ -196,21 +214,21 @@ static void find_line(const struct bmm__debug_unit *unit, uint64_t address, stru
             return;
         if (dwarf_lineno(row, &line) != 0 || line <= 0)
             continue;
-        frame->file = dwarf_linesrc(row, NULL, NULL);
+        frame->file = whole_path(unit, dwarf_linesrc(row, NULL, NULL));
         frame->line = (uint32_t)line;
         return;
     }
 }
 
 /* Where an inlined function was called from: file and line of the frame outside it. */
-static void find_call(const struct bmm__debug_unit *unit, Dwarf_Die *die, struct bmm__source_frame *frame)
+static void find_call(struct bmm__debug_unit *unit, Dwarf_Die *die, struct bmm__source_frame *frame)
 {
     Dwarf_Attribute attribute;
     Dwarf_Word file = 0, line = 0;
     if (dwarf_formudata(dwarf_attr(die, DW_AT_call_line, &attribute), &line) == 0 && line <= INT32_MAX)
         frame->line = (uint32_t)line;
     if (dwarf_formudata(dwarf_attr(die, DW_AT_call_file, &attribute), &file) == 0 && file < unit->file_count)
-        frame->file = dwarf_filesrc(unit->files, file, NULL, NULL);
+        frame->file = whole_path(unit, dwarf_filesrc(unit->files, file, NULL, NULL));
 }
 
 uint32_t bmm__debug_unit_frames(struct bmm__debug_unit *unit, uint64_t address, struct bmm__source_frame *frames,
@@ -250,5 +268,7 @@ void bmm__debug_unit_free(struct bmm__debug_unit *unit)
     bmm__debug_inlined_free(&unit->blocks);
     bmm__map_free(&unit->inlined_names);
     free(unit->inlined);
+    bmm__map_free(&unit->paths);
+    free(unit->whole_paths);
     bmm__arena_free(&unit->names);
 }

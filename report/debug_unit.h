@@ -22,7 +22,10 @@ struct bmm__debug_unit {
     size_t line_count;
     Dwarf_Files *files; /* that call_file counts in */
     size_t file_count;
-    struct bmm__arena names; /* of functions that have no name as a whole in the file */
+    struct bmm__arena names; /* of functions and files that have no name as a whole in the file */
+    struct bmm__map paths;   /* address of a relative path → whole_paths */
+    const char **whole_paths;
+    uint32_t whole_count, whole_capacity;
     struct bmm__debug_scopes scopes;
     struct bmm__debug_inlined blocks;
     struct bmm__map inlined_names; /* address of the DIE of a function that is inlined → inlined */
