@@ -16,12 +16,13 @@
 #include <time.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t child_pid;      /* 0 before and after */
-static volatile sig_atomic_t may_stop;       /* SIGTSTP was not inherited as ignored */
-static volatile sig_atomic_t is_leader;      /* of the session: the terminal's end is told to us alone */
-static volatile sig_atomic_t has_come[NSIG]; /* while the program ran; it may come again, to us alone */
-static const char *volatile last_words;      /* NULL: none */
-static uint32_t has_ended;                   /* a futex: SIGCHLD came */
+static volatile sig_atomic_t child_pid;           /* 0 before and after */
+static volatile sig_atomic_t may_stop;            /* SIGTSTP was not inherited as ignored */
+static volatile sig_atomic_t is_leader;           /* of the session: the terminal's end is told to us alone */
+static volatile sig_atomic_t has_come[NSIG];      /* while the program ran; it may come again, to us alone */
+static volatile sig_atomic_t has_come_late[NSIG]; /* when it was over already */
+static const char *volatile last_words;           /* NULL: none */
+static uint32_t has_ended;                        /* a futex: SIGCHLD came */
 
 /* What ends us, or would, is the program's: it decides. Not what tells of faults and limits, which may be our own. */
 static bool is_handed_on(int signal)
@@ -104,8 +105,11 @@ static void hand_on(int signal, siginfo_t *info, void *context)
 {
     int saved_errno = errno;
     (void)context;
-    if (has_come[signal] && child_pid != 0 && asks_to_end(signal) && is_over())
-        say_and_end(signal);
+    if (child_pid != 0 && asks_to_end(signal) && is_over()) { /* by this very signal, it may be */
+        if (has_come_late[signal])
+            say_and_end(signal);
+        has_come_late[signal] = 1;
+    }
     has_come[signal] = 1;
     bool is_programs = child_pid != 0 && is_for_us_alone(signal, info);
     if (is_programs && info->si_code == SI_QUEUE)

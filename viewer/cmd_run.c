@@ -191,8 +191,10 @@ static int run_in(const struct request *request, const struct bmm__place *place,
 {
     struct bmm__why why;
     struct bmm__collection *collection = bmm__collection_make(place->path);
+    leave_word(place, true);
     if (!bmm__child_run(child, path, request->command, environ,
                         &(struct bmm__meanwhile){ meanwhile, awaits, collection }, &why)) {
+        bmm__child_last_words(NULL);
         bmm__place_remove(place);
         return refuse(request, "%s", why.text);
     }
