@@ -116,15 +116,16 @@ static bool write_and_rename(const struct bmm__report *report, enum bmm__format 
     int file = mkostemp(temporary, O_CLOEXEC);
     if (file < 0)
         return bmm__fail(why, "%s", strerror(errno));
-    bool is_written = fchmod(file, mode_of(target, is_contents)) == 0 || bmm__fail(why, "%s", strerror(errno));
+    bool is_written;
     if (format == BMM_FORMAT_SQLITE) {
         close(file); /* SQLite opens it by name */
-        is_written = is_written && bmm__write_sqlite(report, temporary, why);
-    } else if (is_written) {
-        is_written = write_stream(report, format, file, is_contents, why);
+        is_written = bmm__write_sqlite(report, temporary, why);
     } else {
-        close(file);
+        is_written = write_stream(report, format, file, is_contents, why);
     }
+    if (is_written &&
+        chmod(temporary, mode_of(target, is_contents)) != 0) /* last: it may be one that cannot be written to */
+        is_written = bmm__fail(why, "%s", strerror(errno));
     if (is_written && rename(temporary, target) != 0)
         is_written = bmm__fail(why, "%s", strerror(errno));
     if (!is_written)

@@ -339,8 +339,8 @@ void bmm__symbolizer_resume(struct bmm__symbolizer *symbolizer)
     }
     if (!is_any)
         return;
-    bmm__map_free(
-        &symbolizer->known); /* texts are known by where they lie in a file, and something else may lie there now */
+    /* Texts are known by where they lie in a file, and something else may lie there now. */
+    bmm__map_free(&symbolizer->known);
     symbolizer->text_count = 0;
 }
 
