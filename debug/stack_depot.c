@@ -212,6 +212,14 @@ static inline uint32_t find(uint32_t parent, const struct bmm__depot_frame *fram
     return 0;
 }
 
+void bmm__depot_expect(uint64_t hash)
+{
+    unsigned newest = bmm__load_acquire(&generation_count) - 1;
+    __builtin_prefetch(head_of(newest, hash));
+    if (newest > 0)
+        __builtin_prefetch(head_of(newest - 1, hash));
+}
+
 void bmm__depot_intern(uint32_t parent, struct bmm__depot_frame *frames, uint32_t count)
 {
     BMM_ASSERT(count <= BMM__DEPOT_FRAMES_MAX);

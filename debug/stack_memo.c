@@ -233,6 +233,8 @@ static inline void name(struct naming *naming, struct bmm__stack_memo *memo, uin
         naming->parent = frame->id;
         return;
     }
+    if (naming->count == 0)
+        bmm__depot_expect(frame->hash);
     memo->walk.kept[naming->count] = (uint16_t)index;
     memo->walk.to_intern[naming->count++] = (struct bmm__depot_frame){ node_pc, frame->hash, 0, 0 };
 }
@@ -256,6 +258,7 @@ uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, uint32_t outer, bool is_op
     uint64_t hash = outer != 0 ? memo->frames[outer].hash : 0;
     /* Where the outermost frame's caller begins, or would: 0 if its rule says that there is none, and reads nothing. */
     uintptr_t cfa = outer != 0 ? memo->frames[outer].sp : walk->ends_in_zero || is_open ? walk->state.sp : 0;
+    bool is_new = false;
     struct naming naming = begin_naming(memo, outer, is_open);
     for (uint32_t i = walk->count; i-- > walk->own_count;) {
         const struct bmm__walk_frame *seen = &walk->frames[i];
@@ -264,8 +267,12 @@ uint32_t bmm__memo_keep(struct bmm__stack_memo *memo, uint32_t outer, bool is_op
         uint32_t mixed = bmm__memo_mix(seen->pc, seen->sp);
         uint16_t *recent = &memo->recent[mixed & (BMM__MEMO_SLOTS - 1)];
         struct made made = made_of(memo, mixed, outer);
-        uint32_t index = *made.entry & ~MADE_TAG;
-        if ((*made.entry & MADE_TAG) != made.tag || !is_frame(memo, index, seen, outer, is_open)) {
+        uint32_t index = 0;
+        if (!is_new) { /* else nothing that is known stands on it */
+            index = *made.entry & ~MADE_TAG;
+            is_new = (*made.entry & MADE_TAG) != made.tag || !is_frame(memo, index, seen, outer, is_open);
+        }
+        if (is_new) {
             index = add_frame(memo, seen, cfa, outer, hash, *recent, is_open);
             *made.entry = made.tag | index;
         }

@@ -1,7 +1,7 @@
 /* The rule cache: code address → how the caller is found, learned from the unwind tables when first needed.
  *
- *   address ─ bits 7–19 ─ scrambled by those above ─► line ─► │ word │ word │ … │ word │      eight words of 64 bits, a cache line
- *           ├ bits 4–6 ──────────────────────────────► where in it its rule should be, else beside that, else anywhere
+ *   address ─ bits 8–20 ─ scrambled by those above ─► line ─► │ word │ word │ … │ word │      eight words of 64 bits, a cache line
+ *           ├ bits 5–7 ──────────────────────────────► where in it its rule should be, else beside that, else anywhere
  *           └ the other 34 bits, and one: the tag ─────────┘ tag | rule
  *
  * A word, in itself complete, so that one load is a look-up and one store a fill, with no lock and no torn reads:
@@ -11,7 +11,7 @@
  *   │ tag            │ epoch    │ fp distance/8 │ CFA offset / 8  │ kind │   kind 0: empty
  *   └────────────────┴──────────┴───────────────┴─────────────────┴──────┘
  *
- * Line and tag together are the address, not a hash of it: a hit is exact. A line is for 128 bytes of code, and neighbours share
+ * Line and tag together are the address, not a hash of it: a hit is exact. A line is for 256 bytes of code, and neighbours share
  * pages: a function's calls are near each other, and so are those of its callers. A rule that does not fit stands in a table
  * of wide rules; the CFA field is its index, and the two fields above are its epoch.
  *
@@ -45,8 +45,8 @@ enum bmm__rule_kind {
 #define BMM__RULE_LINE_BITS (BMM__ARCH_CODE_BITS - (64 - BMM__RULE_TAG_SHIFT))
 #define BMM__RULE_LINES (1u << BMM__RULE_LINE_BITS)
 #define BMM__RULE_WAYS 8u
-#define BMM__RULE_WAY_BITS 4  /* of addresses that should have the same word: calls are further apart, mostly */
-#define BMM__RULE_NEAR_BITS 7 /* of addresses in one line */
+#define BMM__RULE_WAY_BITS 5  /* of addresses that should have the same word: calls are further apart, mostly */
+#define BMM__RULE_NEAR_BITS 8 /* of addresses in one line */
 #define BMM__RULE_EPOCH_MAX 63u
 #define BMM__RULE_CFA_MAX 0x3fffu
 #define BMM__RULE_WIDE_EPOCH_UNKNOWN 0x1fffu /* that one, and all above */

@@ -6,7 +6,6 @@
 #include "report/sentence.h"
 #include "report/snapshot_read.h"
 #include "report/stack_build.h"
-#include "report/stack_same.h"
 #include "report/words.h"
 
 #include <stdio.h>
@@ -163,20 +162,18 @@ static void add_group(struct reading *r, struct groups *groups, const struct gro
     bool is_expected = group->is_expected || bmm__expected_has_stack(&r->expected, stack), is_new;
     enum bmm__leak_list list = is_expected ? BMM__EXPECTED : bmm__stack_is_runtime(stack) ? BMM__RUNTIME : BMM__LEAKS;
     const uint32_t counts[] = { report->leak_count, report->runtime_count, report->expected_count };
-    struct bmm__stack_key key = bmm__stack_key(stack, BMM__HASH_SEED + 4 * group->kind + list);
+    struct bmm__leak_name name = bmm__stack_build_name(&r->stacks, group->stack, group->kind, &report->strings);
+    struct bmm__stack_key key = name.key;
+    bmm__stack_key_add(&key, list);
     bmm__stack_key_add(&key, (uintptr_t)group->type); /* interned (P2) */
     uint32_t index = bmm__map_put(&groups->leaks, key.a, key.b, counts[list], &is_new);
     if (is_new) {
-        const char *kind = kind_of(r, groups, group->kind);
-        char fingerprint[BMM__FINGERPRINT_BYTES];
-        bmm__fingerprint(fingerprint, kind, stack);
-        *bmm__report_add_leak(report, list) =
-            (struct bmm__leak){ .process = r->process,
-                                .class = class_of(r, groups, is_expected),
-                                .kind = kind,
-                                .type = group->type,
-                                .fingerprint = bmm__intern(&report->strings, fingerprint),
-                                .stack = stack };
+        *bmm__report_add_leak(report, list) = (struct bmm__leak){ .process = r->process,
+                                                                  .class = class_of(r, groups, is_expected),
+                                                                  .kind = kind_of(r, groups, group->kind),
+                                                                  .type = group->type,
+                                                                  .fingerprint = name.fingerprint,
+                                                                  .stack = stack };
     }
     struct bmm__leak *const lists[] = { report->leaks, report->runtime, report->expected };
     struct bmm__leak *leak = &lists[list][index];
@@ -394,24 +391,16 @@ static void add_notes(struct reading *r)
                                                (unsigned long long)(r->torn_count + r->snapshot.damaged_count)));
 }
 
-static void make_stack(void *stacks, const struct bmm_snapshot_mirror *record)
-{
-    if (is_believed(record))
-        bmm__stack_build_get(stacks, record->stack);
-}
+struct preparing {
+    struct bmm__stack_build *stacks;
+    struct bmm__strings *strings;
+};
 
-struct bmm__prepared *bmm__report_prepare(struct bmm__report *report, struct bmm__symbolizer *symbolizer,
-                                          const char *path)
+static void prepare_block(void *context, const struct bmm_snapshot_mirror *record)
 {
-    struct bmm__prepared *p = bmm__must_zero(1, sizeof *p);
-    struct bmm__why why;
-    if (!bmm__snapshot_open(&p->snapshot, path, &why)) {
-        free(p);
-        return NULL;
-    }
-    bmm__stack_build_open(&p->stacks, &p->snapshot, symbolizer, &report->arena);
-    each_in_use(&p->snapshot, make_stack, &p->stacks);
-    return p;
+    const struct preparing *p = context;
+    if (is_believed(record))
+        bmm__stack_build_name(p->stacks, record->stack, BMM_MIRROR_KIND(record->detail), p->strings);
 }
 
 void bmm__prepared_free(struct bmm__prepared *prepared)
@@ -424,23 +413,43 @@ void bmm__prepared_free(struct bmm__prepared *prepared)
     free(prepared);
 }
 
-static void open_stacks(struct reading *r, struct bmm__symbolizer *symbolizer, struct bmm__prepared *prepared)
+/* Begins, or goes on with what is prepared (or NULL), which loses it. */
+static void open_stacks(struct bmm__stack_build *stacks, const struct bmm__snapshot *snapshot,
+                        struct bmm__symbolizer *symbolizer, struct bmm__report *report, struct bmm__prepared *prepared)
 {
-    if (prepared == NULL || !bmm__stack_build_continue(&prepared->stacks, &r->snapshot)) {
-        bmm__stack_build_open(&r->stacks, &r->snapshot, symbolizer, &r->report->arena);
+    if (prepared == NULL || !bmm__stack_build_continue(&prepared->stacks, snapshot)) {
+        bmm__stack_build_open(stacks, snapshot, symbolizer, &report->arena);
         return;
     }
-    r->stacks = prepared->stacks;
+    *stacks = prepared->stacks;
     prepared->stacks = (struct bmm__stack_build){ 0 };
+}
+
+struct bmm__prepared *bmm__report_prepare(struct bmm__report *report, struct bmm__symbolizer *symbolizer,
+                                          const char *path, struct bmm__prepared *earlier)
+{
+    struct bmm__prepared *p = bmm__must_zero(1, sizeof *p);
+    struct bmm__why why;
+    bool is_open = bmm__snapshot_open_again(&p->snapshot, path, earlier != NULL ? &earlier->snapshot : NULL, &why);
+    if (is_open) {
+        open_stacks(&p->stacks, &p->snapshot, symbolizer, report, earlier);
+        each_in_use(&p->snapshot, prepare_block, &(struct preparing){ &p->stacks, &report->strings });
+    }
+    bmm__prepared_free(earlier);
+    if (is_open)
+        return p;
+    free(p);
+    return NULL;
 }
 
 bool bmm__report_add_snapshot(struct bmm__report *report, struct bmm__symbolizer *symbolizer, const char *path,
                               const struct bmm__process_facts *facts, struct bmm__why *why)
 {
     struct reading r = { .report = report, .process = report->process_count };
-    if (!bmm__snapshot_open(&r.snapshot, path, why))
+    const struct bmm__snapshot *earlier = facts->prepared != NULL ? &facts->prepared->snapshot : NULL;
+    if (!bmm__snapshot_open_again(&r.snapshot, path, earlier, why))
         return false;
-    open_stacks(&r, symbolizer, facts->prepared);
+    open_stacks(&r.stacks, &r.snapshot, symbolizer, report, facts->prepared);
     add_process(&r, facts);
     add_leaks(&r);
     add_errors(&r);

@@ -18,10 +18,11 @@ struct bmm__process_facts {
 /* Stacks of a process that has not ended yet: they are a third of the work. */
 struct bmm__prepared;
 
-/* The stacks of the blocks that are in use now; nothing in the report tells of them before add_snapshot. NULL: the file cannot be
- * read. Freed by _free, and before the report. */
+/* The stacks of the blocks that are in use now; nothing in the report tells of them before add_snapshot. `earlier` is what was
+ * prepared from the same file before, is taken over, as far as it still holds, and freed; or NULL. NULL: the file cannot be read.
+ * Freed by _free, and before the report. */
 struct bmm__prepared *bmm__report_prepare(struct bmm__report *report, struct bmm__symbolizer *symbolizer,
-                                          const char *path);
+                                          const char *path, struct bmm__prepared *earlier);
 void bmm__prepared_free(struct bmm__prepared *prepared);
 
 /* False: the report is unchanged, why tells what is wrong with the file. */

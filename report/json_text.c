@@ -9,7 +9,7 @@
 void bmm__json_texts_free(struct bmm__json_texts *texts)
 {
     for (uint32_t i = 0; i < texts->known.count; i++)
-        free(texts->printed[i]);
+        free(texts->printed[i].text);
     bmm__map_free(&texts->known);
     free(texts->printed);
     bmm__map_free(&texts->numbers);
@@ -35,25 +35,43 @@ char *bmm__json_print(cJSON *object)
     return text;
 }
 
-const char *bmm__json_text(struct bmm__json_texts *texts, const char *text)
+/* ---- a line ---- */
+
+void bmm__json_make_room(struct bmm__json_texts *texts, size_t bytes)
 {
-    if (text == NULL)
-        return "null";
+    texts->line = bmm__grow(texts->line, &texts->line_capacity, texts->line_bytes + bytes, 1);
+}
+
+/* Nearly all texts stand in JSON as they are, between quotes; what cJSON would have to change, it does. */
+static char *print_text(const char *text)
+{
+    const unsigned char *byte = (const unsigned char *)text;
+    while (*byte >= ' ' && *byte != '"' && *byte != '\\')
+        byte++;
+    if (*byte != 0)
+        return bmm__json_print(cJSON_CreateString(text));
+    size_t length = (size_t)(byte - (const unsigned char *)text);
+    char *printed = bmm__must_alloc(length + 3);
+    printed[0] = printed[length + 1] = '"';
+    memcpy(printed + 1, text, length);
+    printed[length + 2] = 0;
+    return printed;
+}
+
+void bmm__json_put_text(struct bmm__json_texts *texts, const char *text)
+{
+    if (text == NULL) {
+        bmm__json_put(texts, "null");
+        return;
+    }
     bool is_new;
     uint32_t count = texts->known.count, index = bmm__map_put(&texts->known, (uintptr_t)text, 0, count, &is_new);
     if (is_new) {
         texts->printed = bmm__grow(texts->printed, &texts->printed_capacity, (size_t)count + 1, sizeof *texts->printed);
-        texts->printed[count] = bmm__json_print(cJSON_CreateString(text));
+        char *printed = print_text(text);
+        texts->printed[count] = (struct bmm__json_printed){ printed, (uint32_t)strlen(printed) };
     }
-    return texts->printed[index];
-}
-
-/* ---- a line ---- */
-
-char *bmm__json_room(struct bmm__json_texts *texts, size_t bytes)
-{
-    texts->line = bmm__grow(texts->line, &texts->line_capacity, texts->line_bytes + bytes, 1);
-    return texts->line + texts->line_bytes;
+    bmm__json_put_bytes(texts, texts->printed[index].text, texts->printed[index].bytes);
 }
 
 static char *put_digits(char *at, uint64_t number)
@@ -92,16 +110,16 @@ const char *bmm__json_take_line(struct bmm__json_texts *texts)
 void bmm__json_put_place(struct bmm__json_texts *texts, const struct bmm__frame *frame)
 {
     bmm__json_put(texts, "\"function\":");
-    bmm__json_put(texts, bmm__json_text(texts, frame->function));
+    bmm__json_put_text(texts, frame->function);
     bmm__json_put(texts, ",\"file\":");
-    bmm__json_put(texts, bmm__json_text(texts, frame->file));
+    bmm__json_put_text(texts, frame->file);
     bmm__json_put(texts, ",\"line\":");
     if (frame->line != 0)
         bmm__json_put_number(texts, frame->line);
     else
         bmm__json_put(texts, "null");
     bmm__json_put(texts, ",\"module\":");
-    bmm__json_put(texts, bmm__json_text(texts, frame->module));
+    bmm__json_put_text(texts, frame->module);
 }
 
 /* The frame's number in the list, of which it may be the next one. */

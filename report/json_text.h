@@ -19,10 +19,16 @@ struct bmm__json_place {
     uint8_t bytes;
 };
 
+/* A text as a string, with its quotes. */
+struct bmm__json_printed {
+    char *text;
+    uint32_t bytes;
+};
+
 /* All zero knows nothing yet. */
 struct bmm__json_texts {
     struct bmm__map known; /* address of a text → place in printed */
-    char **printed;
+    struct bmm__json_printed *printed;
     uint32_t printed_capacity;
     struct bmm__map numbers; /* address of a frame → its place in the list of frames */
     struct bmm__json_place *places;
@@ -39,21 +45,33 @@ void bmm__json_texts_free(struct bmm__json_texts *texts);
 /* The object printed, and deleted; the caller frees the text. */
 char *bmm__json_print(cJSON *object);
 
-/* A string, or null for NULL; stays until texts is freed. */
-const char *bmm__json_text(struct bmm__json_texts *texts, const char *text);
-
 /* ---- a line: put together, then written at once ---- */
 
-/* Where the next bytes belong, of which there may be so many. */
-char *bmm__json_room(struct bmm__json_texts *texts, size_t bytes);
+/* bmm__json_room where there is too little. */
+void bmm__json_make_room(struct bmm__json_texts *texts, size_t bytes);
 
-/* As it is. */
-static inline void bmm__json_put(struct bmm__json_texts *texts, const char *printed)
+/* Where the next bytes belong, of which there may be so many. */
+static inline char *bmm__json_room(struct bmm__json_texts *texts, size_t bytes)
 {
-    size_t bytes = strlen(printed);
+    if (texts->line_capacity - texts->line_bytes < bytes)
+        bmm__json_make_room(texts, bytes);
+    return texts->line + texts->line_bytes;
+}
+
+/* As it is. Inline: of most the length is known. */
+static inline void bmm__json_put_bytes(struct bmm__json_texts *texts, const char *printed, size_t bytes)
+{
     memcpy(bmm__json_room(texts, bytes), printed, bytes);
     texts->line_bytes += (uint32_t)bytes;
 }
+
+static inline __attribute__((always_inline)) void bmm__json_put(struct bmm__json_texts *texts, const char *printed)
+{
+    bmm__json_put_bytes(texts, printed, strlen(printed));
+}
+
+/* A string, or null for NULL. */
+void bmm__json_put_text(struct bmm__json_texts *texts, const char *text);
 void bmm__json_put_number(struct bmm__json_texts *texts, uint64_t number);
 
 /* A frame's members function, file, line and module. */

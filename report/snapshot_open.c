@@ -95,22 +95,36 @@ static int by_first(const void *left, const void *right)
 }
 
 /* Of the first frame of a run. Without a branch, since there may be a million. */
-static inline unsigned is_wrong_parent(const struct bmm__stack_range *range, uint32_t k)
+static inline unsigned is_wrong_parent(const uint32_t *word, uint32_t id)
 {
-    uint32_t site = range->words[k], before = range->words[k - 1];
-    return (unsigned)(site - 1 < BMM_STACK_HEAD - 1) & (before >> 31) &
-           (unsigned)((before & ~BMM_STACK_HEAD) >= range->first + k);
+    uint32_t site = word[0], before = word[-1];
+    return (unsigned)((int32_t)site > 0) & (unsigned)((int32_t)before < 0) &
+           (unsigned)((before & ~BMM_STACK_HEAD) >= id);
 }
 
 static bool has_wrong_parent(const struct bmm__stack_range *range)
 {
+    enum { TOGETHER = 16 }; /* a number that is known: then it is done by vectors */
     unsigned found = 0;
-    for (uint32_t k = 1; k < range->count; k++)
-        found |= is_wrong_parent(range, k);
+    uint32_t k = 1;
+    for (; k < range->count && range->count - k >= TOGETHER; k += TOGETHER)
+        for (uint32_t i = 0; i < TOGETHER; i++)
+            found |= is_wrong_parent(range->words + k + i, range->first + k + i);
+    for (; k < range->count; k++)
+        found |= is_wrong_parent(range->words + k, range->first + k);
     return found != 0;
 }
 
-static bool check_stacks(struct bmm__snapshot *s, const char *path, struct bmm__why *why)
+static bool was_checked(const struct bmm__stack_range *range, const struct bmm__snapshot *earlier)
+{
+    for (uint32_t i = 0; earlier != NULL && earlier->damaged_count == 0 && i < earlier->range_count; i++)
+        if (earlier->ranges[i].first == range->first && earlier->ranges[i].count == range->count)
+            return true;
+    return false;
+}
+
+static bool check_stacks(struct bmm__snapshot *s, const char *path, const struct bmm__snapshot *earlier,
+                         struct bmm__why *why)
 {
     uint64_t bytes = 0;
     s->ranges = bmm__must_zero(s->header.chunk_count, sizeof *s->ranges);
@@ -136,10 +150,10 @@ static bool check_stacks(struct bmm__snapshot *s, const char *path, struct bmm__
         const struct bmm__stack_range *range = &s->ranges[i];
         if (i > 0 && range->first < range[-1].first + range[-1].count)
             return bmm__fail(why, "%s: two chunks hold the same stack ids (S2)", path);
-        if (!has_wrong_parent(range))
+        if (was_checked(range, earlier) || !has_wrong_parent(range))
             continue;
         for (uint32_t k = 1; k < range->count; k++)
-            if (is_wrong_parent(range, k) && !damaged(s))
+            if (is_wrong_parent(range->words + k, range->first + k) && !damaged(s))
                 return bmm__fail(why, "%s: stack %u has parent %u (S5)", path, range->first + k,
                                  range->words[k - 1] & ~BMM_STACK_HEAD);
     }
@@ -196,9 +210,15 @@ static bool check_packed(struct bmm__snapshot *s, const char *path, struct bmm__
 
 bool bmm__snapshot_open(struct bmm__snapshot *s, const char *path, struct bmm__why *why)
 {
+    return bmm__snapshot_open_again(s, path, NULL, why);
+}
+
+bool bmm__snapshot_open_again(struct bmm__snapshot *s, const char *path, const struct bmm__snapshot *earlier,
+                              struct bmm__why *why)
+{
     *s = (struct bmm__snapshot){ 0 };
     if (map_file(s, path, why) && check_header(s, path, why) && check_chunks(s, path, why) &&
-        check_stacks(s, path, why) && check_spans(s, path, why) && check_packed(s, path, why))
+        check_stacks(s, path, earlier, why) && check_spans(s, path, why) && check_packed(s, path, why))
         return true;
     bmm__snapshot_close(s);
     return false;

@@ -1,32 +1,43 @@
 #include "report/stack_build.h"
 
+#include "report/fingerprint.h"
 #include "report/role.h"
+#include "report/words.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define STEPS_MAX 1024 /* far beyond what is ever captured: only damaged files have more */
 
+/* Those that have come since: the log only grows. */
+static void add_modules(struct bmm__stack_build *build)
+{
+    struct bmm__cursor cursor = { 0 };
+    struct bmm__module_record record;
+    for (uint32_t i = 0; bmm__snapshot_next_module(build->snapshot, &cursor, &record); i++) {
+        if (i < build->module_count)
+            continue;
+        build->modules =
+            bmm__grow(build->modules, &build->module_capacity, (size_t)build->module_count + 1, sizeof *build->modules);
+        build->modules[build->module_count++] =
+            (struct bmm__loaded_module){ record.start, record.end, record.bias, record.epoch,
+                                         bmm__symbolizer_module(build->symbolizer, record.path, record.build_id,
+                                                                record.build_id_bytes) };
+    }
+}
+
 void bmm__stack_build_open(struct bmm__stack_build *build, const struct bmm__snapshot *snapshot,
                            struct bmm__symbolizer *symbolizer, struct bmm__arena *arena)
 {
     *build = (struct bmm__stack_build){ .snapshot = snapshot, .symbolizer = symbolizer, .arena = arena };
     build->nodes = bmm__must_zero(snapshot->range_count, sizeof *build->nodes);
-    struct bmm__cursor cursor = { 0 };
-    struct bmm__module_record record;
-    while (bmm__snapshot_next_module(snapshot, &cursor, &record)) {
-        build->modules =
-            bmm__grow(build->modules, &build->module_capacity, (size_t)build->module_count + 1, sizeof *build->modules);
-        build->modules[build->module_count++] =
-            (struct bmm__loaded_module){ record.start, record.end, record.bias, record.epoch,
-                                         bmm__symbolizer_module(symbolizer, record.path, record.build_id,
-                                                                record.build_id_bytes) };
-    }
+    build->range_count = snapshot->range_count;
+    add_modules(build);
 }
 
 void bmm__stack_build_free(struct bmm__stack_build *build)
 {
-    for (uint32_t i = 0; i < build->snapshot->range_count; i++)
+    for (uint32_t i = 0; i < build->range_count; i++)
         free(build->nodes[i]);
     free(build->nodes);
     free(build->frames);
@@ -36,15 +47,18 @@ void bmm__stack_build_free(struct bmm__stack_build *build)
     free(build->lone);
     bmm__map_free(&build->ids);
     free(build->stacks);
+    bmm__map_free(&build->named);
+    free(build->names);
     *build = (struct bmm__stack_build){ 0 };
 }
 
-static bool has_same_nodes(const struct bmm__snapshot *a, const struct bmm__snapshot *b)
+/* Segments of the depot come in the order of their ids. */
+static bool has_nodes_of(const struct bmm__snapshot *later, const struct bmm__snapshot *before)
 {
-    if (a->range_count != b->range_count)
+    if (later->range_count < before->range_count)
         return false;
-    for (uint32_t i = 0; i < a->range_count; i++)
-        if (a->ranges[i].first != b->ranges[i].first || a->ranges[i].count != b->ranges[i].count)
+    for (uint32_t i = 0; i < before->range_count; i++)
+        if (later->ranges[i].first != before->ranges[i].first || later->ranges[i].count != before->ranges[i].count)
             return false;
     return true;
 }
@@ -61,9 +75,18 @@ static uint32_t count_modules(const struct bmm__snapshot *snapshot)
 
 bool bmm__stack_build_continue(struct bmm__stack_build *build, const struct bmm__snapshot *snapshot)
 {
-    if (build->has_gaps || !has_same_nodes(build->snapshot, snapshot) || build->module_count != count_modules(snapshot))
+    uint32_t module_count = count_modules(snapshot);
+    if (build->has_gaps || !has_nodes_of(snapshot, build->snapshot) || module_count < build->module_count ||
+        (build->has_strays && module_count != build->module_count))
         return false;
+    uint32_t **nodes = bmm__must_zero(snapshot->range_count, sizeof *nodes);
+    if (build->range_count > 0)
+        memcpy(nodes, build->nodes, build->range_count * sizeof *nodes);
+    free(build->nodes);
+    build->nodes = nodes;
+    build->range_count = snapshot->range_count;
     build->snapshot = snapshot;
+    add_modules(build);
     return true;
 }
 
@@ -116,6 +139,7 @@ static uint32_t chain_at(struct bmm__stack_build *build, uint64_t pc, bool is_ex
         uint64_t address = BMM_STACK_ADDRESS(pc) - (is_exact ? 0 : 1);
         const struct bmm__loaded_module *module = module_at(build, address, BMM_STACK_EPOCH(pc));
         struct bmm__located_chain made = { .module = BMM__NO_MODULE, .address = address };
+        build->has_strays |= module == NULL || module->epoch != BMM_STACK_EPOCH(pc);
         if (module != NULL) {
             made.module = module->number;
             made.address = address - module->bias;
@@ -233,4 +257,22 @@ const struct bmm__stack *bmm__stack_build_get(struct bmm__stack_build *build, ui
         build->stacks[build->stack_count++] = make_stack(build, id);
     }
     return build->stacks[index];
+}
+
+struct bmm__leak_name bmm__stack_build_name(struct bmm__stack_build *build, uint32_t id, uint32_t kind,
+                                            struct bmm__strings *strings)
+{
+    bool is_new;
+    uint32_t index = bmm__map_put(&build->named, id, kind, build->name_count, &is_new);
+    if (is_new) {
+        const struct bmm__stack *stack = bmm__stack_build_get(build, id);
+        char fingerprint[BMM__FINGERPRINT_BYTES];
+        bmm__fingerprint(fingerprint, bmm__word_alloc_kind(kind), stack);
+        build->names =
+            bmm__grow(build->names, &build->name_capacity, (size_t)build->name_count + 1, sizeof *build->names);
+        build->names[build->name_count++] =
+            (struct bmm__leak_name){ bmm__intern_bytes(strings, fingerprint, strlen(fingerprint)),
+                                     bmm__stack_key(stack, BMM__HASH_SEED + kind) };
+    }
+    return build->names[index];
 }

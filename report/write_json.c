@@ -82,12 +82,28 @@ static void put_object(struct writing *w, const char *key, cJSON *object)
     free(text);
 }
 
+/* Leaks stand in order, their stacks somewhere: what is needed next is fetched while others are written. */
+static inline void fetch_ahead(const struct bmm__leak *leaks, uint32_t i, uint32_t count)
+{
+    if (i + 8 < count) {
+        __builtin_prefetch(leaks[i + 8].stack);
+        __builtin_prefetch(leaks[i + 8].fingerprint);
+    }
+    if (i + 4 < count) {
+        const struct bmm__stack *stack = leaks[i + 4].stack;
+        for (uint32_t k = 0; k < stack->count; k += 8)
+            __builtin_prefetch(stack->frames + k);
+    }
+}
+
 static void put_frames(struct writing *w)
 {
     const struct bmm__report *report = w->report;
     fputs("\"frames\":[", w->out);
-    for (uint32_t i = 0; i < report->leak_count; i++)
+    for (uint32_t i = 0; i < report->leak_count; i++) {
+        fetch_ahead(report->leaks, i, report->leak_count);
         bmm__json_write_frames(&w->texts, w->out, report->leaks[i].stack);
+    }
     for (uint32_t i = 0; i < report->error_count; i++) {
         bmm__json_write_frames(&w->texts, w->out, report->errors[i].detected);
         bmm__json_write_frames(&w->texts, w->out, report->errors[i].allocated);
@@ -236,14 +252,14 @@ static void put_fingerprint(struct bmm__json_texts *texts, const char *fingerpri
         bmm__json_put(texts, fingerprint);
         bmm__json_put(texts, "\"");
     } else {
-        bmm__json_put(texts, bmm__json_text(texts, fingerprint));
+        bmm__json_put_text(texts, fingerprint);
     }
 }
 
 static void put_text(struct bmm__json_texts *texts, const char *key, const char *text)
 {
     bmm__json_put(texts, key);
-    bmm__json_put(texts, bmm__json_text(texts, text));
+    bmm__json_put_text(texts, text);
 }
 
 static void put_number(struct bmm__json_texts *texts, const char *key, uint64_t number)
@@ -282,6 +298,7 @@ static void put_leaks(struct writing *w, const char *key, uint32_t count, const 
 {
     fprintf(w->out, "\"%s\":[", key);
     for (uint32_t i = 0; i < count; i++) {
+        fetch_ahead(leaks, i, count);
         bmm__json_put(&w->texts, i == 0 ? "\n" : ",\n");
         put_leak(&w->texts, &leaks[i]);
         bmm__json_write_line(&w->texts, w->out);

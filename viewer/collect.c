@@ -12,9 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define READ_AHEAD_TRIES 20u
+#define EARLY_BYTES_MAX ((off_t)64 << 20) /* of a snapshot: to look through more takes longer than it would save */
 
 /* brainmm.<pid>.<start>.<n>.bmm */
 struct found {
@@ -35,6 +37,7 @@ struct bmm__collection {
     struct bmm__snapshot_live live; /* of the main program, while its end is awaited */
     struct found awaited;           /* the same snapshot */
     struct bmm__prepared *prepared; /* from it; NULL: nothing was */
+    uint64_t naps, naps_to_prepare; /* how often there was time to prepare, and when it is to be used */
 };
 
 static bool path_of(char path[PATH_MAX], const struct bmm__collection *c, const struct found *found)
@@ -121,17 +124,28 @@ uint32_t *bmm__collection_awaits(const struct bmm__collection *c)
     return bmm__snapshot_live_word(&c->live);
 }
 
+static bool is_due(struct bmm__collection *c, const char *path)
+{
+    struct stat status;
+    if (++c->naps < c->naps_to_prepare)
+        return false;
+    c->naps_to_prepare = 2 * c->naps;
+    return stat(path, &status) == 0 && status.st_size <= EARLY_BYTES_MAX;
+}
+
 void bmm__collection_prepare(struct bmm__collection *c)
 {
     char path[PATH_MAX];
-    if (!bmm__snapshot_live_is_exiting(&c->live))
+    if (bmm__snapshot_live_word(&c->live) == NULL || !path_of(path, c, &c->awaited))
         return;
-    bmm__snapshot_live_close(&c->live);
-    if (!path_of(path, c, &c->awaited))
+    bool is_exiting = bmm__snapshot_live_is_exiting(&c->live);
+    if (!is_exiting && !is_due(c, path))
         return;
     bmm__symbolizer_resume(symbolizer_of(c));
-    c->prepared = bmm__report_prepare(c->report, symbolizer_of(c), path);
+    c->prepared = bmm__report_prepare(c->report, symbolizer_of(c), path, c->prepared);
     bmm__symbolizer_pause(symbolizer_of(c)); /* the program may take its time to end */
+    if (is_exiting)
+        bmm__snapshot_live_close(&c->live);
 }
 
 /* What was read of a program that has become another one is not what the report will be of. */
@@ -140,6 +154,8 @@ static void follow_exec(struct bmm__collection *c)
     if (!bmm__snapshot_live_has_execed(&c->live))
         return;
     bmm__snapshot_live_close(&c->live);
+    bmm__prepared_free(c->prepared);
+    c->prepared = NULL;
     c->has_read_ahead = false;
 }
 

@@ -30,7 +30,8 @@ void bmm__collection_read_ahead(struct bmm__collection *collection, pid_t main_p
 /* The word of that program's snapshot that is no longer 0 when its exit hook has begun; a futex, mapped until then, for the kernel alone:
  * the file may be cut short. NULL: the end of none is awaited. */
 uint32_t *bmm__collection_awaits(const struct bmm__collection *collection);
-/* When it is no longer 0, the stacks are made while the program ends; what it still frees is seen at the end all the same. */
+/* Makes stacks before the end, that there be less to do then: when that word is no longer 0, and before, when the program has run twice
+ * as long as the last time. What it still allocates and frees is seen at the end all the same. To be called again and again. */
 void bmm__collection_prepare(struct bmm__collection *collection);
 
 /* Takes over and removes the snapshots that nobody writes to any more, if more than `kept` lie there; those of

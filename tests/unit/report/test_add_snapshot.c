@@ -124,7 +124,7 @@ static void check_prepared(enum news news)
     struct bmm__why why;
     const char *path = made_path("prepare.bmm");
     put_process(path, news, false);
-    struct bmm__prepared *prepared = bmm__report_prepare(loaded.report, loaded.symbolizer, path);
+    struct bmm__prepared *prepared = bmm__report_prepare(loaded.report, loaded.symbolizer, path, NULL);
     cr_assert_not_null(prepared);
     cr_expect_eq(loaded.report->leak_count, 0);
     put_process(path, news, true);
@@ -164,7 +164,7 @@ Test(prepared, nothing_where_there_is_no_snapshot)
 {
     struct loaded loaded = { .report = bmm__report_make() };
     loaded.symbolizer = bmm__symbolizer_make(&loaded.report->strings);
-    cr_expect_null(bmm__report_prepare(loaded.report, loaded.symbolizer, "/nowhere"));
+    cr_expect_null(bmm__report_prepare(loaded.report, loaded.symbolizer, "/nowhere", NULL));
     bmm__prepared_free(NULL);
     unload(loaded);
 }

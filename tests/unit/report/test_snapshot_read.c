@@ -126,6 +126,31 @@ Test(snapshot, what_is_wrong_is_named)
     free(good);
 }
 
+Test(snapshot, a_wrong_parent_is_named_wherever_it_stands)
+{
+    struct made_snapshot made;
+    enum { RUNS = 21 };
+    uint32_t ids[RUNS];
+    size_t count;
+    made_begin(&made, BMM_MODE_LEAK, BMM_SNAPSHOT_EXITED);
+    for (unsigned i = 0; i < RUNS; i++)
+        ids[i] = made_node(&made, 0, 0x2000 + i);
+    unsigned char *good = made_bytes(&made, &count), *bytes = malloc(count);
+    cr_assert_str_eq(refusal(good, count), "");
+    for (unsigned i = 0; i < RUNS; i++) {
+        char words[64];
+        memcpy(bytes, good, count);
+        uint32_t *stacks = (uint32_t *)(void *)(bytes + chunk_of(bytes, BMM_CHUNK_STACKS)->offset);
+        stacks[ids[i] - 1] = ids[i] | BMM_STACK_HEAD;
+        snprintf(words, sizeof words, "stack %u has parent %u (S5)", ids[i], ids[i]);
+        cr_expect_not_null(strstr(refusal(bytes, count), words), "%u: '%s'", i, refusal(bytes, count));
+        stacks[ids[i] - 1] = (ids[i] - 1) | BMM_STACK_HEAD;
+        cr_expect_str_eq(refusal(bytes, count), "", "%u", i);
+    }
+    free(bytes);
+    free(good);
+}
+
 /* Reads everything that a report reads. True if the file was accepted. */
 static bool read_all(const unsigned char *bytes, size_t count)
 {
