@@ -1,4 +1,5 @@
-/* bmm__core_meta_alloc: bumped from chunks, never given back. */
+/* bmm__core_meta_alloc: bumped from chunks, never given back. Side by side, also what is not small: each at the start of a mapping of
+ * its own, tables of like sizes would share the same few sets of a cache. */
 #include "core/meta.h"
 
 #include "core/client.h"
@@ -28,28 +29,42 @@ void bmm__meta_unmap(void *start, size_t bytes)
     bmm__os_release((char *)start - GUARD, bytes + 2 * GUARD);
 }
 
+#define CHUNK_MAX (GUARD == 0 ? (size_t)2 << 20 : BMM__GRANULE)
+
 BMM__LOCK(lock, BMM__RANK_META);
 static char *chunk;
 static size_t room;
+static size_t next_bytes = BMM__GRANULE; /* of a chunk: a small process has a small one */
+
+static size_t whole_granules(size_t bytes)
+{
+    return (bytes + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
+}
+
+/* Under lock. False: out of memory. */
+static bool make_room(size_t bytes)
+{
+    size_t wanted = next_bytes > bytes ? next_bytes : whole_granules(bytes);
+    char *fresh = bmm__meta_map(wanted);
+    if (fresh == NULL && (fresh = bmm__meta_map(wanted = whole_granules(bytes))) == NULL)
+        return false;
+    chunk = fresh;
+    room = wanted;
+    next_bytes = wanted < CHUNK_MAX / 2 ? 2 * wanted : CHUNK_MAX;
+    return true;
+}
 
 void *bmm__core_meta_alloc(size_t bytes)
 {
     bytes = (bytes + 63) & ~(size_t)63;
-    if (bytes > BMM__GRANULE / 4)
-        return bmm__meta_map((bytes + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1));
+    if (bytes > CHUNK_MAX / 4)
+        return bmm__meta_map(whole_granules(bytes));
     bmm__lock_take(&lock);
-    if (room < bytes) {
-        char *fresh = bmm__meta_map(BMM__GRANULE);
-        if (fresh == NULL) {
-            bmm__lock_release(&lock);
-            return NULL;
-        }
-        chunk = fresh;
-        room = BMM__GRANULE;
+    void *start = room >= bytes || make_room(bytes) ? chunk : NULL;
+    if (start != NULL) {
+        chunk += bytes;
+        room -= bytes;
     }
-    void *start = chunk;
-    chunk += bytes;
-    room -= bytes;
     bmm__lock_release(&lock);
     return start;
 }

@@ -165,15 +165,29 @@ static void intern_in_handler(int number)
     id_in_handler = bmm__depot_intern_one(0, pc_in_handler);
 }
 
+/* Takes what there is of memory for tables: who asks for more gets it from the system. */
+static void use_up_memory(void)
+{
+    int pieces = 0, of_chunk = -1; /* chunks grow, up to a size */
+    for (bool is_steady = false; !is_steady; pieces++) {
+        int before = map_count;
+        bmm__core_meta_alloc(BMM__GRANULE / 4);
+        if (map_count == before)
+            continue;
+        is_steady = pieces == of_chunk;
+        of_chunk = pieces;
+        pieces = 0;
+    }
+    while (pieces++ < of_chunk)
+        bmm__core_meta_alloc(BMM__GRANULE / 4);
+}
+
 static void interrupt_first_growth(uintptr_t first_pc, uintptr_t handler_pc)
 {
     pc_in_handler = handler_pc;
     struct sigaction action = { .sa_handler = intern_in_handler };
     sigaction(SIGUSR1, &action, NULL);
-    for (int before = map_count; map_count == before;)
-        bmm__core_meta_alloc(BMM__GRANULE / 4); /* a new granule of memory, of which nothing is left then */
-    for (int i = 1; i < 4; i++)
-        bmm__core_meta_alloc(BMM__GRANULE / 4);
+    use_up_memory();
     is_to_raise = 1;
     uint32_t id = bmm__depot_intern_one(0, first_pc), caller;
     uintptr_t pc;
