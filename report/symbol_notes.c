@@ -85,13 +85,13 @@ void bmm__report_add_symbol_notes(struct bmm__report *report, const struct bmm__
     uint32_t module_count = bmm__symbolizer_module_count(symbolizer);
     for (uint32_t i = 0; i < module_count; i++) {
         struct bmm__module_news news = bmm__symbolizer_news(symbolizer, i);
-        if (is_to_be_named(&news) && !has_no_symbols(&news) && (is_stripped(&news) || news.is_debug_partial))
+        if (is_to_be_named(&news) && (has_no_symbols(&news) || is_stripped(&news) || news.is_debug_partial))
             ask(&shown, news.path);
     }
     look_at_all(&shown, report);
     for (uint32_t i = 0; i < module_count; i++) {
         struct bmm__module_news news = bmm__symbolizer_news(symbolizer, i);
-        if (!is_to_be_named(&news))
+        if (!is_to_be_named(&news) || !is_shown(&shown, news.path)) /* used for what was freed later, say */
             continue;
         if (has_no_symbols(&news))
             bmm__report_add_note(
@@ -104,9 +104,9 @@ void bmm__report_add_symbol_notes(struct bmm__report *report, const struct bmm__
                     news.state == BMM_FILE_MISSING ? "no such file"
                     : news.state == BMM_FILE_OTHER ? "not the file that ran (its build-id differs)"
                                                    : "not readable as ELF"));
-        else if (is_stripped(&news) && is_shown(&shown, news.path))
+        else if (is_stripped(&news))
             stripped = join(report, stripped, ++stripped_count, news.path);
-        else if (news.is_debug_partial && is_shown(&shown, news.path))
+        else if (news.is_debug_partial)
             partial = join(report, partial, ++partial_count, news.path);
     }
     bmm__map_free(&shown.asked);

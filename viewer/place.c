@@ -1,16 +1,23 @@
 #define _GNU_SOURCE
 #include "viewer/place.h"
 
+#include "report/process_alive.h"
+
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ROOMY_BYTES ((uint64_t)256 << 20)
+#define WEEK ((time_t)7 * 24 * 60 * 60)
 
 /* Bytes free in a directory that can serve; 0: it cannot. */
 static uint64_t room_in(const char *directory)
@@ -22,6 +29,57 @@ static uint64_t room_in(const char *directory)
         return 0;
     return (uint64_t)status.f_bavail * status.f_frsize;
 }
+
+/* ---- what others left ---- */
+
+static bool is_recorded_in(DIR *directory, const char *path)
+{
+    const struct dirent *entry;
+    bool is_alive = false;
+    while (!is_alive && (entry = readdir(directory)) != NULL) {
+        char file[PATH_MAX];
+        is_alive = snprintf(file, sizeof file, "%s/%s", path, entry->d_name) >= (int)sizeof file ||
+                   bmm__snapshot_is_alive(file);
+    }
+    return is_alive;
+}
+
+/* Whether it is a run's, left a week ago, and nobody has it any more. */
+static bool is_left(const char *path)
+{
+    int file = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat status;
+    if (file < 0)
+        return false;
+    DIR *directory = fstat(file, &status) == 0 && status.st_uid == geteuid() && time(NULL) - status.st_mtime > WEEK &&
+                             flock(file, LOCK_EX | LOCK_NB) == 0
+                         ? fdopendir(file)
+                         : NULL;
+    if (directory == NULL) {
+        close(file);
+        return false;
+    }
+    bool is = !is_recorded_in(directory, path);
+    closedir(directory);
+    return is;
+}
+
+static void sweep(const char *parent)
+{
+    static struct bmm__place old;
+    const size_t name_length = strlen("brainmm.XXXXXX");
+    DIR *directory = opendir(parent);
+    const struct dirent *entry;
+    while (directory != NULL && (entry = readdir(directory)) != NULL)
+        if (strncmp(entry->d_name, "brainmm.", strlen("brainmm.")) == 0 && strlen(entry->d_name) == name_length &&
+            snprintf(old.path, sizeof old.path, "%s/%s", parent, entry->d_name) < (int)sizeof old.path &&
+            is_left(old.path))
+            bmm__place_remove(&old);
+    if (directory != NULL)
+        closedir(directory);
+}
+
+/* ---- ---- */
 
 bool bmm__place_make(struct bmm__place *place, struct bmm__why *why)
 {
@@ -41,6 +99,10 @@ bool bmm__place_make(struct bmm__place *place, struct bmm__why *why)
     if (snprintf(place->path, sizeof place->path, "%s/brainmm.XXXXXX", best) >= (int)sizeof place->path ||
         mkdtemp(place->path) == NULL)
         return bmm__fail(why, "cannot make a directory in %s: %s", best, strerror(errno));
+    place->lock = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (place->lock >= 0)
+        flock(place->lock, LOCK_EX | LOCK_NB);
+    sweep(best);
     return true;
 }
 

@@ -160,6 +160,45 @@ Test(prepared, what_was_not_there_yet_is_made_again)
     check_prepared(A_MODULE);
 }
 
+static void put_two_modules(const char *path, bool is_ended)
+{
+    struct made_snapshot made;
+    made_begin(&made, BMM_MODE_LEAK, is_ended ? BMM_SNAPSHOT_EXITED : BMM_SNAPSHOT_RUNNING);
+    made_module(&made, "/path/of/program", 0x1000, 0x9000, 0, NULL, 0);
+    made_module(&made, "/path/of/other", 0x10000, 0x20000, 0, NULL, 0);
+    uint32_t slot = made_span(&made, 0x7f0000000000, 64, 4);
+    made_block(&made, slot, BMM_SLOT_LIVE, BMM_KIND_MALLOC, 10, made_node(&made, 0, 0x2000));
+    made_block(&made, slot + 1, is_ended ? BMM_SLOT_FREE : BMM_SLOT_LIVE, BMM_KIND_MALLOC, 20,
+               made_node(&made, 0, 0x10100));
+    made_write(&made, path);
+}
+
+/* What the notes say does not depend on when there was time to prepare. */
+Test(prepared, no_note_of_a_module_of_what_was_freed)
+{
+    struct loaded loaded = { .report = bmm__report_make() };
+    loaded.symbolizer = bmm__symbolizer_make(&loaded.report->strings);
+    struct bmm__why why;
+    const char *path = made_path("notes.bmm");
+    put_two_modules(path, false);
+    struct bmm__prepared *prepared = bmm__report_prepare(loaded.report, loaded.symbolizer, path, NULL);
+    put_two_modules(path, true);
+    cr_assert(bmm__report_add_snapshot(loaded.report, loaded.symbolizer, path,
+                                       &(struct bmm__process_facts){ .prepared = prepared }, &why));
+    bmm__prepared_free(prepared);
+    bmm__report_finish(loaded.report);
+    bmm__report_add_symbol_notes(loaded.report, loaded.symbolizer);
+    bool is_named[2] = { false, false };
+    for (uint32_t i = 0; i < loaded.report->note_count; i++) {
+        is_named[0] |= strstr(loaded.report->notes[i].text, "/path/of/program: no such file") != NULL;
+        is_named[1] |= strstr(loaded.report->notes[i].text, "/path/of/other") != NULL;
+    }
+    cr_expect(is_named[0]);
+    cr_expect_not(is_named[1]);
+    unlink(path);
+    unload(loaded);
+}
+
 Test(prepared, nothing_where_there_is_no_snapshot)
 {
     struct loaded loaded = { .report = bmm__report_make() };
