@@ -391,15 +391,24 @@ static void add_notes(struct reading *r)
                                                (unsigned long long)(r->torn_count + r->snapshot.damaged_count)));
 }
 
+#define BLOCKS_TOGETHER 256u /* before it is asked whether it is enough */
+
 struct preparing {
     struct bmm__stack_build *stacks;
     struct bmm__strings *strings;
+    const struct bmm__prepare_limits *limits;
+    uint32_t count;
+    bool is_enough;
 };
 
 static void prepare_block(void *context, const struct bmm_snapshot_mirror *record)
 {
-    const struct preparing *p = context;
-    if (is_believed(record))
+    struct preparing *p = context;
+    if (p->is_enough || !is_believed(record))
+        return;
+    if (p->limits != NULL && p->count++ % BLOCKS_TOGETHER == 0)
+        p->is_enough = p->limits->is_enough(p->limits->context);
+    if (!p->is_enough && bmm__stack_build_try(p->stacks, record->stack))
         bmm__stack_build_name(p->stacks, record->stack, BMM_MIRROR_KIND(record->detail), p->strings);
 }
 
@@ -426,20 +435,24 @@ static void open_stacks(struct bmm__stack_build *stacks, const struct bmm__snaps
 }
 
 struct bmm__prepared *bmm__report_prepare(struct bmm__report *report, struct bmm__symbolizer *symbolizer,
-                                          const char *path, struct bmm__prepared *earlier)
+                                          const char *path, struct bmm__prepared *earlier,
+                                          const struct bmm__prepare_limits *limits)
 {
     struct bmm__prepared *p = bmm__must_zero(1, sizeof *p);
     struct bmm__why why;
-    bool is_open = bmm__snapshot_open_again(&p->snapshot, path, earlier != NULL ? &earlier->snapshot : NULL, &why);
-    if (is_open) {
-        open_stacks(&p->stacks, &p->snapshot, symbolizer, report, earlier);
-        each_in_use(&p->snapshot, prepare_block, &(struct preparing){ &p->stacks, &report->strings });
+    if (!bmm__snapshot_open_again(&p->snapshot, path, earlier != NULL ? &earlier->snapshot : NULL, &why)) {
+        free(p);
+        return earlier;
     }
+    open_stacks(&p->stacks, &p->snapshot, symbolizer, report, earlier);
     bmm__prepared_free(earlier);
-    if (is_open)
-        return p;
-    free(p);
-    return NULL;
+    bmm__symbolizer_be_modest(symbolizer, limits != NULL);
+    struct preparing preparing = { .stacks = &p->stacks, .strings = &report->strings, .limits = limits };
+    each_in_use(&p->snapshot, prepare_block, &preparing);
+    bmm__symbolizer_be_modest(symbolizer, false);
+    if (limits != NULL)
+        bmm__snapshot_unmap(&p->snapshot);
+    return p;
 }
 
 bool bmm__report_add_snapshot(struct bmm__report *report, struct bmm__symbolizer *symbolizer, const char *path,

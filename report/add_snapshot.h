@@ -15,14 +15,22 @@ struct bmm__process_facts {
     struct bmm__prepared *prepared; /* from this very file, before; NULL: nothing is. Stays the caller's */
 };
 
-/* Stacks of a process that has not ended yet: they are a third of the work. */
+/* Stacks of a process that has not ended yet, which are half of the work. */
 struct bmm__prepared;
 
-/* The stacks of the blocks that are in use now; nothing in the report tells of them before add_snapshot. `earlier` is what was
- * prepared from the same file before, is taken over, as far as it still holds, and freed; or NULL. NULL: the file cannot be read.
- * Freed by _free, and before the report. */
+/* To prepare while the process runs: only what is cheap (bmm__symbolizer_be_modest), and asked now and then whether it is enough. The
+ * file is let go of again. */
+struct bmm__prepare_limits {
+    bool (*is_enough)(void *context);
+    void *context;
+};
+
+/* The stacks of the blocks that are in use now; nothing in the report tells of them before add_snapshot. limits: NULL for none, where
+ * the process is ending. earlier: what was prepared from the same file before, or NULL; it is taken over as far as it still holds, and
+ * is gone afterwards, but where the file cannot be read: then it is returned. Freed by _free, and before the report. */
 struct bmm__prepared *bmm__report_prepare(struct bmm__report *report, struct bmm__symbolizer *symbolizer,
-                                          const char *path, struct bmm__prepared *earlier);
+                                          const char *path, struct bmm__prepared *earlier,
+                                          const struct bmm__prepare_limits *limits);
 void bmm__prepared_free(struct bmm__prepared *prepared);
 
 /* False: the report is unchanged, why tells what is wrong with the file. */

@@ -193,6 +193,21 @@ bool bmm__module_file_has_code(const struct bmm__module_file *file)
     return false;
 }
 
+bool bmm__module_file_has_debug(const struct bmm__module_file *file)
+{
+    Elf_Scn *section = NULL;
+    GElf_Shdr head;
+    size_t names;
+    if (file->elf == NULL || elf_getshdrstrndx(file->elf, &names) != 0)
+        return false;
+    while ((section = elf_nextscn(file->elf, section)) != NULL) {
+        const char *name = gelf_getshdr(section, &head) != NULL ? elf_strptr(file->elf, names, head.sh_name) : NULL;
+        if (name != NULL && (strcmp(name, ".debug_info") == 0 || strcmp(name, ".zdebug_info") == 0))
+            return true;
+    }
+    return false;
+}
+
 /* Not by the change time: that of a file that was moved aside changes, too. */
 static bool has_changed(const struct stat *before, const struct stat *now)
 {

@@ -1,6 +1,7 @@
 /* The snapshot of a process while it runs: how far it has come, and the word by which it says so.
  *
- * Read, never looked at where it is mapped: the process may cut its file short, which would be our end, at any time of its life.
+ * Read, never looked at where it is mapped: the process may cut its file short, which would be our end, at any time of its life. (Who
+ * prepares a report maps it all, for some milliseconds now and then.)
  * The mapping is for the kernel, which looks at the word for who sleeps on it.
  */
 #ifndef BMM_REPORT_SNAPSHOT_LIVE_H

@@ -1,4 +1,5 @@
-/* Opening a snapshot: maps the file and proves S1, S2 and S5 and the numbers of every element once. */
+/* Opening a snapshot: maps the file and proves S1, S2 and S5 and the numbers of every element once; S5 not again where it was proved
+ * while the process still ran. */
 #include "report/arena.h"
 #include "report/snapshot_read.h"
 
@@ -224,10 +225,18 @@ bool bmm__snapshot_open_again(struct bmm__snapshot *s, const char *path, const s
     return false;
 }
 
-void bmm__snapshot_close(struct bmm__snapshot *s)
+void bmm__snapshot_unmap(struct bmm__snapshot *s)
 {
     if (s->bytes != NULL)
         munmap((void *)(uintptr_t)s->bytes, s->mapped_bytes);
+    s->bytes = NULL;
+    for (uint32_t i = 0; i < s->range_count; i++)
+        s->ranges[i].words = NULL;
+}
+
+void bmm__snapshot_close(struct bmm__snapshot *s)
+{
+    bmm__snapshot_unmap(s);
     free(s->chunks);
     free(s->ranges);
     *s = (struct bmm__snapshot){ 0 };

@@ -120,7 +120,8 @@ bool bmm__snapshot_next_span(const struct bmm__snapshot *s, struct bmm__cursor *
     return false;
 }
 
-/* Packed records begin with their length. A length that cannot be ends the chunk. */
+/* Packed records begin with their length. A length that cannot be ends the chunk, of which only what is said to be used counts: the
+ * process may still write. */
 static const unsigned char *next_packed(const struct bmm__snapshot *s, struct bmm__cursor *c, enum bmm_chunk_type type,
                                         uint64_t head_bytes, uint32_t *bytes)
 {
@@ -128,7 +129,7 @@ static const unsigned char *next_packed(const struct bmm__snapshot *s, struct bm
     const unsigned char *at;
     while ((at = next(s, c, type, head_bytes + 1, &left)) != NULL) {
         memcpy(bytes, at, sizeof *bytes);
-        if (*bytes <= head_bytes || *bytes % 8 != 0 || *bytes > left) {
+        if (s->chunks[c->chunk].used == 0 || *bytes <= head_bytes || *bytes % 8 != 0 || *bytes > left) {
             c->offset += left;
             continue;
         }

@@ -42,6 +42,8 @@ bool bmm__snapshot_open(struct bmm__snapshot *snapshot, const char *path, struct
 bool bmm__snapshot_open_again(struct bmm__snapshot *snapshot, const char *path, const struct bmm__snapshot *earlier,
                               struct bmm__why *why);
 void bmm__snapshot_close(struct bmm__snapshot *snapshot);
+/* Lets go of the file: of what was read only where the ranges of stacks begin and end is still known. */
+void bmm__snapshot_unmap(struct bmm__snapshot *snapshot);
 
 /* ---- elements: a zeroed cursor, then next until false ---- */
 

@@ -135,7 +135,11 @@ static uint32_t chain_at(struct bmm__stack_build *build, uint64_t pc, bool is_ex
 {
     bool is_new;
     uint32_t index = bmm__map_put(&build->addresses, pc, is_exact, build->chain_count, &is_new);
-    if (is_new) {
+    if (!is_new && build->chains[index].chain.count == 0) { /* put off */
+        struct bmm__located_chain *put_off = &build->chains[index];
+        put_off->chain = bmm__symbolizer_frames(build->symbolizer, put_off->module, put_off->address);
+        build->lone[index] = lone_of(&put_off->chain);
+    } else if (is_new) {
         uint64_t address = BMM_STACK_ADDRESS(pc) - (is_exact ? 0 : 1);
         const struct bmm__loaded_module *module = module_at(build, address, BMM_STACK_EPOCH(pc));
         struct bmm__located_chain made = { .module = BMM__NO_MODULE, .address = address };
@@ -169,6 +173,7 @@ struct making {
     uint32_t count; /* of build->frames */
     bool is_exact;  /* a signal came next: the node's address is where the frame was, not where it returns to */
     bool is_truncated;
+    bool is_put_off;      /* a node's frames were */
     bool is_below_system; /* its outermost frame so far is the system's */
 };
 
@@ -219,6 +224,9 @@ static bool add_node(struct bmm__stack_build *build, struct making *stack, const
     if (BMM_STACK_ADDRESS(pc) <= BMM_STACK_SIGNAL)
         return true;
     uint32_t index = chain_at(build, pc, stack->is_exact);
+    stack->is_put_off = build->chains[index].chain.count == 0;
+    if (stack->is_put_off)
+        return false;
     if (!stack->is_exact) /* in another stack the same node may be one that returns */
         *known = index + 1;
     add_frames(build, stack, index, node->parent == 0);
@@ -226,6 +234,7 @@ static bool add_node(struct bmm__stack_build *build, struct making *stack, const
     return true;
 }
 
+/* NULL: it is put off. */
 static const struct bmm__stack *make_stack(struct bmm__stack_build *build, uint32_t id)
 {
     struct making made = { 0 };
@@ -233,6 +242,8 @@ static const struct bmm__stack *make_stack(struct bmm__stack_build *build, uint3
     for (uint32_t steps = 0; id != 0; id = node.parent) {
         if (!bmm__snapshot_stack_node(build->snapshot, id, &node) || ++steps > STEPS_MAX ||
             (!add_lone_frame(build, &made, &node) && !add_node(build, &made, &node))) {
+            if (made.is_put_off)
+                return NULL;
             made.is_truncated = build->has_gaps = true;
             break;
         }
@@ -245,7 +256,8 @@ static const struct bmm__stack *make_stack(struct bmm__stack_build *build, uint3
     return stack;
 }
 
-const struct bmm__stack *bmm__stack_build_get(struct bmm__stack_build *build, uint32_t id)
+/* NULL: it is put off. */
+static const struct bmm__stack *find_stack(struct bmm__stack_build *build, uint32_t id)
 {
     if (id == 0)
         return &bmm__no_stack;
@@ -254,9 +266,22 @@ const struct bmm__stack *bmm__stack_build_get(struct bmm__stack_build *build, ui
     if (is_new) {
         build->stacks =
             bmm__grow(build->stacks, &build->stack_capacity, (size_t)build->stack_count + 1, sizeof *build->stacks);
-        build->stacks[build->stack_count++] = make_stack(build, id);
+        build->stacks[build->stack_count++] = NULL;
     }
+    if (build->stacks[index] == NULL)
+        build->stacks[index] = make_stack(build, id);
     return build->stacks[index];
+}
+
+const struct bmm__stack *bmm__stack_build_get(struct bmm__stack_build *build, uint32_t id)
+{
+    const struct bmm__stack *stack = find_stack(build, id);
+    return stack != NULL ? stack : &bmm__no_stack;
+}
+
+bool bmm__stack_build_try(struct bmm__stack_build *build, uint32_t id)
+{
+    return find_stack(build, id) != NULL;
 }
 
 struct bmm__leak_name bmm__stack_build_name(struct bmm__stack_build *build, uint32_t id, uint32_t kind,

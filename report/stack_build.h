@@ -43,12 +43,9 @@ struct bmm__stack_build {
     uint32_t lone_capacity;
     const struct bmm__frame **frames; /* of the stack that is being made */
     uint32_t frame_capacity;
-    struct bmm__map ids; /* (stack id, 0) → stacks */
-    const struct bmm__stack **stacks;
+    struct bmm__map ids;              /* (stack id, 0) → stacks */
+    const struct bmm__stack **stacks; /* NULL: a frame of it was put off */
     uint32_t stack_count, stack_capacity;
-    struct bmm__map leaks; /* (stack id, hash of the kind) → fingerprints */
-    const char **fingerprints;
-    uint32_t fingerprint_count, fingerprint_capacity;
     struct bmm__map named; /* (stack id, kind) → names */
     struct bmm__leak_name *names;
     uint32_t name_count, name_capacity;
@@ -65,9 +62,8 @@ void bmm__stack_build_open(struct bmm__stack_build *build, const struct bmm__sna
 bool bmm__stack_build_continue(struct bmm__stack_build *build, const struct bmm__snapshot *snapshot);
 /* Never NULL; id 0 and ids that are not there give a stack without frames. */
 const struct bmm__stack *bmm__stack_build_get(struct bmm__stack_build *build, uint32_t id);
-/* Of a leak of that kind with that stack; interned. */
-const char *bmm__stack_build_fingerprint(struct bmm__stack_build *build, uint32_t id, const char *kind,
-                                         struct bmm__strings *strings);
+/* The same where a modest symbolizer puts off what takes its time. False: it did, and nothing was made. */
+bool bmm__stack_build_try(struct bmm__stack_build *build, uint32_t id);
 /* Of leaks of that kind (enum bmm_alloc_kind) with that stack; strings are the report's. */
 struct bmm__leak_name bmm__stack_build_name(struct bmm__stack_build *build, uint32_t id, uint32_t kind,
                                             struct bmm__strings *strings);

@@ -23,6 +23,8 @@ struct module {
     bool is_open;                          /* also to find frames in */
     bool was_open, had_debug, was_partial; /* before the file changed */
     bool has_symbols;                      /* they were looked for */
+    bool is_ahead;                         /* before the end, because it is the program */
+    bool is_rich;                          /* it has debug information, of which nothing is read ahead */
     bool is_remembered;                    /* frames of it came from the cache */
     bool is_asked;                         /* whether the cache has any: is_cached */
     bool is_cached;
@@ -53,6 +55,7 @@ struct bmm__symbolizer {
     const char **texts;
     uint32_t text_count, text_capacity;
     struct bmm__symbol_cache *cache; /* NULL: none */
+    bool is_modest;
 };
 
 struct bmm__symbolizer *bmm__symbolizer_make(struct bmm__strings *strings)
@@ -154,6 +157,44 @@ static bool open_types(struct module *module)
     return true;
 }
 
+static void read_ahead(struct module *module)
+{
+    if (module->file.state != BMM_FILE_GOOD)
+        return;
+    read_symbols(module);
+    open_types(module);
+}
+
+static void reset_module(struct module *module)
+{
+    close_module(module);
+    module->is_file_open = module->is_open = module->has_symbols = module->has_types = module->has_code = false;
+    module->debug = NULL;
+}
+
+/* Opens it, if the symbolizer may do that now. */
+static bool open_modestly(struct module *module)
+{
+    if (module->is_open)
+        return module->debug == NULL;
+    if ((!module->is_ahead && !is_libc(module)) || module->is_rich)
+        return false;
+    open_file(module);
+    module->is_rich = bmm__module_file_has_debug(&module->file);
+    if (module->is_rich)
+        return false;
+    open_module(module);
+    module->is_rich = module->debug != NULL; /* in a file beside it */
+    if (module->is_rich) {
+        reset_module(module);
+        if (module->is_ahead) {
+            open_file(module);
+            read_ahead(module);
+        }
+    }
+    return !module->is_rich;
+}
+
 /* What DWARF and the symbol table say; returns how many frames, at least one. */
 static uint32_t find_sources(struct module *module, uint64_t address, struct bmm__source_frame *sources)
 {
@@ -241,6 +282,8 @@ static struct known_chain make_chain(struct bmm__symbolizer *symbolizer, struct 
     if (is_remembered) {
         module->is_remembered = true;
     } else if (module != NULL) {
+        if (symbolizer->is_modest && !open_modestly(module))
+            return (struct known_chain){ 0 };
         if (!module->is_open)
             open_module(module);
         count = find_frames(symbolizer, module, address, found);
@@ -275,10 +318,13 @@ static struct known_chain *chain_at(struct bmm__symbolizer *symbolizer, uint32_t
     if (is_new) {
         symbolizer->chains = bmm__grow(symbolizer->chains, &symbolizer->chain_capacity,
                                        (size_t)symbolizer->chain_count + 1, sizeof *symbolizer->chains);
-        struct module *known = module < symbolizer->module_count ? &symbolizer->modules[module] : NULL;
-        symbolizer->chains[symbolizer->chain_count++] = make_chain(symbolizer, known, address);
+        symbolizer->chains[symbolizer->chain_count++] = (struct known_chain){ 0 };
     }
-    return &symbolizer->chains[index];
+    struct known_chain *chain = &symbolizer->chains[index];
+    if (chain->chain.count == 0)
+        *chain =
+            make_chain(symbolizer, module < symbolizer->module_count ? &symbolizer->modules[module] : NULL, address);
+    return chain;
 }
 
 struct bmm__chain bmm__symbolizer_frames(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address)
@@ -311,8 +357,13 @@ void bmm__symbolizer_read_ahead(struct bmm__symbolizer *symbolizer, uint32_t num
     open_file(module);
     if (module->file.state != BMM_FILE_GOOD || bmm__module_file_symbol_bytes(&module->file) > bytes_max)
         return;
-    read_symbols(module);
-    open_types(module);
+    read_ahead(module);
+    module->is_ahead = true;
+}
+
+void bmm__symbolizer_be_modest(struct bmm__symbolizer *symbolizer, bool is_modest)
+{
+    symbolizer->is_modest = is_modest;
 }
 
 void bmm__symbolizer_pause(struct bmm__symbolizer *symbolizer)
@@ -332,9 +383,7 @@ void bmm__symbolizer_resume(struct bmm__symbolizer *symbolizer)
         module->was_open |= module->is_open;
         module->had_debug |= module->debug != NULL;
         module->was_partial |= module->debug != NULL && !bmm__debug_info_is_whole(module->debug);
-        close_module(module);
-        module->is_file_open = module->is_open = module->has_symbols = module->has_types = module->has_code = false;
-        module->debug = NULL;
+        reset_module(module);
         is_any = true;
     }
     if (!is_any)

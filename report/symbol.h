@@ -34,7 +34,7 @@ void bmm__symbolizer_resume(struct bmm__symbolizer *symbolizer);
 
 struct bmm__chain {
     const struct bmm__frame **frames; /* innermost first: inlined functions, then the one they are inlined into */
-    uint32_t count;                   /* at least 1 */
+    uint32_t count;                   /* at least 1, but for a modest symbolizer */
 };
 
 /* The frames at an address of the module's file (BMM__NO_MODULE: an address of memory). */
@@ -43,6 +43,11 @@ struct bmm__chain bmm__symbolizer_frames(struct bmm__symbolizer *symbolizer, uin
 /* Has those frames know their callee and, of a stripped program, that they are _start: worth knowing where libc or the loader was
  * called, or nobody is outside. It takes time, and is only looked for at once where there is debug information. */
 void bmm__symbolizer_find_callee(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address);
+
+/* Modest: frames are found in the cache, and in libc and a module whose symbols were read ahead, if they have no debug information. All
+ * others have none now (a chain of 0), and are looked for anew when they are asked for again. For there is no telling how long that takes, and what
+ * of files is read meanwhile might be written to. */
+void bmm__symbolizer_be_modest(struct bmm__symbolizer *symbolizer, bool is_modest);
 
 /* The class whose table of virtual methods is at the address, as its source has it, interned; NULL: there is none. */
 const char *bmm__symbolizer_type(struct bmm__symbolizer *symbolizer, uint32_t module, uint64_t address);

@@ -142,7 +142,7 @@ static uint32_t *awaits(void *collection)
 
 static void meanwhile(void *collection, pid_t child)
 {
-    bmm__collection_prepare(collection);
+    bmm__collection_prepare(collection, child);
     bmm__collection_read_ahead(collection, child);
     bmm__collection_thin(collection, child, BMM__COLLECT_KEPT);
 }

@@ -13,9 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define READ_AHEAD_TRIES 20u
+#define EARLY_NS 30000000L
 #define EARLY_BYTES_MAX ((off_t)64 << 20) /* of a snapshot: to look through more takes longer than it would save */
 
 /* brainmm.<pid>.<start>.<n>.bmm */
@@ -133,7 +136,34 @@ static bool is_due(struct bmm__collection *c, const char *path)
     return stat(path, &status) == 0 && status.st_size <= EARLY_BYTES_MAX;
 }
 
-void bmm__collection_prepare(struct bmm__collection *c)
+/* While a program runs, it is enough when it ends, and at the latest after a while: signals are handed on, but nothing else is done. */
+struct early {
+    const struct bmm__collection *collection;
+    pid_t main_pid;
+    struct timespec until;
+};
+
+static bool is_enough(void *context)
+{
+    const struct early *early = context;
+    struct timespec now;
+    siginfo_t ended = { 0 };
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > early->until.tv_sec ||
+           (now.tv_sec == early->until.tv_sec && now.tv_nsec >= early->until.tv_nsec) ||
+           bmm__snapshot_live_is_exiting(&early->collection->live) ||
+           waitid(P_PID, (id_t)early->main_pid, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid != 0;
+}
+
+static struct timespec after(long nanoseconds)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    nanoseconds += now.tv_nsec;
+    return (struct timespec){ now.tv_sec + nanoseconds / 1000000000, nanoseconds % 1000000000 };
+}
+
+void bmm__collection_prepare(struct bmm__collection *c, pid_t main_pid)
 {
     char path[PATH_MAX];
     if (bmm__snapshot_live_word(&c->live) == NULL || !path_of(path, c, &c->awaited))
@@ -141,8 +171,10 @@ void bmm__collection_prepare(struct bmm__collection *c)
     bool is_exiting = bmm__snapshot_live_is_exiting(&c->live);
     if (!is_exiting && !is_due(c, path))
         return;
+    struct early early = { c, main_pid, after(EARLY_NS) };
+    struct bmm__prepare_limits limits = { is_enough, &early };
     bmm__symbolizer_resume(symbolizer_of(c));
-    c->prepared = bmm__report_prepare(c->report, symbolizer_of(c), path, c->prepared);
+    c->prepared = bmm__report_prepare(c->report, symbolizer_of(c), path, c->prepared, is_exiting ? NULL : &limits);
     bmm__symbolizer_pause(symbolizer_of(c)); /* the program may take its time to end */
     if (is_exiting)
         bmm__snapshot_live_close(&c->live);
@@ -156,6 +188,7 @@ static void follow_exec(struct bmm__collection *c)
     bmm__snapshot_live_close(&c->live);
     bmm__prepared_free(c->prepared);
     c->prepared = NULL;
+    c->naps = c->naps_to_prepare = 0;
     c->has_read_ahead = false;
 }
 

@@ -32,7 +32,7 @@ void bmm__collection_read_ahead(struct bmm__collection *collection, pid_t main_p
 uint32_t *bmm__collection_awaits(const struct bmm__collection *collection);
 /* Makes stacks before the end, that there be less to do then: when that word is no longer 0, and before, when the program has run twice
  * as long as the last time. What it still allocates and frees is seen at the end all the same. To be called again and again. */
-void bmm__collection_prepare(struct bmm__collection *collection);
+void bmm__collection_prepare(struct bmm__collection *collection, pid_t main_pid);
 
 /* Takes over and removes the snapshots that nobody writes to any more, if more than `kept` lie there; those of
  * main_pid stay. */

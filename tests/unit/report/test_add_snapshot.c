@@ -124,7 +124,7 @@ static void check_prepared(enum news news)
     struct bmm__why why;
     const char *path = made_path("prepare.bmm");
     put_process(path, news, false);
-    struct bmm__prepared *prepared = bmm__report_prepare(loaded.report, loaded.symbolizer, path, NULL);
+    struct bmm__prepared *prepared = bmm__report_prepare(loaded.report, loaded.symbolizer, path, NULL, NULL);
     cr_assert_not_null(prepared);
     cr_expect_eq(loaded.report->leak_count, 0);
     put_process(path, news, true);
@@ -181,7 +181,7 @@ Test(prepared, no_note_of_a_module_of_what_was_freed)
     struct bmm__why why;
     const char *path = made_path("notes.bmm");
     put_two_modules(path, false);
-    struct bmm__prepared *prepared = bmm__report_prepare(loaded.report, loaded.symbolizer, path, NULL);
+    struct bmm__prepared *prepared = bmm__report_prepare(loaded.report, loaded.symbolizer, path, NULL, NULL);
     put_two_modules(path, true);
     cr_assert(bmm__report_add_snapshot(loaded.report, loaded.symbolizer, path,
                                        &(struct bmm__process_facts){ .prepared = prepared }, &why));
@@ -199,11 +199,45 @@ Test(prepared, no_note_of_a_module_of_what_was_freed)
     unload(loaded);
 }
 
+static bool is_enough_at_once(void *count)
+{
+    return ++*(unsigned *)count > 0;
+}
+
+/* While the process runs, what takes its time is put off, and the file is let go of; the report is the same. */
+Test(prepared, within_limits_first)
+{
+    struct loaded loaded = { .report = bmm__report_make() };
+    loaded.symbolizer = bmm__symbolizer_make(&loaded.report->strings);
+    struct bmm__why why;
+    unsigned asked = 0;
+    struct bmm__prepare_limits limits = { is_enough_at_once, &asked };
+    const char *path = made_path("limits.bmm");
+    put_two_modules(path, false);
+    struct bmm__prepared *prepared = bmm__report_prepare(loaded.report, loaded.symbolizer, path, NULL, &limits), *again;
+    cr_expect_eq(asked, 1);
+    cr_expect_eq(bmm__symbolizer_module_count(loaded.symbolizer), 2);
+    cr_expect_not(bmm__symbolizer_news(loaded.symbolizer, 0).is_used, "it was enough");
+    again = bmm__report_prepare(loaded.report, loaded.symbolizer, "/nowhere", prepared, &limits);
+    cr_expect_eq(again, prepared, "what there is stays");
+    prepared = bmm__report_prepare(loaded.report, loaded.symbolizer, path, prepared, NULL);
+    put_two_modules(path, true);
+    cr_assert(bmm__report_add_snapshot(loaded.report, loaded.symbolizer, path,
+                                       &(struct bmm__process_facts){ .prepared = prepared }, &why));
+    bmm__prepared_free(prepared);
+    bmm__report_finish(loaded.report);
+    cr_assert_eq(loaded.report->leak_count, 1);
+    cr_expect_eq(loaded.report->leaks[0].bytes, 10);
+    cr_expect_eq(loaded.report->leaks[0].stack->count, 1);
+    unlink(path);
+    unload(loaded);
+}
+
 Test(prepared, nothing_where_there_is_no_snapshot)
 {
     struct loaded loaded = { .report = bmm__report_make() };
     loaded.symbolizer = bmm__symbolizer_make(&loaded.report->strings);
-    cr_expect_null(bmm__report_prepare(loaded.report, loaded.symbolizer, "/nowhere", NULL));
+    cr_expect_null(bmm__report_prepare(loaded.report, loaded.symbolizer, "/nowhere", NULL, NULL));
     bmm__prepared_free(NULL);
     unload(loaded);
 }

@@ -130,6 +130,22 @@ Test(stack_build, does_not_go_on_where_an_address_was_in_no_module_and_modules_h
     end(&f);
 }
 
+Test(stack_build, what_is_put_off_is_made_later)
+{
+    struct fixture f;
+    begin(&f, true, true);
+    bmm__symbolizer_be_modest(f.symbolizer, true);
+    cr_expect_not(bmm__stack_build_try(&f.build, f.known));
+    cr_expect_not(bmm__stack_build_try(&f.build, f.known), "nor if it is asked for again");
+    bmm__symbolizer_be_modest(f.symbolizer, false);
+    cr_assert(bmm__stack_build_continue(&f.build, &f.after), "no node was missing");
+    cr_expect(bmm__stack_build_try(&f.build, f.known));
+    cr_expect_eq(bmm__stack_build_get(&f.build, f.known)->count, 2);
+    cr_expect_not(bmm__stack_build_get(&f.build, f.known)->is_truncated);
+    cr_expect_eq(bmm__stack_build_get(&f.build, f.elsewhere)->count, 3);
+    end(&f);
+}
+
 Test(stack_build, leaks_are_named_by_their_kind_and_stack)
 {
     struct fixture f;

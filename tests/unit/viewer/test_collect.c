@@ -225,11 +225,11 @@ Test(collect, stacks_are_made_when_the_exit_hook_has_begun)
     const uint32_t *is_exiting = bmm__collection_awaits(collection);
     cr_assert_not_null(is_exiting);
     cr_expect_eq(*is_exiting, 0);
-    bmm__collection_prepare(collection);
+    bmm__collection_prepare(collection, getpid());
     cr_expect_eq(bmm__collection_awaits(collection), is_exiting, "it has not begun");
     put_own(0, BMM_SNAPSHOT_RUNNING, 1, BMM_SLOT_LIVE);
     cr_expect_eq(*is_exiting, 1);
-    bmm__collection_prepare(collection);
+    bmm__collection_prepare(collection, getpid());
     cr_expect_null(bmm__collection_awaits(collection));
     put_own(0, BMM_SNAPSHOT_EXITED, 1, BMM_SLOT_FREE);
     check_own(collection);
@@ -240,6 +240,7 @@ Test(collect, the_end_of_the_last_image_is_awaited)
     put_own(0, BMM_SNAPSHOT_RUNNING, 0, BMM_SLOT_LIVE);
     struct bmm__collection *collection = bmm__collection_make(place.path);
     bmm__collection_read_ahead(collection, getpid());
+    bmm__collection_prepare(collection, getpid());
     put_own(0, BMM_SNAPSHOT_EXECED, 0, BMM_SLOT_FREE);
     bmm__collection_read_ahead(collection, getpid());
     cr_expect_null(bmm__collection_awaits(collection), "that image is gone");
@@ -248,7 +249,7 @@ Test(collect, the_end_of_the_last_image_is_awaited)
     const uint32_t *is_exiting = bmm__collection_awaits(collection);
     cr_assert_not_null(is_exiting);
     cr_expect_eq(*is_exiting, 1);
-    bmm__collection_prepare(collection);
+    bmm__collection_prepare(collection, getpid());
     cr_expect_null(bmm__collection_awaits(collection));
     put_own(1, BMM_SNAPSHOT_EXITED, 1, BMM_SLOT_FREE);
     put_own(0, BMM_SNAPSHOT_EXECED, 0, BMM_SLOT_FREE);
@@ -267,7 +268,7 @@ Test(collect, a_snapshot_that_is_cut_short_is_told_of)
     bmm__collection_read_ahead(collection, getpid());
     cr_assert_not_null(bmm__collection_awaits(collection));
     cr_assert_eq(truncate(path, 0), 0);
-    bmm__collection_prepare(collection);
+    bmm__collection_prepare(collection, getpid());
     bmm__collection_read_ahead(collection, getpid());
     struct bmm__report *report =
         bmm__collection_finish(collection, &(struct bmm__run_facts){ getpid(), 0, "leak", command });
