@@ -227,13 +227,9 @@ void bmm__module_file_watch(struct bmm__module_file *file)
 bool bmm__module_file_end_watch(struct bmm__module_file *file)
 {
     struct stat now;
-    bool is_bad = file->is_watched_bad;
-    if (file->path != NULL && file->watched >= 0) {
-        is_bad |= fstat(file->watched, &now) != 0 || has_changed(&file->status, &now);
-        close(file->watched);
-        file->watched = -1;
-    }
-    return is_bad;
+    if (file->path != NULL && file->watched >= 0)
+        file->is_watched_bad |= fstat(file->watched, &now) != 0 || has_changed(&file->status, &now);
+    return file->is_watched_bad;
 }
 
 void bmm__module_file_close(struct bmm__module_file *file)

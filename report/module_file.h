@@ -27,7 +27,7 @@ struct bmm__module_file {
     uint64_t elf_bias;   /* libdwfl's address = address in the file + elf_bias */
     struct stat status;  /* as it was opened */
     char *path;          /* of the file; NULL: a server's, or it is closed */
-    int watched;         /* a descriptor; -1: none */
+    int watched;         /* a descriptor, from the first watch on: by then another file may be there; -1: none */
     bool is_watched_bad; /* it is not the one that was opened any more */
 };
 

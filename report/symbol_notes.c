@@ -2,6 +2,7 @@
 #include "report/add_snapshot.h"
 #include "report/role.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define NAMED_MAX 4 /* modules named in a note; the others are counted */
@@ -77,20 +78,38 @@ static bool is_stripped(const struct bmm__module_news *news)
     return !news->has_debug_info && bmm__role_of_module(news->path) == BMM_ROLE_PROGRAM;
 }
 
+static int by_path(const void *left, const void *right)
+{
+    const struct bmm__module_news *a = left, *b = right;
+    return strcmp(a->path, b->path);
+}
+
+/* In an order that does not depend on when which was looked at first. Freed by the caller. */
+static struct bmm__module_news *all_news(const struct bmm__symbolizer *symbolizer, uint32_t count)
+{
+    struct bmm__module_news *news = bmm__must_zero(count, sizeof *news);
+    for (uint32_t i = 0; i < count; i++)
+        news[i] = bmm__symbolizer_news(symbolizer, i);
+    if (count > 1)
+        qsort(news, count, sizeof *news, by_path);
+    return news;
+}
+
 void bmm__report_add_symbol_notes(struct bmm__report *report, const struct bmm__symbolizer *symbolizer)
 {
     const char *stripped = "", *partial = "";
     uint32_t stripped_count = 0, partial_count = 0;
     struct shown shown = { 0 };
     uint32_t module_count = bmm__symbolizer_module_count(symbolizer);
+    struct bmm__module_news *all = all_news(symbolizer, module_count);
     for (uint32_t i = 0; i < module_count; i++) {
-        struct bmm__module_news news = bmm__symbolizer_news(symbolizer, i);
+        struct bmm__module_news news = all[i];
         if (is_to_be_named(&news) && (has_no_symbols(&news) || is_stripped(&news) || news.is_debug_partial))
             ask(&shown, news.path);
     }
     look_at_all(&shown, report);
     for (uint32_t i = 0; i < module_count; i++) {
-        struct bmm__module_news news = bmm__symbolizer_news(symbolizer, i);
+        struct bmm__module_news news = all[i];
         if (!is_to_be_named(&news) || !is_shown(&shown, news.path)) /* used for what was freed later, say */
             continue;
         if (has_no_symbols(&news))
@@ -109,6 +128,7 @@ void bmm__report_add_symbol_notes(struct bmm__report *report, const struct bmm__
         else if (news.is_debug_partial)
             partial = join(report, partial, ++partial_count, news.path);
     }
+    free(all);
     bmm__map_free(&shown.asked);
     bmm__map_free(&shown.found);
     if (stripped_count > 0)

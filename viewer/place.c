@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "viewer/place.h"
 
+#include "brainmm/snapshot.h"
+
 #include "report/process_alive.h"
 
 #include <dirent.h>
@@ -32,49 +34,73 @@ static uint64_t room_in(const char *directory)
 
 /* ---- what others left ---- */
 
-static bool is_recorded_in(DIR *directory, const char *path)
+/* A snapshot that no process has open or mapped, in whatever container. */
+static bool is_abandoned(const char *name, const char *path)
 {
-    const struct dirent *entry;
-    bool is_alive = false;
-    while (!is_alive && (entry = readdir(directory)) != NULL) {
-        char file[PATH_MAX];
-        is_alive = snprintf(file, sizeof file, "%s/%s", path, entry->d_name) >= (int)sizeof file ||
-                   bmm__snapshot_is_alive(file);
-    }
-    return is_alive;
+    unsigned long long pid, start;
+    unsigned count;
+    int end = 0;
+    char magic[sizeof BMM_SNAPSHOT_MAGIC] = "";
+    if (sscanf(name, "brainmm.%llu.%llu.%u.bmm%n", &pid, &start, &count, &end) != 3 || end == 0 || name[end] != 0)
+        return false;
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    bool is_ours = file >= 0 && read(file, magic, sizeof magic - 1) == (ssize_t)sizeof magic - 1 &&
+                   strcmp(magic, BMM_SNAPSHOT_MAGIC) == 0;
+    if (file >= 0)
+        close(file);
+    return is_ours && bmm__snapshot_is_finished(path);
 }
 
-/* Whether it is a run's, left a week ago, and nobody has it any more. */
-static bool is_left(const char *path)
+/* All that is in it, if that is abandoned snapshots alone. */
+static void empty(DIR *directory, const char *path)
+{
+    for (int pass = 0; pass < 2; pass++) {
+        const struct dirent *entry;
+        rewinddir(directory);
+        while ((entry = readdir(directory)) != NULL) {
+            char file[PATH_MAX];
+            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                continue;
+            if (snprintf(file, sizeof file, "%s/%s", path, entry->d_name) >= (int)sizeof file ||
+                !is_abandoned(entry->d_name, file))
+                return;
+            if (pass == 1)
+                unlinkat(dirfd(directory), entry->d_name, 0);
+        }
+    }
+}
+
+/* Removes the directory if it is a run's that has nothing but snapshots in it, is a week old, and nobody has it any more. */
+static void remove_old(const char *path)
 {
     int file = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct stat status;
     if (file < 0)
-        return false;
-    DIR *directory = fstat(file, &status) == 0 && status.st_uid == geteuid() && time(NULL) - status.st_mtime > WEEK &&
-                             flock(file, LOCK_EX | LOCK_NB) == 0
+        return;
+    DIR *directory = fstat(file, &status) == 0 && status.st_uid == geteuid() && (status.st_mode & 07777) == 0700 &&
+                             time(NULL) - status.st_mtime > WEEK && flock(file, LOCK_EX | LOCK_NB) == 0
                          ? fdopendir(file)
                          : NULL;
     if (directory == NULL) {
         close(file);
-        return false;
+        return;
     }
-    bool is = !is_recorded_in(directory, path);
+    empty(directory, path);
+    rmdir(path); /* if it is empty */
     closedir(directory);
-    return is;
 }
 
 static void sweep(const char *parent)
 {
-    static struct bmm__place old;
     const size_t name_length = strlen("brainmm.XXXXXX");
     DIR *directory = opendir(parent);
     const struct dirent *entry;
-    while (directory != NULL && (entry = readdir(directory)) != NULL)
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        char path[PATH_MAX];
         if (strncmp(entry->d_name, "brainmm.", strlen("brainmm.")) == 0 && strlen(entry->d_name) == name_length &&
-            snprintf(old.path, sizeof old.path, "%s/%s", parent, entry->d_name) < (int)sizeof old.path &&
-            is_left(old.path))
-            bmm__place_remove(&old);
+            snprintf(path, sizeof path, "%s/%s", parent, entry->d_name) < (int)sizeof path)
+            remove_old(path);
+    }
     if (directory != NULL)
         closedir(directory);
 }

@@ -12,8 +12,8 @@ struct bmm__place {
 };
 
 /* A new one, in the first of $BRAINMM_DIR, $XDG_RUNTIME_DIR, /dev/shm, $TMPDIR and /tmp that can be written and has 256 MiB
- * free; where none has so much, in the one with the most. Removes what runs of this user that were killed left there, if nobody
- * came for it in a week and nobody records in it any more. */
+ * free; where none has so much, in the one with the most. Removes what runs of this user left there, if it is snapshots alone,
+ * nobody came for it in a week, and no process has one open. */
 bool bmm__place_make(struct bmm__place *place, struct bmm__why *why);
 
 /* Removes the snapshots and the directory. Processes that still record keep their files until they end. */
