@@ -38,8 +38,6 @@ void bmm__module_file_open(struct bmm__module_file *file, const char *path, cons
 bool bmm__module_file_has_code(const struct bmm__module_file *file);
 /* Whether the open file itself has debug information; there may be more in files beside it. */
 bool bmm__module_file_has_debug(const struct bmm__module_file *file);
-/* Whether the open file itself has debug information; there may be more in files beside it. */
-bool bmm__module_file_has_debug(const struct bmm__module_file *file);
 void bmm__module_file_close(struct bmm__module_file *file);
 
 /* From the one to the other, the file is not read. True: it has been written to or cut since it was opened, and must not be read any
