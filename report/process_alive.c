@@ -61,3 +61,15 @@ bool bmm__snapshot_is_finished(const char *path)
     close(file); /* and the lease with it */
     return is_finished;
 }
+
+bool bmm__snapshot_is_abandoned(const char *path)
+{
+    char magic[sizeof((struct bmm_snapshot_header *)0)->magic];
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    if (file < 0)
+        return false;
+    bool is_ours = read(file, magic, sizeof magic) == (ssize_t)sizeof magic &&
+                   memcmp(magic, BMM_SNAPSHOT_MAGIC, sizeof magic) == 0;
+    close(file);
+    return is_ours && bmm__snapshot_is_finished(path);
+}

@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "viewer/place.h"
 
-#include "brainmm/snapshot.h"
-
 #include "report/process_alive.h"
 
 #include <dirent.h>
@@ -40,15 +38,8 @@ static bool is_abandoned(const char *name, const char *path)
     unsigned long long pid, start;
     unsigned count;
     int end = 0;
-    char magic[sizeof BMM_SNAPSHOT_MAGIC] = "";
-    if (sscanf(name, "brainmm.%llu.%llu.%u.bmm%n", &pid, &start, &count, &end) != 3 || end == 0 || name[end] != 0)
-        return false;
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-    bool is_ours = file >= 0 && read(file, magic, sizeof magic - 1) == (ssize_t)sizeof magic - 1 &&
-                   strcmp(magic, BMM_SNAPSHOT_MAGIC) == 0;
-    if (file >= 0)
-        close(file);
-    return is_ours && bmm__snapshot_is_finished(path);
+    return sscanf(name, "brainmm.%llu.%llu.%u.bmm%n", &pid, &start, &count, &end) == 3 && end != 0 && name[end] == 0 &&
+           bmm__snapshot_is_abandoned(path);
 }
 
 /* All that is in it, if that is abandoned snapshots alone. */
