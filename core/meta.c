@@ -1,5 +1,5 @@
-/* bmm__core_meta_alloc: bumped from chunks, never given back. Side by side, also what is not small: each at the start of a mapping of
- * its own, tables of like sizes would share the same few sets of a cache. */
+/* bmm__core_meta_alloc: bumped from chunks, never given back. Side by side, also what is not small: in a mapping of its own each table
+ * takes whole granules of address space, of which it may use a quarter. */
 #include "core/meta.h"
 
 #include "core/client.h"

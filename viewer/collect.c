@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define READ_AHEAD_TRIES 20u
-#define EARLY_NS 30000000L
+#define EARLY_NS 30000000L                /* that is spent at once while the program runs */
 #define EARLY_BYTES_MAX ((off_t)64 << 20) /* of a snapshot: to look through more takes longer than it would save */
 
 /* brainmm.<pid>.<start>.<n>.bmm */

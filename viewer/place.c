@@ -42,9 +42,10 @@ static bool is_abandoned(const char *name, const char *path)
            bmm__snapshot_is_abandoned(path);
 }
 
-/* All that is in it, if that is abandoned snapshots alone. */
-static void empty(DIR *directory, const char *path)
+/* All that is in it, if that is abandoned snapshots alone. False: it is not, or there is nothing. */
+static bool empty(DIR *directory, const char *path)
 {
+    bool is_any = false;
     for (int pass = 0; pass < 2; pass++) {
         const struct dirent *entry;
         rewinddir(directory);
@@ -54,11 +55,13 @@ static void empty(DIR *directory, const char *path)
                 continue;
             if (snprintf(file, sizeof file, "%s/%s", path, entry->d_name) >= (int)sizeof file ||
                 !is_abandoned(entry->d_name, file))
-                return;
+                return false;
+            is_any = true;
             if (pass == 1)
                 unlinkat(dirfd(directory), entry->d_name, 0);
         }
     }
+    return is_any;
 }
 
 /* Removes the directory if it is a run's that has nothing but snapshots in it, is a week old, and nobody has it any more. */
@@ -76,8 +79,8 @@ static void remove_old(const char *path)
         close(file);
         return;
     }
-    empty(directory, path);
-    rmdir(path); /* if it is empty */
+    if (empty(directory, path))
+        rmdir(path);
     closedir(directory);
 }
 
