@@ -72,8 +72,9 @@ static bool is_believed(const struct bmm_snapshot_mirror *record) /* S4 */
 }
 
 /* A copy of each: the process may still write them. */
+/* Until a visit says false. */
 static void each_in_use(const struct bmm__snapshot *snapshot,
-                        void (*visit)(void *context, const struct bmm_snapshot_mirror *record), void *context)
+                        bool (*visit)(void *context, const struct bmm_snapshot_mirror *record), void *context)
 {
     struct bmm__cursor cursor = { 0 };
     struct bmm_snapshot_span span;
@@ -81,8 +82,8 @@ static void each_in_use(const struct bmm__snapshot *snapshot,
         const struct bmm_snapshot_mirror *records = bmm__snapshot_mirror(snapshot, &span);
         for (uint32_t i = 0; i < span.slot_count; i++) {
             struct bmm_snapshot_mirror record = records[i];
-            if (is_in_use(&record))
-                visit(context, &record);
+            if (is_in_use(&record) && !visit(context, &record))
+                return;
         }
     }
 }
@@ -92,14 +93,14 @@ struct counting {
     struct groups *groups;
 };
 
-static void count_block(void *context, const struct bmm_snapshot_mirror *record)
+static bool count_block(void *context, const struct bmm_snapshot_mirror *record)
 {
     const struct counting *counting = context;
     struct reading *r = counting->reading;
     struct groups *groups = counting->groups;
     if (!is_believed(record)) {
         r->torn_count++;
-        return;
+        return true;
     }
     uint32_t kind = BMM_MIRROR_KIND(record->detail);
     uint64_t size = (uint64_t)BMM_MIRROR_SIZE_HIGH(record->detail) << 32 | record->size;
@@ -113,6 +114,7 @@ static void count_block(void *context, const struct bmm_snapshot_mirror *record)
     struct group *group = &groups->list[index];
     group->bytes = bmm__saturating_add(group->bytes, size);
     group->blocks++;
+    return true;
 }
 
 /* Of a group, the blocks that are objects of one class become a group of their own. */
@@ -391,25 +393,25 @@ static void add_notes(struct reading *r)
                                                (unsigned long long)(r->torn_count + r->snapshot.damaged_count)));
 }
 
-#define BLOCKS_TOGETHER 256u /* before it is asked whether it is enough */
+#define BLOCKS_TOGETHER 64u /* before it is asked whether it is enough */
 
 struct preparing {
     struct bmm__stack_build *stacks;
     struct bmm__strings *strings;
     const struct bmm__prepare_limits *limits;
     uint32_t count;
-    bool is_enough;
 };
 
-static void prepare_block(void *context, const struct bmm_snapshot_mirror *record)
+static bool prepare_block(void *context, const struct bmm_snapshot_mirror *record)
 {
     struct preparing *p = context;
-    if (p->is_enough || !is_believed(record))
-        return;
-    if (p->limits != NULL && p->count++ % BLOCKS_TOGETHER == 0)
-        p->is_enough = p->limits->is_enough(p->limits->context);
-    if (!p->is_enough && bmm__stack_build_try(p->stacks, record->stack))
+    if (!is_believed(record))
+        return true;
+    if (p->limits != NULL && p->count++ % BLOCKS_TOGETHER == 0 && p->limits->is_enough(p->limits->context))
+        return false;
+    if (bmm__stack_build_try(p->stacks, record->stack))
         bmm__stack_build_name(p->stacks, record->stack, BMM_MIRROR_KIND(record->detail), p->strings);
+    return true;
 }
 
 void bmm__prepared_free(struct bmm__prepared *prepared)

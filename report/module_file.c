@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "report/module_file.h"
 
+#include <elfutils/libdwelf.h>
 #include <fcntl.h>
 #include <gelf.h>
 #include <stdio.h>
@@ -164,17 +165,24 @@ static void open_remote(struct bmm__module_file *file, const char *name, const u
     }
 }
 
+/* Length of the text, or 0: there is no build-id. */
+static int debug_path_of(char path[128], const uint8_t *build_id, int bytes)
+{
+    if (bytes < 2)
+        return 0;
+    int length = snprintf(path, 128, "/usr/lib/debug/.build-id/%02x/", build_id[0]);
+    for (int i = 1; i < bytes && i < 20; i++)
+        length += snprintf(path + length, (size_t)(128 - length), "%02x", build_id[i]);
+    return length + snprintf(path + length, (size_t)(128 - length), ".debug");
+}
+
 void bmm__module_file_open(struct bmm__module_file *file, const char *path, const uint8_t *build_id,
                            uint32_t build_id_bytes)
 {
-    open_at(file, path, build_id, build_id_bytes);
-    if (file->state == BMM_FILE_GOOD || build_id_bytes < 2)
-        return;
     char debug_path[128];
-    int length = snprintf(debug_path, sizeof debug_path, "/usr/lib/debug/.build-id/%02x/", build_id[0]);
-    for (uint32_t i = 1; i < build_id_bytes && i < 20; i++)
-        length += snprintf(debug_path + length, sizeof debug_path - (size_t)length, "%02x", build_id[i]);
-    snprintf(debug_path + length, sizeof debug_path - (size_t)length, ".debug");
+    open_at(file, path, build_id, build_id_bytes);
+    if (file->state == BMM_FILE_GOOD || debug_path_of(debug_path, build_id, (int)build_id_bytes) == 0)
+        return;
     struct bmm__module_file by_id;
     open_at(&by_id, debug_path, build_id, build_id_bytes);
     if (by_id.state != BMM_FILE_GOOD)
@@ -193,12 +201,12 @@ bool bmm__module_file_has_code(const struct bmm__module_file *file)
     return false;
 }
 
-bool bmm__module_file_has_debug(const struct bmm__module_file *file)
+static bool has_debug_section(const struct bmm__module_file *file)
 {
     Elf_Scn *section = NULL;
     GElf_Shdr head;
     size_t names;
-    if (file->elf == NULL || elf_getshdrstrndx(file->elf, &names) != 0)
+    if (elf_getshdrstrndx(file->elf, &names) != 0)
         return false;
     while ((section = elf_nextscn(file->elf, section)) != NULL) {
         const char *name = gelf_getshdr(section, &head) != NULL ? elf_strptr(file->elf, names, head.sh_name) : NULL;
@@ -206,6 +214,21 @@ bool bmm__module_file_has_debug(const struct bmm__module_file *file)
             return true;
     }
     return false;
+}
+
+bool bmm__module_file_may_have_debug(const struct bmm__module_file *file)
+{
+    const unsigned char *build_id = NULL;
+    GElf_Addr where;
+    GElf_Word crc;
+    char by_id[128];
+    if (file->elf == NULL)
+        return false;
+    if (file->path == NULL || has_debug_section(file) || bmm__module_file_asks_servers())
+        return true;
+    int bytes = dwfl_module_build_id(file->module, &build_id, &where);
+    return (debug_path_of(by_id, build_id, bytes) > 0 && access(by_id, R_OK) == 0) ||
+           may_have_debug_file(file->path, dwelf_elf_gnu_debuglink(file->elf, &crc));
 }
 
 /* Not by the change time: that of a file that was moved aside changes, too. */

@@ -36,8 +36,9 @@ void bmm__module_file_open(struct bmm__module_file *file, const char *path, cons
                            uint32_t build_id_bytes);
 /* False for a file of debug information alone, whose sections of code are empty. */
 bool bmm__module_file_has_code(const struct bmm__module_file *file);
-/* Whether the open file itself has debug information; there may be more in files beside it. */
-bool bmm__module_file_has_debug(const struct bmm__module_file *file);
+/* Whether there is debug information, in the open file itself or, for all that their names say, in one beside it or on a server.
+ * Nothing is opened for it. */
+bool bmm__module_file_may_have_debug(const struct bmm__module_file *file);
 void bmm__module_file_close(struct bmm__module_file *file);
 
 /* From the one to the other, the file is not read. True: it has been written to or cut since it was opened, and must not be read any

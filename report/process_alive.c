@@ -51,25 +51,40 @@ bool bmm__snapshot_is_alive(const char *path)
     return mapped != 0;
 }
 
+/* A write lease is given to nobody but a file's only user, and a mapping is a use. Whoever opens the file meanwhile makes the
+ * system send a signal: one that is ignored. */
+static bool is_only_user(int file)
+{
+    return fcntl(file, F_SETSIG, SIGURG) == 0 && fcntl(file, F_SETLEASE, F_WRLCK) == 0;
+}
+
+static int open_to_ask(int directory, const char *path)
+{
+    return openat(directory, path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+}
+
 bool bmm__snapshot_is_finished(const char *path)
 {
-    int file = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    int file = open_to_ask(AT_FDCWD, path);
     if (file < 0)
         return false;
-    /* A write lease is given to nobody but a file's only user, and a mapping is a use. */
-    bool is_finished = fcntl(file, F_SETLEASE, F_WRLCK) == 0;
+    bool is_finished = is_only_user(file);
     close(file); /* and the lease with it */
     return is_finished;
 }
 
-bool bmm__snapshot_is_abandoned(const char *path)
+bool bmm__snapshot_is_abandoned(int directory, const char *name)
 {
-    char magic[sizeof((struct bmm_snapshot_header *)0)->magic];
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    static const char nothing[sizeof((struct bmm_snapshot_header *)0)->magic];
+    char magic[sizeof nothing];
+    int file = open_to_ask(directory, name);
     if (file < 0)
         return false;
-    bool is_ours = read(file, magic, sizeof magic) == (ssize_t)sizeof magic &&
-                   memcmp(magic, BMM_SNAPSHOT_MAGIC, sizeof magic) == 0;
+    ssize_t bytes = read(file, magic, sizeof magic);
+    bool is_ours =
+        bytes == 0 || (bytes == (ssize_t)sizeof magic && (memcmp(magic, BMM_SNAPSHOT_MAGIC, sizeof magic) == 0 ||
+                                                          memcmp(magic, nothing, sizeof magic) == 0));
+    bool is_abandoned = is_ours && is_only_user(file);
     close(file);
-    return is_ours && bmm__snapshot_is_finished(path);
+    return is_abandoned;
 }

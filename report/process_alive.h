@@ -11,7 +11,7 @@ bool bmm__snapshot_is_alive(const char *path);
 /* True if nobody on this machine, in whatever namespace, has the file open or mapped, so that nothing is written to it
  * any more. False also where the system cannot say. */
 bool bmm__snapshot_is_finished(const char *path);
-/* That, of a file that is a snapshot. */
-bool bmm__snapshot_is_abandoned(const char *path);
+/* That, of a file in a directory that is a snapshot, or was going to be one when its process was killed. */
+bool bmm__snapshot_is_abandoned(int directory, const char *name);
 
 #endif

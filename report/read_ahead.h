@@ -2,7 +2,7 @@
  *
  * Only of the program itself: the system refuses to write to a file that runs, but a library's may change or shrink while it is
  * read. (What is mapped and not read just then may change: bmm__symbolizer_resume.) Only symbols, and not too many: debug
- * information may take seconds. (Stacks are made later, and no less modestly: bmm__symbolizer_be_modest.)
+ * information may take seconds. (Stacks are made later, as modestly until the exit hook: bmm__symbolizer_be_modest.)
  */
 #ifndef BMM_REPORT_READ_AHEAD_H
 #define BMM_REPORT_READ_AHEAD_H

@@ -1,5 +1,5 @@
-/* Opening a snapshot: maps the file and proves S1, S2 and S5 and the numbers of every element once; S5 not again where it was proved
- * while the process still ran. */
+/* Opening a snapshot: maps the file and proves S1, S2 and S5 and the numbers of every element once; S5 not again of words that were
+ * there when it was proved before. */
 #include "report/arena.h"
 #include "report/snapshot_read.h"
 
@@ -103,11 +103,12 @@ static inline unsigned is_wrong_parent(const uint32_t *word, uint32_t id)
            (unsigned)((before & ~BMM_STACK_HEAD) >= id);
 }
 
-static bool has_wrong_parent(const struct bmm__stack_range *range)
+/* From the id that comes `from` after the range's first one on. */
+static bool has_wrong_parent(const struct bmm__stack_range *range, uint32_t from)
 {
     enum { TOGETHER = 16 }; /* a number that is known: then it is done by vectors */
     unsigned found = 0;
-    uint32_t k = 1;
+    uint32_t k = from;
     for (; k < range->count && range->count - k >= TOGETHER; k += TOGETHER)
         for (uint32_t i = 0; i < TOGETHER; i++)
             found |= is_wrong_parent(range->words + k + i, range->first + k + i);
@@ -116,12 +117,22 @@ static bool has_wrong_parent(const struct bmm__stack_range *range)
     return found != 0;
 }
 
-static bool was_checked(const struct bmm__stack_range *range, const struct bmm__snapshot *earlier)
+/* Words are written once, of a process that runs mostly in order: as far as there is one each, known as far as `from`. */
+static uint32_t count_written(const struct bmm__stack_range *range, uint32_t from)
+{
+    uint32_t k = from;
+    while (k < range->count && __atomic_load_n(&range->words[k], __ATOMIC_RELAXED) != 0)
+        k++;
+    return k;
+}
+
+/* The first word of the range of which S5 is not known; that of its start has no word before it. */
+static uint32_t unproved_from(const struct bmm__stack_range *range, const struct bmm__snapshot *earlier)
 {
     for (uint32_t i = 0; earlier != NULL && earlier->damaged_count == 0 && i < earlier->range_count; i++)
-        if (earlier->ranges[i].first == range->first && earlier->ranges[i].count == range->count)
-            return true;
-    return false;
+        if (earlier->ranges[i].first == range->first && earlier->ranges[i].written <= range->count)
+            return earlier->ranges[i].written;
+    return range->count != 0;
 }
 
 static bool check_stacks(struct bmm__snapshot *s, const char *path, const struct bmm__snapshot *earlier,
@@ -143,17 +154,21 @@ static bool check_stacks(struct bmm__snapshot *s, const char *path, const struct
             return bmm__fail(why, "%s: its stacks are larger than the file (S2)", path);
         if (chunk->first > UINT32_MAX || count > UINT32_MAX - chunk->first)
             return bmm__fail(why, "%s: stack ids of chunk %u do not fit 32 bits (S2)", path, i);
-        s->ranges[s->range_count++] = (struct bmm__stack_range){ (uint32_t)chunk->first, (uint32_t)count,
-                                                                 (const void *)(s->bytes + chunk->offset) };
+        s->ranges[s->range_count++] = (struct bmm__stack_range){ .first = (uint32_t)chunk->first,
+                                                                 .count = (uint32_t)count,
+                                                                 .words = (const void *)(s->bytes + chunk->offset) };
     }
     qsort(s->ranges, s->range_count, sizeof *s->ranges, by_first);
     for (uint32_t i = 0; i < s->range_count; i++) {
-        const struct bmm__stack_range *range = &s->ranges[i];
+        struct bmm__stack_range *range = &s->ranges[i];
         if (i > 0 && range->first < range[-1].first + range[-1].count)
             return bmm__fail(why, "%s: two chunks hold the same stack ids (S2)", path);
-        if (was_checked(range, earlier) || !has_wrong_parent(range))
+        uint32_t from = unproved_from(range, earlier);
+        /* before they are looked at */
+        range->written = s->header.state == BMM_SNAPSHOT_RUNNING ? count_written(range, from) : range->count;
+        if (!has_wrong_parent(range, from))
             continue;
-        for (uint32_t k = 1; k < range->count; k++)
+        for (uint32_t k = from; k < range->count; k++)
             if (is_wrong_parent(range->words + k, range->first + k) && !damaged(s))
                 return bmm__fail(why, "%s: stack %u has parent %u (S5)", path, range->first + k,
                                  range->words[k - 1] & ~BMM_STACK_HEAD);

@@ -20,6 +20,7 @@
 
 struct bmm__stack_range {
     uint32_t first, count; /* ids [first, first + count) */
+    uint32_t written;      /* of them, at the start, that were there before S5 was proved */
     const uint32_t *words;
 };
 
@@ -37,8 +38,8 @@ struct bmm__snapshot {
 
 /* False: nothing is open, why tells what is wrong. The path is in the line. */
 bool bmm__snapshot_open(struct bmm__snapshot *snapshot, const char *path, struct bmm__why *why);
-/* The same of a file that was open before, and still is, as `earlier` (NULL: it was not): parents of stacks are not all looked at
- * again. Who follows them looks anyway. */
+/* The same of a file that was open before, and still is, as `earlier` (NULL: it was not): parents of stacks that were there then are
+ * not looked at again. Who follows them looks anyway. */
 bool bmm__snapshot_open_again(struct bmm__snapshot *snapshot, const char *path, const struct bmm__snapshot *earlier,
                               struct bmm__why *why);
 void bmm__snapshot_close(struct bmm__snapshot *snapshot);

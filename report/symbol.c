@@ -24,7 +24,7 @@ struct module {
     bool was_open, had_debug, was_partial; /* before the file changed */
     bool has_symbols;                      /* they were looked for */
     bool is_ahead;                         /* before the end, because it is the program */
-    bool is_rich;                          /* it has debug information, of which nothing is read ahead */
+    bool is_rich;                          /* it may have debug information, of which nothing is read ahead */
     bool is_remembered;                    /* frames of it came from the cache */
     bool is_asked;                         /* whether the cache has any: is_cached */
     bool is_cached;
@@ -180,19 +180,11 @@ static bool open_modestly(struct module *module)
     if ((!module->is_ahead && !is_libc(module)) || module->is_rich)
         return false;
     open_file(module);
-    module->is_rich = bmm__module_file_has_debug(&module->file);
+    module->is_rich = bmm__module_file_may_have_debug(&module->file);
     if (module->is_rich)
         return false;
     open_module(module);
-    module->is_rich = module->debug != NULL; /* in a file beside it */
-    if (module->is_rich) {
-        reset_module(module);
-        if (module->is_ahead) {
-            open_file(module);
-            read_ahead(module);
-        }
-    }
-    return !module->is_rich;
+    return module->debug == NULL;
 }
 
 /* What DWARF and the symbol table say; returns how many frames, at least one. */

@@ -12,8 +12,7 @@ struct bmm__place {
 };
 
 /* A new one, in the first of $BRAINMM_DIR, $XDG_RUNTIME_DIR, /dev/shm, $TMPDIR and /tmp that can be written and has 256 MiB
- * free; where none has so much, in the one with the most. Removes what runs of this user left there, if it is snapshots alone,
- * nobody came for it in a week, and no process has one open. */
+ * free; where none has so much, in the one with the most. What runs left in those that are looked at is swept (place_left.h). */
 bool bmm__place_make(struct bmm__place *place, struct bmm__why *why);
 
 /* Removes the snapshots and the directory. Processes that still record keep their files until they end. */

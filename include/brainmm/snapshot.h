@@ -8,7 +8,7 @@
  *   │ header │ chunk entries │ stacks       │ modules │ spans   │ mirror  │… │   chunks lie anywhere behind 65536
  *   └────────┴───────────────┴──────────────┴─────────┴─────────┴─────────┴──┘
  *
- * Invariants (a reader checks every one and reports which failed; while the process runs, S5 where it follows a stack):
+ * Invariants (a reader checks every one and reports which failed):
  *  S1  header.magic, version major, byte_order and header_bytes match; else nothing else is read.
  *  S2  chunk_count ≤ chunk_capacity, and every entry lies inside file_bytes, which is ≤ the size of the file.
  *  S3  an entry whose type the reader does not know is skipped.

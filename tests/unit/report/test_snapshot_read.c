@@ -151,6 +151,42 @@ Test(snapshot, a_wrong_parent_is_named_wherever_it_stands)
     free(good);
 }
 
+/* Of a process that was looked at while it ran: its depot has room for more than had been written. */
+Test(snapshot, what_is_written_later_is_looked_at_later)
+{
+    struct made_snapshot made;
+    enum { RUNS = 21, EARLY = 8 };
+    uint32_t ids[RUNS];
+    size_t count;
+    const char *path = made_path("written.bmm");
+    struct bmm__why why;
+    made_begin(&made, BMM_MODE_LEAK, BMM_SNAPSHOT_EXITED);
+    for (unsigned i = 0; i < RUNS; i++)
+        ids[i] = made_node(&made, 0, 0x2000 + i);
+    unsigned char *good = made_bytes(&made, &count), *bytes = malloc(count);
+    memcpy(bytes, good, count);
+    uint32_t *stacks = (uint32_t *)(void *)(bytes + chunk_of(bytes, BMM_CHUNK_STACKS)->offset);
+    header_of(bytes)->state = BMM_SNAPSHOT_RUNNING;
+    for (uint32_t id = ids[EARLY]; id <= ids[RUNS - 1]; id++)
+        stacks[id] = 0;
+    made_write_bytes(path, bytes, count);
+    struct bmm__snapshot earlier, later;
+    cr_assert(bmm__snapshot_open(&earlier, path, &why), "%s", why.text);
+    bmm__snapshot_unmap(&earlier);
+    for (unsigned i = 0; i < RUNS; i++) {
+        memcpy(bytes, good, count);
+        stacks[ids[i] - 1] = ids[i] | BMM_STACK_HEAD;
+        made_write_bytes(path, bytes, count);
+        bool is_opened = bmm__snapshot_open_again(&later, path, &earlier, &why);
+        cr_expect_eq(is_opened, i < EARLY, "%u", i);
+        bmm__snapshot_close(&later);
+    }
+    bmm__snapshot_close(&earlier);
+    unlink(path);
+    free(bytes);
+    free(good);
+}
+
 /* Reads everything that a report reads. True if the file was accepted. */
 static bool read_all(const unsigned char *bytes, size_t count)
 {

@@ -16,9 +16,10 @@ static struct bmm__snapshot at_moment(const char *path, bool has_second)
     cr_assert(bmm__snapshot_open(&snapshot, path, &why), "%s", why.text);
     cr_assert_eq(snapshot.range_count, 1);
     struct bmm__stack_range whole = snapshot.ranges[0], *ranges = realloc(snapshot.ranges, 2 * sizeof *ranges);
-    ranges[0] = (struct bmm__stack_range){ 0, 1 + FIRST_NODES, whole.words };
-    ranges[1] =
-        (struct bmm__stack_range){ 1 + FIRST_NODES, whole.count - 1 - FIRST_NODES, whole.words + 1 + FIRST_NODES };
+    ranges[0] = (struct bmm__stack_range){ .count = 1 + FIRST_NODES, .words = whole.words };
+    ranges[1] = (struct bmm__stack_range){ .first = 1 + FIRST_NODES,
+                                           .count = whole.count - 1 - FIRST_NODES,
+                                           .words = whole.words + 1 + FIRST_NODES };
     snapshot.ranges = ranges;
     snapshot.range_count = has_second ? 2 : 1;
     return snapshot;

@@ -6,8 +6,10 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 static struct bmm__place place;
 static char *command[] = { (char *)(uintptr_t) "program", NULL };
@@ -187,18 +189,37 @@ Test(collect, what_is_still_mapped_stays)
     bmm__report_free(finish(collection));
 }
 
-/* The main program is this very process, which the snapshot must name. */
+/* The main program is another process, of this very program, which the snapshot must name. */
+static pid_t own;
+
+static void begin_own(void)
+{
+    own = fork();
+    if (own == 0) {
+        pause();
+        _exit(0);
+    }
+    cr_assert_gt(own, 0);
+}
+
+static void end_own(void)
+{
+    kill(own, SIGKILL);
+    waitpid(own, NULL, 0);
+}
+
 static void put_own(uint32_t image, uint32_t state, uint32_t is_exiting, uint32_t state_of_second)
 {
     char path[PATH_MAX + 64];
     struct made_snapshot made;
-    snprintf(path, sizeof path, "%s/brainmm.%d.7.%u.bmm", place.path, (int)getpid(), image);
+    snprintf(path, sizeof path, "%s/brainmm.%d.7.%u.bmm", place.path, (int)own, image);
     made_begin(&made, BMM_MODE_LEAK, state);
-    made.header.pid = (uint32_t)getpid();
+    made.header.pid = (uint32_t)own;
     made.header.exec_count = image;
     made.header.is_exiting = is_exiting;
     made_own_modules(&made);
-    uint32_t slot = made_span(&made, 0x7f0000000000, 64, 2), stack = made_node(&made, 0, (uintptr_t)setup + 1);
+    uint32_t slot = made_span(&made, 0x7f0000000000, 64, 2);
+    uint32_t stack = made_node(&made, 0, (uintptr_t)(image == 0 ? setup : teardown) + 1);
     made_block(&made, slot, BMM_SLOT_LIVE, BMM_KIND_MALLOC, 10, stack);
     made_block(&made, slot + 1, state_of_second, BMM_KIND_MALLOC, 20, stack);
     made_write(&made, path);
@@ -208,7 +229,7 @@ static void put_own(uint32_t image, uint32_t state, uint32_t is_exiting, uint32_
 static void check_own(struct bmm__collection *collection)
 {
     struct bmm__report *report =
-        bmm__collection_finish(collection, &(struct bmm__run_facts){ getpid(), 0, "leak", command });
+        bmm__collection_finish(collection, &(struct bmm__run_facts){ own, 0, "leak", command });
     cr_assert_eq(report->leak_count, 1);
     cr_expect_eq(report->leaked_bytes, 10);
     cr_assert_eq(report->leaks[0].stack->count, 1);
@@ -218,75 +239,85 @@ static void check_own(struct bmm__collection *collection)
 
 Test(collect, stacks_are_made_when_the_exit_hook_has_begun)
 {
+    begin_own();
     put_own(0, BMM_SNAPSHOT_RUNNING, 0, BMM_SLOT_LIVE);
     struct bmm__collection *collection = bmm__collection_make(place.path);
     cr_expect_null(bmm__collection_awaits(collection));
-    bmm__collection_read_ahead(collection, getpid());
+    bmm__collection_read_ahead(collection, own);
     const uint32_t *is_exiting = bmm__collection_awaits(collection);
     cr_assert_not_null(is_exiting);
     cr_expect_eq(*is_exiting, 0);
-    bmm__collection_prepare(collection, getpid());
+    bmm__collection_prepare(collection, own);
     cr_expect_eq(bmm__collection_awaits(collection), is_exiting, "it has not begun");
     put_own(0, BMM_SNAPSHOT_RUNNING, 1, BMM_SLOT_LIVE);
     cr_expect_eq(*is_exiting, 1);
-    bmm__collection_prepare(collection, getpid());
+    bmm__collection_prepare(collection, own);
     cr_expect_null(bmm__collection_awaits(collection));
     put_own(0, BMM_SNAPSHOT_EXITED, 1, BMM_SLOT_FREE);
     check_own(collection);
+    end_own();
 }
 
 Test(collect, the_end_of_the_last_image_is_awaited)
 {
+    begin_own();
     put_own(0, BMM_SNAPSHOT_RUNNING, 0, BMM_SLOT_LIVE);
     struct bmm__collection *collection = bmm__collection_make(place.path);
-    bmm__collection_read_ahead(collection, getpid());
-    bmm__collection_prepare(collection, getpid());
+    bmm__collection_read_ahead(collection, own);
+    bmm__collection_prepare(collection, own);
     put_own(0, BMM_SNAPSHOT_EXECED, 0, BMM_SLOT_FREE);
-    bmm__collection_read_ahead(collection, getpid());
+    bmm__collection_read_ahead(collection, own);
     cr_expect_null(bmm__collection_awaits(collection), "that image is gone");
     put_own(1, BMM_SNAPSHOT_RUNNING, 1, BMM_SLOT_LIVE);
-    bmm__collection_read_ahead(collection, getpid());
+    bmm__collection_read_ahead(collection, own);
     const uint32_t *is_exiting = bmm__collection_awaits(collection);
     cr_assert_not_null(is_exiting);
     cr_expect_eq(*is_exiting, 1);
-    bmm__collection_prepare(collection, getpid());
+    bmm__collection_prepare(collection, own);
     cr_expect_null(bmm__collection_awaits(collection));
     put_own(1, BMM_SNAPSHOT_EXITED, 1, BMM_SLOT_FREE);
     put_own(0, BMM_SNAPSHOT_EXECED, 0, BMM_SLOT_FREE);
     struct bmm__report *report =
-        bmm__collection_finish(collection, &(struct bmm__run_facts){ getpid(), 0, "leak", command });
-    cr_expect_eq(report->leaked_bytes, 20, "10 of each image");
+        bmm__collection_finish(collection, &(struct bmm__run_facts){ own, 0, "leak", command });
+    cr_assert_eq(report->leak_count, 2, "one of each image");
+    cr_expect_str_eq(report->leaks[0].stack->frames[0]->function, "teardown");
+    cr_expect_str_eq(report->leaks[1].stack->frames[0]->function, "setup");
     bmm__report_free(report);
+    end_own();
 }
 
 Test(collect, a_snapshot_that_is_cut_short_is_told_of)
 {
     char path[PATH_MAX + 64];
-    snprintf(path, sizeof path, "%s/brainmm.%d.7.0.bmm", place.path, (int)getpid());
+    begin_own();
+    snprintf(path, sizeof path, "%s/brainmm.%d.7.0.bmm", place.path, (int)own);
     put_own(0, BMM_SNAPSHOT_RUNNING, 0, BMM_SLOT_LIVE);
     struct bmm__collection *collection = bmm__collection_make(place.path);
-    bmm__collection_read_ahead(collection, getpid());
+    bmm__collection_read_ahead(collection, own);
     cr_assert_not_null(bmm__collection_awaits(collection));
     cr_assert_eq(truncate(path, 0), 0);
-    bmm__collection_prepare(collection, getpid());
-    bmm__collection_read_ahead(collection, getpid());
+    bmm__collection_prepare(collection, own);
+    bmm__collection_read_ahead(collection, own);
     struct bmm__report *report =
-        bmm__collection_finish(collection, &(struct bmm__run_facts){ getpid(), 0, "leak", command });
+        bmm__collection_finish(collection, &(struct bmm__run_facts){ own, 0, "leak", command });
     cr_expect_not(report->check.ran);
     cr_expect_not_null(strstr(report->check.reason, "not a snapshot"));
     bmm__report_free(report);
+    end_own();
 }
 
 #ifndef __SANITIZE_ADDRESS__ /* which needs more address space than that */
 Test(collect, nothing_is_made_ahead_where_memory_is_limited)
 {
+    begin_own();
     put_own(0, BMM_SNAPSHOT_RUNNING, 1, BMM_SLOT_LIVE);
     struct rlimit limit = { (rlim_t)64 << 30, RLIM_INFINITY };
     cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
     struct bmm__collection *collection = bmm__collection_make(place.path);
-    bmm__collection_read_ahead(collection, getpid());
+    bmm__collection_read_ahead(collection, own);
     cr_expect_null(bmm__collection_awaits(collection));
     put_own(0, BMM_SNAPSHOT_EXITED, 1, BMM_SLOT_FREE);
     check_own(collection);
+    end_own();
 }
 #endif
