@@ -195,12 +195,6 @@ def median(numbers):
     return statistics.median(numbers)
 
 
-def spread_percent(numbers):
-    """Half the distance between the quickest and the slowest, of the median."""
-    middle = median(numbers)
-    return 100 * (max(numbers) - min(numbers)) / 2 / middle if middle else 0.0
-
-
 def error_percent(ratios):
     """The standard error of the median of ratios, on their logarithms, as if they were normal; nan for fewer than two."""
     if len(ratios) < 2:
