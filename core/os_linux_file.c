@@ -18,6 +18,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifndef OVERLAYFS_SUPER_MAGIC
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
+#endif
+
 extern void *__libc_stack_end __attribute__((weak));
 
 static int open_raw(const char *path, int flags)
@@ -292,12 +296,14 @@ bool bmm__os_file_facts(int file, struct bmm__os_file_facts *facts)
     return true;
 }
 
-/* A write lease is given to nobody but a file's only user, and a mapping is a use. Whoever opens the file meanwhile
- * makes the system send a signal: one that is ignored. */
+/* A write lease is given to nobody but a file's only user, and a mapping is a use; but not of a file in an overlay, which
+ * maps the one below. Whoever opens the file meanwhile makes the system send a signal: one that is ignored. */
 bool bmm__os_file_is_abandoned(int file)
 {
     struct stat status;
-    return fstat(file, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == (uid_t)syscall(SYS_geteuid) &&
+    struct statfs system;
+    return syscall(SYS_fstatfs, file, &system) == 0 && system.f_type != OVERLAYFS_SUPER_MAGIC &&
+           fstat(file, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == (uid_t)syscall(SYS_geteuid) &&
            syscall(SYS_fcntl, file, F_SETSIG, SIGURG) == 0 && syscall(SYS_fcntl, file, F_SETLEASE, F_WRLCK) == 0;
 }
 

@@ -10,7 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#ifndef OVERLAYFS_SUPER_MAGIC
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
+#endif
 
 /* Looks for the file's name in the process' mappings: a pid alone may by now belong to anyone. 1, 0, -1: cannot see. */
 static int has_mapped(uint32_t pid, const char *name)
@@ -51,11 +56,13 @@ bool bmm__snapshot_is_alive(const char *path)
     return mapped != 0;
 }
 
-/* A write lease is given to nobody but a file's only user, and a mapping is a use. Whoever opens the file meanwhile makes the
- * system send a signal: one that is ignored. */
+/* A write lease is given to nobody but a file's only user, and a mapping is a use; but not of a file in an overlay, which maps the one
+ * below. Whoever opens the file meanwhile makes the system send a signal: one that is ignored. */
 static bool is_only_user(int file)
 {
-    return fcntl(file, F_SETSIG, SIGURG) == 0 && fcntl(file, F_SETLEASE, F_WRLCK) == 0;
+    struct statfs system;
+    return fstatfs(file, &system) == 0 && system.f_type != OVERLAYFS_SUPER_MAGIC &&
+           fcntl(file, F_SETSIG, SIGURG) == 0 && fcntl(file, F_SETLEASE, F_WRLCK) == 0;
 }
 
 static int open_to_ask(int directory, const char *path)

@@ -9,12 +9,27 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define LEASE_TRIES 100u
+
+/* O_NONBLOCK: a FIFO of that name must not hold us up. But then nor does a lease (process_alive.h), which another one may have for
+ * an instant. */
+static int open_for_reading(const char *path)
+{
+    int file;
+    for (unsigned i = 0; (file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0 && errno == EWOULDBLOCK; i++) {
+        if (i == LEASE_TRIES)
+            return -1;
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    }
+    return file;
+}
 
 static bool map_file(struct bmm__snapshot *s, const char *path, struct bmm__why *why)
 {
-    /* O_NONBLOCK: a FIFO of that name must not hold us up. */
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int file = open_for_reading(path);
     if (file < 0)
         return bmm__fail(why, "%s: %s", path, strerror(errno));
     struct stat status;
@@ -126,13 +141,15 @@ static uint32_t count_written(const struct bmm__stack_range *range, uint32_t fro
     return k;
 }
 
-/* The first word of the range of which S5 is not known; that of its start has no word before it. */
+/* The first word of the range of which S5 is not known; never that of its start, which has none before it. */
 static uint32_t unproved_from(const struct bmm__stack_range *range, const struct bmm__snapshot *earlier)
 {
-    for (uint32_t i = 0; earlier != NULL && earlier->damaged_count == 0 && i < earlier->range_count; i++)
-        if (earlier->ranges[i].first == range->first && earlier->ranges[i].written <= range->count)
-            return earlier->ranges[i].written;
-    return range->count != 0;
+    for (uint32_t i = 0; earlier != NULL && earlier->damaged_count == 0 && i < earlier->range_count; i++) {
+        const struct bmm__stack_range *known = &earlier->ranges[i];
+        if (known->count != 0 && known->first == range->first && known->written != 0 && known->written <= range->count)
+            return known->written;
+    }
+    return 1;
 }
 
 static bool check_stacks(struct bmm__snapshot *s, const char *path, const struct bmm__snapshot *earlier,

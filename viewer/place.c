@@ -47,26 +47,18 @@ bool bmm__place_make(struct bmm__place *place, struct bmm__why *why)
         mkdtemp(place->path) == NULL)
         return bmm__fail(why, "cannot make a directory in %s: %s", best, strerror(errno));
     place->lock = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (place->lock >= 0) {
-        flock(place->lock, LOCK_EX | LOCK_NB);
+    if (place->lock >= 0 && flock(place->lock, LOCK_EX | LOCK_NB) == 0)
         bmm__place_mark(place->lock);
-    }
     return true;
 }
 
 void bmm__place_remove(const struct bmm__place *place)
 {
-    if (place->lock >= 0)
-        unlinkat(place->lock, BMM__PLACE_MARK, 0);
-    if (rmdir(place->path) == 0) /* which needs no more file descriptors */
-        return;
-    DIR *directory = opendir(place->path);
-    if (directory == NULL)
-        return;
-    const struct dirent *entry;
-    while ((entry = readdir(directory)) != NULL)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlinkat(dirfd(directory), entry->d_name, 0);
-    closedir(directory);
+    /* That which is open, for there may be no other; it is not locked any more then. */
+    DIR *directory = place->lock >= 0 ? fdopendir(place->lock) : opendir(place->path);
+    if (directory != NULL) {
+        bmm__place_empty(directory, NULL);
+        closedir(directory);
+    }
     rmdir(place->path);
 }

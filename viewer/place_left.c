@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define MARK ".brainmm-run"
 #define WEEK ((time_t)7 * 24 * 60 * 60)
 #define ABANDONED "abandoned\n"
 #define LIBRARY_LINK "libbrainmm_debug.so"
@@ -33,11 +34,11 @@ void bmm__place_mark(int directory)
 {
     char host[sizeof((struct utsname *)0)->nodename + 1];
     int length = host_line(host, sizeof host);
-    int file = openat(directory, BMM__PLACE_MARK, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int file = openat(directory, MARK, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (file < 0)
         return;
     if (write(file, host, (size_t)length) != length)
-        unlinkat(directory, BMM__PLACE_MARK, 0);
+        unlinkat(directory, MARK, 0);
     close(file);
 }
 
@@ -46,7 +47,7 @@ static enum mark_says read_mark(int file)
     char host[sizeof((struct utsname *)0)->nodename + 1], text[sizeof host + sizeof ABANDONED];
     struct stat status;
     int length = host_line(host, sizeof host);
-    ssize_t bytes = read(file, text, sizeof text);
+    ssize_t bytes = pread(file, text, sizeof text, 0);
     if (length == 0 || bytes < length || memcmp(text, host, (size_t)length) != 0 || fstat(file, &status) != 0)
         return NOT_OURS;
     if (bytes == length)
@@ -75,7 +76,7 @@ static bool is_link(int directory, const char *name)
 /* What a run itself puts there; of snapshots those that no process has open or mapped, in whatever container. */
 static bool is_left(int directory, const char *name)
 {
-    if (strcmp(name, BMM__PLACE_MARK) == 0)
+    if (strcmp(name, MARK) == 0)
         return true;
     if (strcmp(name, LIBRARY_LINK) == 0)
         return is_link(directory, name);
@@ -97,13 +98,17 @@ static bool is_all_left(DIR *directory)
     return true;
 }
 
-static void empty(DIR *directory)
+void bmm__place_empty(DIR *directory, bool (*may_go)(int directory, const char *name))
 {
     const struct dirent *entry;
+    bool is_all = true;
     rewinddir(directory);
     while ((entry = readdir(directory)) != NULL)
-        if (!is_dots(entry->d_name) && is_left(dirfd(directory), entry->d_name))
-            unlinkat(dirfd(directory), entry->d_name, 0);
+        if (!is_dots(entry->d_name) && strcmp(entry->d_name, MARK) != 0)
+            is_all &= (may_go == NULL || may_go(dirfd(directory), entry->d_name)) &&
+                      unlinkat(dirfd(directory), entry->d_name, 0) == 0;
+    if (is_all)
+        unlinkat(dirfd(directory), MARK, 0);
 }
 
 /* One that is this user's alone. */
@@ -119,22 +124,30 @@ static DIR *open_run(int parent, const char *name)
     return directory;
 }
 
+/* What a write changes only in part is nobody's for ever. */
+static void change_mark(int mark, bool is_abandoned)
+{
+    char host[sizeof((struct utsname *)0)->nodename + 1];
+    int failed = is_abandoned ? write(mark, ABANDONED, strlen(ABANDONED)) < 0
+                              : ftruncate(mark, host_line(host, sizeof host)) != 0;
+    (void)failed;
+}
+
 static void look_at(int parent, const char *name)
 {
     DIR *directory = open_run(parent, name);
     if (directory == NULL)
         return;
-    int mark = openat(dirfd(directory), BMM__PLACE_MARK, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    enum mark_says says = mark >= 0 ? read_mark(mark) : NOT_OURS;
-    /* A run locks its directory before it marks it, and so finds it locked by nobody else. */
-    if ((says == IN_USE || says == ABANDONED_LONG) && flock(dirfd(directory), LOCK_EX | LOCK_NB) == 0 &&
-        is_all_left(directory)) {
-        if (says == IN_USE) {
-            ssize_t written = write(mark, ABANDONED, strlen(ABANDONED)); /* if in part, it is nobody's for ever */
-            (void)written;
-        } else {
-            empty(directory);
+    int mark = openat(dirfd(directory), MARK, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    /* A run locks its directory before it marks it: one without a mark must not be locked by us then. */
+    if (mark >= 0 && read_mark(mark) != NOT_OURS && flock(dirfd(directory), LOCK_EX | LOCK_NB) == 0) {
+        enum mark_says says = read_mark(mark); /* as it is now, for another run may have looked just before */
+        bool is_nobodys = is_all_left(directory);
+        if (is_nobodys && says == ABANDONED_LONG) {
+            bmm__place_empty(directory, is_left);
             unlinkat(parent, name, AT_REMOVEDIR);
+        } else if (says != NOT_OURS && is_nobodys == (says == IN_USE)) {
+            change_mark(mark, is_nobodys);
         }
     }
     if (mark >= 0)

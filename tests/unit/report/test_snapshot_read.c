@@ -173,6 +173,7 @@ Test(snapshot, what_is_written_later_is_looked_at_later)
     struct bmm__snapshot earlier, later;
     cr_assert(bmm__snapshot_open(&earlier, path, &why), "%s", why.text);
     bmm__snapshot_unmap(&earlier);
+    uint32_t room = earlier.ranges[0].count, written = earlier.ranges[0].written;
     for (unsigned i = 0; i < RUNS; i++) {
         memcpy(bytes, good, count);
         stacks[ids[i] - 1] = ids[i] | BMM_STACK_HEAD;
@@ -180,6 +181,11 @@ Test(snapshot, what_is_written_later_is_looked_at_later)
         bool is_opened = bmm__snapshot_open_again(&later, path, &earlier, &why);
         cr_expect_eq(is_opened, i < EARLY, "%u", i);
         bmm__snapshot_close(&later);
+        earlier.ranges[0].count = earlier.ranges[0].written = 0; /* as in a hostile file: nothing is known of it */
+        cr_expect_not(bmm__snapshot_open_again(&later, path, &earlier, &why), "%u", i);
+        bmm__snapshot_close(&later);
+        earlier.ranges[0].count = room;
+        earlier.ranges[0].written = written;
     }
     bmm__snapshot_close(&earlier);
     unlink(path);
