@@ -205,9 +205,9 @@ static inline __attribute__((always_inline)) uint32_t find_answer(struct bmm__st
     return 0;
 }
 
-/* Everything but the plain case of bmm__stack_capture_from. */
+/* Everything but the plain case of bmm__stack_capture_from. is_asked: the memo was, and does not know it. */
 static __attribute__((noinline)) uint32_t capture_unknown(struct bmm__stack_memo *memo, uintptr_t pc, uintptr_t sp,
-                                                          uintptr_t fp)
+                                                          uintptr_t fp, bool is_asked)
 {
     int saved_errno = errno; /* what is learned on the way may make the recorder grow */
     struct bmm__frame_state state = outside_own((struct bmm__frame_state){ pc, sp, fp });
@@ -223,7 +223,7 @@ static __attribute__((noinline)) uint32_t capture_unknown(struct bmm__stack_memo
         bmm__memo_forget(memo);
         memo->load_count = load_count;
     }
-    uint32_t id = find_answer(memo, state.pc, state.sp, state.fp);
+    uint32_t id = is_asked ? 0 : find_answer(memo, state.pc, state.sp, state.fp);
     if (id == 0)
         id = capture_by_walk(memo, &state);
     bmm__compiler_fence();
@@ -241,10 +241,9 @@ uint32_t bmm__stack_capture_from(struct bmm__stack_memo *memo, uintptr_t pc, uin
         uint32_t id = find_answer(memo, pc, sp, fp);
         bmm__compiler_fence();
         memo->is_busy = 0;
-        if (BMM__LIKELY(id != 0))
-            return id;
+        return BMM__LIKELY(id != 0) ? id : capture_unknown(memo, pc, sp, fp, true);
     }
-    return capture_unknown(memo, pc, sp, fp);
+    return capture_unknown(memo, pc, sp, fp, false);
 }
 
 __attribute__((noinline)) uint32_t bmm__stack_capture(struct bmm__stack_memo *memo)
