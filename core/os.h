@@ -180,6 +180,7 @@ void *bmm__os_file_map(int file, uint64_t offset, size_t bytes, void *at); /* sh
 void bmm__os_file_close(int file);
 bool bmm__os_file_remove(const char *path);
 uint64_t bmm__os_directory_free(const char *path);         /* bytes free there; 0: no such writable directory */
+bool bmm__os_directory_is_writable(const char *path);      /* for the process as it is now */
 bool bmm__os_directory_now(char *buffer, size_t capacity); /* the working directory's absolute path; false: none */
 bool bmm__os_is_file(const char *path);                    /* a regular file, or a link to one */
 long bmm__os_link_read(const char *path, char *buffer, size_t capacity); /* NUL-terminated; -1 */

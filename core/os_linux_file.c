@@ -253,6 +253,17 @@ uint64_t bmm__os_directory_free(const char *path)
     return bytes;
 }
 
+bool bmm__os_directory_is_writable(const char *path)
+{
+    int saved_errno = errno;
+    bool is_writable = syscall(SYS_faccessat2, AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) == 0;
+    if (!is_writable &&
+        (errno == ENOSYS || errno == EPERM)) /* an older system, or a sandbox that does not know the call */
+        is_writable = syscall(SYS_faccessat, AT_FDCWD, path, W_OK | X_OK) == 0;
+    errno = saved_errno;
+    return is_writable;
+}
+
 bool bmm__os_directory_now(char *buffer, size_t capacity)
 {
     int saved_errno = errno;

@@ -127,7 +127,7 @@ void bmm__error_report(const struct bmm_snapshot_error *found)
             bmm__error_say_where("report");
         bmm__os_abort();
     }
-    if (!is_entered || !bmm__recorder_is_open())
+    if (!is_entered || !bmm__recorder_is_open() || (bmm__options.is_managed && !bmm__recorder_is_named()))
         say(&error, ""); /* E3 */
 }
 

@@ -10,6 +10,7 @@
 #include "expect.h"
 #include "options.h"
 #include "process.h"
+#include "recorder_place.h"
 #include "sandbox.h"
 #include "thread.h"
 #include "type.h"
@@ -127,6 +128,16 @@ static void announce(void)
     bmm__os_wake_shared(&header->is_exiting);
 }
 
+static void put_note(const struct bmm__text *note)
+{
+    struct bmm_snapshot_chunk *entry;
+    char *place = bmm__recorder_chunk(BMM_CHUNK_NOTES, note->used + 1, 0, &entry);
+    if (place == NULL)
+        return;
+    memcpy(place, note->data, note->used);
+    bmm__store_release(&entry->used, (uint64_t)note->used + 1);
+}
+
 static void note_skipped(size_t count)
 {
     struct bmm__text note = { 0 };
@@ -135,12 +146,16 @@ static void note_skipped(size_t count)
     bmm__text_put(&note,
                   " not verified: a signal handler ended the program, or a thread stands still, in the midst of an "
                   "allocation or a free");
-    struct bmm_snapshot_chunk *entry;
-    char *place = bmm__recorder_chunk(BMM_CHUNK_NOTES, note.used + 1, 0, &entry);
-    if (place == NULL)
-        return;
-    memcpy(place, note.data, note.used);
-    bmm__store_release(&entry->used, (uint64_t)note.used + 1);
+    put_note(&note);
+}
+
+static void note_other_rights(void)
+{
+    struct bmm__text note = { 0 };
+    bmm__text_put(
+        &note, "has gone to another user or root directory, from where nothing can be written where brainmm records: "
+               "not all that it started since then need be known");
+    put_note(&note);
 }
 
 static void run(void)
@@ -155,6 +170,8 @@ static void run(void)
         return; /* a forked child that recorded nothing: what is mapped is its parent's */
     if (skipped > 0)
         note_skipped(skipped);
+    if (bmm__options.is_managed && !bmm__recorder_may_place())
+        note_other_rights();
     bmm__type_count_all();
     struct bmm_snapshot_header *header = bmm__recorder_header();
     uint64_t alloc_count, free_count;

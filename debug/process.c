@@ -50,8 +50,8 @@ static uint32_t begin(void)
  * its errors on stderr at once. A directory that was asked for is asked for in children too. */
 static uint32_t begin_child(void)
 {
-    uint32_t state =
-        bmm__recorder_inherit(bmm__options.is_managed || bmm__options.directory != NULL, bmm__depot_count());
+    bool wants_file = bmm__options.is_managed || bmm__options.directory != NULL;
+    uint32_t state = bmm__recorder_inherit(wants_file, bmm__depot_count());
     if (state == BMM__RECORDER_UNSETTLED)
         return state;
     fork_count++;

@@ -38,6 +38,11 @@ const char *bmm__recorder_path(void)
     return bmm__recorder.has_file ? bmm__recorder.path : NULL;
 }
 
+bool bmm__recorder_is_named(void)
+{
+    return bmm__recorder.has_file && (bmm__sandbox_is_closed() || bmm__os_is_file(bmm__recorder.path));
+}
+
 uint64_t bmm__recorder_offset(const void *in_chunk)
 {
     uintptr_t distance = (uintptr_t)in_chunk - (uintptr_t)bmm__recorder.base;

@@ -2,6 +2,8 @@
  * it a child inherits; not what is in it. */
 #include "recorder_state.h"
 
+#include "sandbox.h"
+
 #include <string.h>
 
 enum inheritance { EMPTY, COPY, HOLE };
@@ -125,6 +127,18 @@ static void make_own(uint32_t exec_count)
                                BMM_SNAPSHOT_FORKED | (header->flags & (BMM_SNAPSHOT_FULL | BMM_SNAPSHOT_BYPASSED)));
 }
 
+void bmm__recorder_count_lost(bool is_program)
+{
+    static uint32_t counted; /* the process that has counted itself */
+    uint32_t pid = bmm__os_process_id();
+    if (!bmm__recorder.has_file || (!is_program && counted == pid))
+        return;
+    struct bmm_snapshot_header *header = bmm__recorder_header();
+    counted = pid;
+    bmm__store_relaxed(&header->lost_pid, pid);
+    bmm__add_acq_rel(is_program ? &header->lost_programs : &header->lost_children, 1u);
+}
+
 uint32_t bmm__recorder_inherit(bool wants_file, uint32_t stacks)
 {
     stack_count = stacks;
@@ -136,7 +150,7 @@ uint32_t bmm__recorder_inherit(bool wants_file, uint32_t stacks)
         return BMM__RECORDER_PRIVATE;
     }
     uint32_t exec_count = 0;
-    int file = wants_file ? bmm__recorder_place(bmm__recorder.path, &exec_count) : -1;
+    int file = wants_file && !bmm__sandbox_is_closed() ? bmm__recorder_place(bmm__recorder.path, &exec_count) : -1;
     bool has_file = file >= 0 && bmm__os_file_facts(file, &bmm__recorder.facts) && copy_all_to_file(file);
     if (file >= 0)
         bmm__os_file_close(file);
@@ -147,6 +161,8 @@ uint32_t bmm__recorder_inherit(bool wants_file, uint32_t stacks)
     }
     if (file >= 0)
         bmm__os_file_remove(bmm__recorder.path);
+    if (wants_file)
+        bmm__recorder_count_lost(false);
     if (!make_private())
         return BMM__RECORDER_UNSETTLED;
     bmm__recorder.has_file = false;

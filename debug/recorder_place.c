@@ -3,6 +3,7 @@
 
 #include "options.h"
 #include "path.h"
+#include "sandbox.h"
 
 #include "brainmm/snapshot.h"
 
@@ -136,6 +137,13 @@ int bmm__recorder_place(char path[BMM__RECORDER_PATH_BYTES], uint32_t *exec_coun
     if (file < 0)
         file = create_in("/tmp", ROOMY_BYTES, path, exec_count);
     return file;
+}
+
+bool bmm__recorder_may_place(void)
+{
+    const char *directory = bmm__options.directory;
+    return directory == NULL || directory[0] != '/' || bmm__sandbox_is_closed() ||
+           bmm__os_directory_is_writable(directory);
 }
 
 /* A search beside path, in a copy of it. */

@@ -18,6 +18,10 @@ int bmm__recorder_place(char path[BMM__RECORDER_PATH_BYTES], uint32_t *exec_coun
  * that say they left in order (EXECED). */
 void bmm__recorder_remove_predecessors(const char *path);
 
+/* Whether this process, as it is now, or a program it becomes may make a file where it was told to; where it may not be asked, or
+ * was told no place, yes. */
+bool bmm__recorder_may_place(void);
+
 /* True if another copy of the library, in this same image, records to a file beside path. */
 bool bmm__recorder_has_twin(const char *path);
 

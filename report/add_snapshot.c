@@ -16,6 +16,7 @@
 #define GROUP_BYTES ((size_t)1536) /* that a leak of its own takes until it is written, with a stack of 64 frames */
 #define FULL "the recorder was full: later records are missing"
 #define LOST "more distinct errors happened than are recorded"
+#define LOST_CHILDREN "forked children could make no record of their own"
 
 struct bmm__prepared {
     struct bmm__snapshot snapshot;
@@ -299,13 +300,15 @@ static struct bmm__check check_of(const struct bmm_snapshot_header *header, stru
     const char *reason = header->mode == BMM_MODE_OFF            ? "mode off: nothing was recorded"
                          : header->flags & BMM_SNAPSHOT_BYPASSED ? "the program brings its own malloc"
                                                                  : NULL;
-    bool is_full = (header->flags & BMM_SNAPSHOT_FULL) != 0, has_lost = (header->flags & BMM_SNAPSHOT_ERRORS_LOST) != 0;
+    bool is_full = (header->flags & BMM_SNAPSHOT_FULL) != 0, has_lost = (header->flags & BMM_SNAPSHOT_ERRORS_LOST) != 0,
+         has_lost_children = header->lost_children != 0;
     return (struct bmm__check){ bmm__intern(strings, bmm__word_mode(header->mode)), reason == NULL,
-                                bmm__intern(strings, reason != NULL ? reason
-                                                     : is_full      ? FULL
-                                                     : has_lost     ? LOST
-                                                                    : NULL),
-                                reason == NULL && (is_full || has_lost) };
+                                bmm__intern(strings, reason != NULL      ? reason
+                                                     : is_full           ? FULL
+                                                     : has_lost          ? LOST
+                                                     : has_lost_children ? LOST_CHILDREN
+                                                                         : NULL),
+                                reason == NULL && (is_full || has_lost || has_lost_children) };
 }
 
 /* Why the process was not checked or, where it was, what that check did not come to; NULL: nothing is to be said. */
@@ -355,6 +358,33 @@ static void add_process(struct reading *r, const struct bmm__process_facts *fact
     process->check.reason = bmm__intern(strings, reason_of(process, facts));
     add_command(r, process);
     add_modules(r, process);
+}
+
+/* Children that have no record, of which that of the process they came from tells. */
+static void add_lost(struct reading *r, uint32_t count, const char *program, const char *one, const char *many)
+{
+    struct bmm__report *report = r->report;
+    const struct bmm_snapshot_header *header = &r->snapshot.header;
+    if (count == 0)
+        return;
+    const char *reason = count == 1 ? one : bmm__arena_printf(&report->arena, "%u %s", count, many);
+    *bmm__report_add_unchecked(report) =
+        (struct bmm__unchecked){ r->process, header->lost_children + header->lost_programs == 1 ? header->lost_pid : 0,
+                                 bmm__intern(&report->strings, program), bmm__intern(&report->strings, reason) };
+}
+
+static void add_all_lost(struct reading *r)
+{
+    static const char causes[] = ": another user or root directory, a limit, a full disk",
+                      rights[] = " may not write where brainmm records: another user, another root directory";
+    const struct bmm_snapshot_header *header = &r->snapshot.header;
+    const struct bmm__process *process = &r->report->processes[r->process];
+    struct bmm__arena *arena = &r->report->arena;
+    add_lost(r, header->lost_children, process->command_count > 0 ? process->command[0] : "",
+             bmm__arena_printf(arena, "a child that it forked could make no record of its own%s", causes),
+             bmm__arena_printf(arena, "%s%s", LOST_CHILDREN, causes));
+    add_lost(r, header->lost_programs, "", bmm__arena_printf(arena, "the program it became%s", rights),
+             bmm__arena_printf(arena, "programs that children became%s", rights));
 }
 
 static void add_unchecked(struct reading *r)
@@ -469,6 +499,7 @@ bool bmm__report_add_snapshot(struct bmm__report *report, struct bmm__symbolizer
     add_leaks(&r);
     add_errors(&r);
     add_unchecked(&r);
+    add_all_lost(&r);
     add_notes(&r);
     bmm__stack_build_free(&r.stacks);
     bmm__snapshot_close(&r.snapshot);

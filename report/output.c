@@ -14,6 +14,8 @@
 
 #define BUFFER_BYTES ((size_t)64 << 10)
 
+const char *volatile bmm__output_unfinished;
+
 enum bmm__format bmm__format_of_path(const char *path)
 {
     static const struct {
@@ -116,6 +118,7 @@ static bool write_and_rename(const struct bmm__report *report, enum bmm__format 
     int file = mkostemp(temporary, O_CLOEXEC);
     if (file < 0)
         return bmm__fail(why, "%s", strerror(errno));
+    bmm__output_unfinished = temporary;
     bool is_written;
     if (format == BMM_FORMAT_SQLITE) {
         close(file); /* SQLite opens it by name */
@@ -130,6 +133,7 @@ static bool write_and_rename(const struct bmm__report *report, enum bmm__format 
         is_written = bmm__fail(why, "%s", strerror(errno));
     if (!is_written)
         unlink(temporary);
+    bmm__output_unfinished = NULL;
     return is_written;
 }
 

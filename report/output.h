@@ -13,6 +13,10 @@
 
 enum bmm__format { BMM_FORMAT_NONE, BMM_FORMAT_TEXT, BMM_FORMAT_JSON, BMM_FORMAT_SQLITE };
 
+/* The temporary name of a report that is being written; NULL: none is. Whoever ends the process in the midst of it removes the file:
+ * for a signal handler. */
+extern const char *volatile bmm__output_unfinished;
+
 /* By the end of the name: .txt, .json, .db (also .sqlite, .sqlite3). NONE: another. */
 enum bmm__format bmm__format_of_path(const char *path);
 /* text, json, sqlite. */

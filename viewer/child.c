@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "viewer/child.h"
 
+#include "report/output.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -79,7 +81,9 @@ static _Noreturn void end_by(int signal)
 static _Noreturn void say_and_end(int signal)
 {
     struct pollfd output = { STDERR_FILENO, POLLOUT, 0 };
-    const char *words = last_words;
+    const char *words = last_words, *unfinished = bmm__output_unfinished;
+    if (unfinished != NULL)
+        unlink(unfinished);
     if (words != NULL && poll(&output, 1, 0) == 1 && (output.revents & POLLOUT) != 0) {
         ssize_t ignored = write(STDERR_FILENO, words, strlen(words));
         (void)ignored;
@@ -231,6 +235,33 @@ static enum waking sleep_a_nap(void)
     return sigtimedwait(&ended, NULL, &nap) < 0 && errno == EAGAIN ? DUE : CHILD_CHANGED;
 }
 
+static bool is_stopped(pid_t pid, int more)
+{
+    siginfo_t info = { 0 };
+    return waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | more) == 0 && info.si_pid != 0;
+}
+
+/* A job of its own that has the terminal: whoever started it waits for its stop, too, and can continue all of it. */
+static bool is_foreground_job(void)
+{
+    int terminal = getpgrp() == getpid() ? open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC) : -1;
+    bool is = terminal >= 0 && tcgetpgrp(terminal) == getpgrp();
+    if (terminal >= 0)
+        close(terminal);
+    return is;
+}
+
+/* A program that stops itself gives the terminal back, and so do we. A stop by the terminal has stopped us already, and may be over
+ * for us a moment before it is for the program: so it is looked at twice. */
+static void stop_with(pid_t pid)
+{
+    if (!is_stopped(pid, WNOWAIT) || !is_foreground_job())
+        return;
+    nanosleep(&nap, NULL);
+    if (is_stopped(pid, 0))
+        raise(SIGSTOP); /* what continues us is handed on */
+}
+
 static void wait_for(struct bmm__child *child, const struct bmm__meanwhile *meanwhile)
 {
     for (;;) {
@@ -239,6 +270,7 @@ static void wait_for(struct bmm__child *child, const struct bmm__meanwhile *mean
             return;
         if (meanwhile == NULL || found < 0)
             continue;
+        stop_with(child->pid);
         uint32_t *word = meanwhile->word(meanwhile->context);
         enum waking waking = word != NULL ? sleep_on(word) : NO_SUCH_CALL;
         if (waking == NO_SUCH_CALL)

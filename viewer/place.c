@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "viewer/place.h"
 
+#include "viewer/message.h"
 #include "viewer/place_left.h"
 
 #include <dirent.h>
@@ -36,6 +37,9 @@ bool bmm__place_make(struct bmm__place *place, struct bmm__why *why)
     uint64_t most = 0;
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates && most < ROOMY_BYTES; i++) {
         uint64_t room = room_in(candidates[i]);
+        if (i == 0 && candidates[i] != NULL && room == 0)
+            bmm__say("BRAINMM_DIR=%s is not used: it is no writable directory with a path from / on and without commas",
+                     candidates[i]);
         if (room > most) {
             most = room;
             best = candidates[i];

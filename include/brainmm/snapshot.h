@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 #define BMM_SNAPSHOT_MAGIC "BRAINMM1"    /* 8 bytes, no terminator in the file */
-#define BMM_SNAPSHOT_VERSION 0x00030000u /* major << 16 | minor; a reader refuses another major */
+#define BMM_SNAPSHOT_VERSION 0x00030001u /* major << 16 | minor; a reader refuses another major */
 #define BMM_SNAPSHOT_BYTE_ORDER 0x01020304u
 #define BMM_SNAPSHOT_HEADER_BYTES 4096u
 #define BMM_SNAPSHOT_CHUNKS_OFFSET 4096u
@@ -80,6 +80,11 @@ struct bmm_snapshot_header {
     uint64_t peak_bytes;     /* [live] largest sum of requested bytes seen, approximate; 0 where not kept */
     uint32_t image;          /* random, the same for all that one exec brought into memory, and for its forks */
     uint32_t is_exiting;     /* [live] the exit hook has begun; a futex that it wakes then, for the manager */
+    uint32_t
+        lost_children; /* [live] forked children that could make no record of their own, as they count themselves */
+    uint32_t lost_programs; /* [live] programs that children without a record became, and that may not make one */
+    uint32_t lost_pid;      /* [live] one of these children */
+    uint32_t reserved;
 };
 
 enum bmm_chunk_type {

@@ -314,6 +314,31 @@ Test(processes, what_was_lost_makes_the_check_incomplete)
     }
 }
 
+Test(processes, children_without_a_record_are_told_of)
+{
+    struct made_snapshot made;
+    made_begin(&made, BMM_MODE_CHECK, BMM_SNAPSHOT_EXITED);
+    made.header.lost_programs = 1;
+    made.header.lost_pid = 77;
+    struct loaded loaded = load(&made, (struct bmm__process_facts){ 0 });
+    cr_expect_not(loaded.report->check.is_incomplete);
+    cr_assert_eq(loaded.report->unchecked_count, 1);
+    cr_expect_eq(loaded.report->unchecked[0].pid, 77);
+    unload(loaded);
+    made_begin(&made, BMM_MODE_CHECK, BMM_SNAPSHOT_EXITED);
+    made.header.lost_children = 3;
+    made.header.lost_programs = 1;
+    made.header.lost_pid = 77;
+    loaded = load(&made, (struct bmm__process_facts){ 0 });
+    cr_expect(loaded.report->check.ran && loaded.report->check.is_incomplete);
+    cr_expect_str_eq(loaded.report->check.reason, "forked children could make no record of their own");
+    cr_assert_eq(loaded.report->unchecked_count, 2);
+    for (unsigned i = 0; i < 2; i++)
+        cr_expect_eq(loaded.report->unchecked[i].pid, 0); /* whose it is, nobody knows */
+    cr_expect_not_null(strstr(loaded.report->unchecked[0].reason, "3 forked children"));
+    unload(loaded);
+}
+
 /* 1 000 000 leaked blocks from 10 000 stacks of 20 frames, in code with debug information. */
 Test(scale, a_million_blocks_take_less_than_three_seconds, .timeout = 100)
 {
