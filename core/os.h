@@ -182,6 +182,7 @@ bool bmm__os_file_remove(const char *path);
 uint64_t bmm__os_directory_free(const char *path);         /* bytes free there; 0: no such writable directory */
 bool bmm__os_directory_is_writable(const char *path);      /* for the process as it is now */
 bool bmm__os_directory_now(char *buffer, size_t capacity); /* the working directory's absolute path; false: none */
+bool bmm__os_is_missing(const char *path);                 /* for certain: there is no such file or directory */
 bool bmm__os_is_file(const char *path);                    /* a regular file, or a link to one */
 long bmm__os_link_read(const char *path, char *buffer, size_t capacity); /* NUL-terminated; -1 */
 
@@ -207,6 +208,8 @@ bool bmm__os_file_is_abandoned(int file);
 void bmm__os_directory_list(const char *path, void (*visit)(const char *name, void *context), void *context);
 /* Private, zeroed, readable and writable pages over a range that bmm__os_file_map had mapped (or that is reserved). */
 bool bmm__os_private_map(void *at, size_t bytes);
+/* Pages that bmm__os_file_map had mapped, at another place besides. NULL: not possible. */
+void *bmm__os_map_again(void *start, size_t bytes);
 
 /* Needed by debug/exec.c: replaces the process image by one raw system call, no search, no allocation; callable in a
  * child of vfork. Returns -1 with errno. */

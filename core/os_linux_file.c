@@ -220,6 +220,14 @@ void *bmm__os_file_map(int file, uint64_t offset, size_t bytes, void *at)
     return start == MAP_FAILED ? NULL : start;
 }
 
+void *bmm__os_map_again(void *start, size_t bytes)
+{
+    int saved_errno = errno;
+    void *again = mremap(start, 0, bytes, MREMAP_MAYMOVE); /* of what is shared a length of 0 moves nothing */
+    errno = saved_errno;
+    return again != MAP_FAILED ? again : NULL;
+}
+
 bool bmm__os_private_map(void *at, size_t bytes)
 {
     return mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
@@ -240,28 +248,29 @@ bool bmm__os_file_remove(const char *path)
     return is_removed;
 }
 
+/* faccessat asks for the real user, and a filter of system calls may not know the newer call: so that only if there is a difference. */
+bool bmm__os_directory_is_writable(const char *path)
+{
+    int saved_errno = errno;
+    bool is_plain = getuid() == geteuid() && getgid() == getegid();
+    bool is_writable = !is_plain && syscall(SYS_faccessat2, AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) == 0;
+    if (is_plain || (!is_writable && errno == ENOSYS))
+        is_writable = syscall(SYS_faccessat, AT_FDCWD, path, W_OK | X_OK) == 0;
+    errno = saved_errno;
+    return is_writable;
+}
+
 uint64_t bmm__os_directory_free(const char *path)
 {
     int saved_errno = errno;
     struct statfs facts;
     struct stat what;
     uint64_t bytes = 0;
-    if (fstatat(AT_FDCWD, path, &what, 0) == 0 && S_ISDIR(what.st_mode) &&
-        syscall(SYS_faccessat, AT_FDCWD, path, W_OK) == 0 && statfs(path, &facts) == 0)
+    if (fstatat(AT_FDCWD, path, &what, 0) == 0 && S_ISDIR(what.st_mode) && bmm__os_directory_is_writable(path) &&
+        statfs(path, &facts) == 0)
         bytes = (uint64_t)facts.f_bavail * (uint64_t)facts.f_bsize;
     errno = saved_errno;
     return bytes;
-}
-
-bool bmm__os_directory_is_writable(const char *path)
-{
-    int saved_errno = errno;
-    bool is_writable = syscall(SYS_faccessat2, AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) == 0;
-    if (!is_writable &&
-        (errno == ENOSYS || errno == EPERM)) /* an older system, or a sandbox that does not know the call */
-        is_writable = syscall(SYS_faccessat, AT_FDCWD, path, W_OK | X_OK) == 0;
-    errno = saved_errno;
-    return is_writable;
 }
 
 bool bmm__os_directory_now(char *buffer, size_t capacity)
@@ -270,6 +279,15 @@ bool bmm__os_directory_now(char *buffer, size_t capacity)
     bool is_known = syscall(SYS_getcwd, buffer, capacity) > 0 && buffer[0] == '/'; /* else "(unreachable)…" */
     errno = saved_errno;
     return is_known;
+}
+
+bool bmm__os_is_missing(const char *path)
+{
+    struct stat what;
+    int saved_errno = errno;
+    bool is_missing = fstatat(AT_FDCWD, path, &what, 0) != 0 && errno == ENOENT;
+    errno = saved_errno;
+    return is_missing;
 }
 
 bool bmm__os_is_file(const char *path)

@@ -7,6 +7,7 @@
 #include "error.h"
 #include "options.h"
 #include "process.h"
+#include "recorder_lost.h"
 #include "target.h"
 #include "unchecked.h"
 
@@ -56,6 +57,8 @@ static bool has_own_recorder(void)
 /* Without a manager the next image removes this file, since it has nothing to tell; unless there were errors. */
 static bool leave(void)
 {
+    if (bmm__options.mode != BMM_MODE_OFF)
+        bmm__lost_leave();
     if (!has_own_recorder())
         return false;
     if (!bmm__options.is_managed && bmm__error_count() != 0) {
@@ -68,6 +71,7 @@ static bool leave(void)
 
 static void stay(bool has_left)
 {
+    bmm__lost_stay();
     if (has_left)
         bmm__store_release(&bmm__recorder_header()->state, (uint32_t)BMM_SNAPSHOT_RUNNING);
 }

@@ -128,16 +128,6 @@ static void announce(void)
     bmm__os_wake_shared(&header->is_exiting);
 }
 
-static void put_note(const struct bmm__text *note)
-{
-    struct bmm_snapshot_chunk *entry;
-    char *place = bmm__recorder_chunk(BMM_CHUNK_NOTES, note->used + 1, 0, &entry);
-    if (place == NULL)
-        return;
-    memcpy(place, note->data, note->used);
-    bmm__store_release(&entry->used, (uint64_t)note->used + 1);
-}
-
 static void note_skipped(size_t count)
 {
     struct bmm__text note = { 0 };
@@ -146,16 +136,12 @@ static void note_skipped(size_t count)
     bmm__text_put(&note,
                   " not verified: a signal handler ended the program, or a thread stands still, in the midst of an "
                   "allocation or a free");
-    put_note(&note);
-}
-
-static void note_other_rights(void)
-{
-    struct bmm__text note = { 0 };
-    bmm__text_put(
-        &note, "has gone to another user or root directory, from where nothing can be written where brainmm records: "
-               "not all that it started since then need be known");
-    put_note(&note);
+    struct bmm_snapshot_chunk *entry;
+    char *place = bmm__recorder_chunk(BMM_CHUNK_NOTES, note.used + 1, 0, &entry);
+    if (place == NULL)
+        return;
+    memcpy(place, note.data, note.used);
+    bmm__store_release(&entry->used, (uint64_t)note.used + 1);
 }
 
 static void run(void)
@@ -171,7 +157,7 @@ static void run(void)
     if (skipped > 0)
         note_skipped(skipped);
     if (bmm__options.is_managed && !bmm__recorder_may_place())
-        note_other_rights();
+        bmm__recorder_flag(BMM_SNAPSHOT_MOVED);
     bmm__type_count_all();
     struct bmm_snapshot_header *header = bmm__recorder_header();
     uint64_t alloc_count, free_count;

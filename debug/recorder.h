@@ -13,8 +13,8 @@
  * Invariants
  *  R1  Space is allocated in the file system before it is mapped: a store into a chunk cannot SIGBUS.
  *  R2  A forked child never writes into its parent's file: the recorder's state lies in a page that reads as zero
- *      there, and bmm__recorder_is_open() is false until the child has opened its own. But for three words of the header,
- *      in which children that can make no record count themselves.
+ *      there, and bmm__recorder_is_open() is false until the child has opened its own. But for what
+ *      recorder_lost.h says.
  *  R3  A child's own file has the same layout, mapped at the same addresses, so pointers into chunks stay right.
  *  R4  Chunks begin and end at OS page boundaries, so that a child can give each its own treatment.
  *  R5  No descriptor stays open: the host closes, counts and reuses descriptors as it likes. The file is opened by
@@ -66,13 +66,10 @@ bool bmm__recorder_create(void);
  * Returns the state reached; UNSETTLED: not even memory was to be had, and what is mapped is still the parent's (R2). */
 uint32_t bmm__recorder_inherit(bool wants_file, uint32_t stack_count);
 
-/* By a forked child without a record of its own, yet or for ever: counts in that of the process it came from that it, or (is_program)
- * the program it becomes, can make none. The one thing that R2 allows. */
-void bmm__recorder_count_lost(bool is_program);
-
 /* ---- for everyone in debug ---- */
 
-/* Whether the file is still where it was made: a manager that has ended removed it, and nobody will read it. */
+/* Whether the file is still where it was made, as far as can be seen: a manager that has ended removed it with its directory, and
+ * nobody will read it. */
 bool bmm__recorder_is_named(void);
 
 struct bmm_snapshot_header *bmm__recorder_header(void); /* never NULL; without a file a private one */

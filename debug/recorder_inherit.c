@@ -1,5 +1,6 @@
 /* A forked child's recorder: its own, with what is inherited at its place. See recorder.h. Knows, per chunk type, what of
  * it a child inherits; not what is in it. */
+#include "recorder_lost.h"
 #include "recorder_state.h"
 
 #include "sandbox.h"
@@ -127,18 +128,6 @@ static void make_own(uint32_t exec_count)
                                BMM_SNAPSHOT_FORKED | (header->flags & (BMM_SNAPSHOT_FULL | BMM_SNAPSHOT_BYPASSED)));
 }
 
-void bmm__recorder_count_lost(bool is_program)
-{
-    static uint32_t counted; /* the process that has counted itself */
-    uint32_t pid = bmm__os_process_id();
-    if (!bmm__recorder.has_file || (!is_program && counted == pid))
-        return;
-    struct bmm_snapshot_header *header = bmm__recorder_header();
-    counted = pid;
-    bmm__store_relaxed(&header->lost_pid, pid);
-    bmm__add_acq_rel(is_program ? &header->lost_programs : &header->lost_children, 1u);
-}
-
 uint32_t bmm__recorder_inherit(bool wants_file, uint32_t stacks)
 {
     stack_count = stacks;
@@ -146,6 +135,8 @@ uint32_t bmm__recorder_inherit(bool wants_file, uint32_t stacks)
     /* After a raw clone another thread's hold of the lock was copied, and no fork handler made it new. */
     bmm__lock_reset(&bmm__recorder.lock);
     if (!bmm__recorder.has_file) {
+        if (wants_file)
+            bmm__lost_child();
         bmm__recorder_write_header(bmm__recorder_header(), 0, BMM_SNAPSHOT_FORKED);
         return BMM__RECORDER_PRIVATE;
     }
@@ -157,12 +148,13 @@ uint32_t bmm__recorder_inherit(bool wants_file, uint32_t stacks)
     if (has_file) {
         bmm__recorder.mapped = bmm__recorder.used; /* what lies behind is still the parent's; grow_to maps over it */
         make_own(exec_count);
+        bmm__lost_is_found();
         return BMM__RECORDER_FILE;
     }
     if (file >= 0)
         bmm__os_file_remove(bmm__recorder.path);
     if (wants_file)
-        bmm__recorder_count_lost(false);
+        bmm__lost_child();
     if (!make_private())
         return BMM__RECORDER_UNSETTLED;
     bmm__recorder.has_file = false;

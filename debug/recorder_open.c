@@ -31,7 +31,8 @@ void bmm__recorder_write_header(struct bmm_snapshot_header *header, uint32_t exe
     header->chunks_offset = BMM_SNAPSHOT_CHUNKS_OFFSET;
     header->exit_unix_ns = 0;
     header->alloc_count = header->free_count = header->peak_bytes = 0;
-    header->is_exiting = header->lost_children = header->lost_programs = header->lost_pid = 0;
+    header->is_exiting = 0;
+    header->lost_children = header->lost_programs = header->lost_sandboxed = header->lost_pid = 0;
     header->image = bmm__recorder_image();
 }
 

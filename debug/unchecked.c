@@ -75,13 +75,11 @@ void bmm__unchecked_look(const char *path, char *const environment[])
     const char *obstacle = bmm__target_obstacle(path);
     if (obstacle == NULL && !is_preloaded_by(environment))
         obstacle = "LD_PRELOAD was taken out of its environment";
-    if (obstacle == NULL && !bmm__recorder_may_place()) {
-        if (bmm__load_acquire(&bmm__recorder_process->state) == BMM__RECORDER_UNSETTLED) {
-            bmm__recorder_count_lost(true);
-            return;
-        }
-        obstacle = "it may not write where brainmm records (another user, another root directory)";
-    }
+    bool is_barred = !bmm__recorder_may_place();
+    if (is_barred && bmm__load_acquire(&bmm__recorder_process->state) == BMM__RECORDER_UNSETTLED)
+        return; /* recorder_lost.h counts it */
+    if (obstacle == NULL && is_barred && bmm__os_is_file(path))
+        obstacle = "it may not write where brainmm records: another user, another root directory";
     /* A forked child that has recorded nothing yet opens a recorder for this. */
     if (obstacle != NULL && bmm__process_is_settled() && bmm__recorder_is_open())
         append(path, obstacle);

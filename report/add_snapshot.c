@@ -368,9 +368,10 @@ static void add_lost(struct reading *r, uint32_t count, const char *program, con
     if (count == 0)
         return;
     const char *reason = count == 1 ? one : bmm__arena_printf(&report->arena, "%u %s", count, many);
-    *bmm__report_add_unchecked(report) =
-        (struct bmm__unchecked){ r->process, header->lost_children + header->lost_programs == 1 ? header->lost_pid : 0,
-                                 bmm__intern(&report->strings, program), bmm__intern(&report->strings, reason) };
+    *bmm__report_add_unchecked(report) = (struct bmm__unchecked){
+        r->process, header->lost_children + header->lost_programs + header->lost_sandboxed == 1 ? header->lost_pid : 0,
+        bmm__intern(&report->strings, program), bmm__intern(&report->strings, reason)
+    };
 }
 
 static void add_all_lost(struct reading *r)
@@ -383,6 +384,9 @@ static void add_all_lost(struct reading *r)
     add_lost(r, header->lost_children, process->command_count > 0 ? process->command[0] : "",
              bmm__arena_printf(arena, "a child that it forked could make no record of its own%s", causes),
              bmm__arena_printf(arena, "%s%s", LOST_CHILDREN, causes));
+    add_lost(r, header->lost_sandboxed, process->command_count > 0 ? process->command[0] : "",
+             "a child that it forked could make no record of its own in its sandbox",
+             "children that it forked could make no record of their own in their sandbox");
     add_lost(r, header->lost_programs, "", bmm__arena_printf(arena, "the program it became%s", rights),
              bmm__arena_printf(arena, "programs that children became%s", rights));
 }
@@ -417,6 +421,11 @@ static void add_notes(struct reading *r)
         bmm__report_add_note(report, r->process, FULL " (see the option recorder_max)");
     if (header->flags & BMM_SNAPSHOT_ERRORS_LOST)
         bmm__report_add_note(report, r->process, LOST);
+    if (header->flags & BMM_SNAPSHOT_MOVED)
+        bmm__report_add_note(
+            report, r->process,
+            "has gone to where it may not write what brainmm records (another user, root directory or mount "
+            "namespace): not all that it started since then need be known");
     if (r->torn_count + r->snapshot.damaged_count > 0)
         bmm__report_add_note(report, r->process,
                              bmm__arena_printf(&report->arena, "%llu records were not complete and are left out",

@@ -241,10 +241,11 @@ static bool is_stopped(pid_t pid, int more)
     return waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | more) == 0 && info.si_pid != 0;
 }
 
-/* A job of its own that has the terminal: whoever started it waits for its stop, too, and can continue all of it. */
+/* A job of its own that has the terminal, started by a shell, who waits for its stop, too, and can continue all of it. */
 static bool is_foreground_job(void)
 {
-    int terminal = getpgrp() == getpid() ? open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC) : -1;
+    int terminal =
+        getpgrp() == getpid() && !is_leader && may_stop ? open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC) : -1;
     bool is = terminal >= 0 && tcgetpgrp(terminal) == getpgrp();
     if (terminal >= 0)
         close(terminal);
@@ -259,7 +260,7 @@ static void stop_with(pid_t pid)
         return;
     nanosleep(&nap, NULL);
     if (is_stopped(pid, 0))
-        raise(SIGSTOP); /* what continues us is handed on */
+        stop_too(); /* what continues us is handed on */
 }
 
 static void wait_for(struct bmm__child *child, const struct bmm__meanwhile *meanwhile)

@@ -37,9 +37,11 @@ bool bmm__place_make(struct bmm__place *place, struct bmm__why *why)
     uint64_t most = 0;
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates && most < ROOMY_BYTES; i++) {
         uint64_t room = room_in(candidates[i]);
-        if (i == 0 && candidates[i] != NULL && room == 0)
-            bmm__say("BRAINMM_DIR=%s is not used: it is no writable directory with a path from / on and without commas",
-                     candidates[i]);
+        if (i == 0 && candidates[i] != NULL && candidates[i][0] != 0 && room == 0)
+            bmm__say(
+                "BRAINMM_DIR=%s is not used: it is no directory that can be written to, or is full, or its path does "
+                "not begin with / or has a comma",
+                candidates[i]);
         if (room > most) {
             most = room;
             best = candidates[i];

@@ -50,10 +50,11 @@ enum bmm_snapshot_flag {
     BMM_SNAPSHOT_FORKED = 1,      /* a child of fork: only its own allocations are recorded */
     BMM_SNAPSHOT_FULL = 2,        /* recorder_max or the file system was reached: later records are missing here */
     BMM_SNAPSHOT_ERRORS_LOST = 4, /* more distinct errors than the error table holds */
-    BMM_SNAPSHOT_BYPASSED = 8     /* another malloc serves the program: what it allocates is not recorded */
+    BMM_SNAPSHOT_BYPASSED = 8,    /* another malloc serves the program: what it allocates is not recorded */
+    BMM_SNAPSHOT_MOVED = 16       /* at its end the process might not have made a file where it has this one */
 };
 
-/* At offset 0. The fields marked [live] change while the program runs and are single aligned stores. */
+/* At offset 0. The fields marked [live] change while the program runs and are single aligned stores, the lost_ ones additions. */
 struct bmm_snapshot_header {
     char magic[8];
     uint32_t version;
@@ -80,11 +81,11 @@ struct bmm_snapshot_header {
     uint64_t peak_bytes;     /* [live] largest sum of requested bytes seen, approximate; 0 where not kept */
     uint32_t image;          /* random, the same for all that one exec brought into memory, and for its forks */
     uint32_t is_exiting;     /* [live] the exit hook has begun; a futex that it wakes then, for the manager */
-    uint32_t
-        lost_children; /* [live] forked children that could make no record of their own, as they count themselves */
-    uint32_t lost_programs; /* [live] programs that children without a record became, and that may not make one */
-    uint32_t lost_pid;      /* [live] one of these children */
-    uint32_t reserved;
+    /* Processes without a record that came from this one. They count themselves, by atomic additions, as long as they live. */
+    uint32_t lost_children;  /* forked, and could make no file */
+    uint32_t lost_programs;  /* that such a child, or one that had recorded nothing, became, and that may make none */
+    uint32_t lost_sandboxed; /* forked in a sandbox of their own making, where no file may be opened */
+    uint32_t lost_pid;       /* the last of them all */
 };
 
 enum bmm_chunk_type {
