@@ -254,7 +254,7 @@ bool bmm__os_directory_is_writable(const char *path)
     int saved_errno = errno;
     bool is_plain = getuid() == geteuid() && getgid() == getegid();
     bool is_writable = !is_plain && syscall(SYS_faccessat2, AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) == 0;
-    if (is_plain || (!is_writable && errno == ENOSYS))
+    if (is_plain || (!is_writable && (errno == ENOSYS || errno == EPERM)))
         is_writable = syscall(SYS_faccessat, AT_FDCWD, path, W_OK | X_OK) == 0;
     errno = saved_errno;
     return is_writable;

@@ -91,8 +91,10 @@ static void complete(struct bmm_snapshot_error *error)
     error->committed = 0;
 }
 
-/* False: the table is full, or there is none. */
-static bool enter(const struct bmm_snapshot_error *error)
+enum entered { NOWHERE, NEW, AGAIN };
+
+/* NOWHERE: the table is full, or there is none. */
+static enum entered enter(const struct bmm_snapshot_error *error)
 {
     uint64_t key = key_of(error);
     for (uint32_t i = 0; table != NULL && i < BMM__ERRORS_MAX; i++) {
@@ -102,15 +104,15 @@ static bool enter(const struct bmm_snapshot_error *error)
             table[i] = *error;
             bmm__add_relaxed(&table[i].repeat_count, repeats);
             bmm__store_release(&table[i].committed, 1u);
-            return true;
+            return NEW;
         }
         if (found == key) {
             bmm__add_relaxed(&table[i].repeat_count, 1u);
-            return true;
+            return AGAIN;
         }
     }
     bmm__recorder_flag(BMM_SNAPSHOT_ERRORS_LOST);
-    return false;
+    return NOWHERE;
 }
 
 void bmm__error_report(const struct bmm_snapshot_error *found)
@@ -119,7 +121,7 @@ void bmm__error_report(const struct bmm_snapshot_error *found)
     bool is_settled = bmm__process_is_settled(); /* P1 */
     if (is_settled)
         complete(&error);
-    bool is_entered = is_settled && enter(&error);
+    enum entered entered = is_settled ? enter(&error) : NOWHERE;
     bmm__add_relaxed(&report_count, 1u);
     if (bmm__options.stops_on_error) {
         say(&error, "; stopped");
@@ -127,7 +129,8 @@ void bmm__error_report(const struct bmm_snapshot_error *found)
             bmm__error_say_where("report");
         bmm__os_abort();
     }
-    if (!is_entered || !bmm__recorder_is_open() || (bmm__options.is_managed && !bmm__recorder_is_named()))
+    bool is_unread = entered == NEW && bmm__options.is_managed && !bmm__recorder_is_named();
+    if (entered == NOWHERE || !bmm__recorder_is_open() || is_unread)
         say(&error, ""); /* E3 */
 }
 

@@ -54,33 +54,46 @@ static bool has_own_recorder(void)
            bmm__recorder_header()->pid == bmm__os_process_id();
 }
 
-/* Without a manager the next image removes this file, since it has nothing to tell; unless there were errors. */
-static bool leave(void)
+/* What an exec that fails has to take back. */
+struct departure {
+    bool is_marked; /* the state says EXECED */
+    struct bmm__lost_change lost;
+};
+
+static bool tells_of_children(void)
 {
-    if (bmm__options.mode != BMM_MODE_OFF)
-        bmm__lost_leave();
-    if (!has_own_recorder())
-        return false;
-    if (!bmm__options.is_managed && bmm__error_count() != 0) {
-        bmm__error_say_where("errors were found before exec");
-        return false;
-    }
-    bmm__store_release(&bmm__recorder_header()->state, (uint32_t)BMM_SNAPSHOT_EXECED);
-    return true;
+    return bmm__options.mode != BMM_MODE_OFF && bmm__unchecked_is_wanted();
 }
 
-static void stay(bool has_left)
+/* Without a manager the next image removes this file, since it has nothing to tell; unless there were errors. */
+static struct departure leave(void)
 {
-    bmm__lost_stay();
-    if (has_left)
+    struct departure departure = { false, { NULL, NULL } };
+    if (tells_of_children())
+        departure.lost = bmm__lost_leave(bmm__error_count() == 0);
+    if (!has_own_recorder())
+        return departure;
+    if (!bmm__options.is_managed && bmm__error_count() != 0) {
+        bmm__error_say_where("errors were found before exec");
+        return departure;
+    }
+    bmm__store_release(&bmm__recorder_header()->state, (uint32_t)BMM_SNAPSHOT_EXECED);
+    departure.is_marked = true;
+    return departure;
+}
+
+static void stay(const struct departure *departure)
+{
+    bmm__lost_stay(&departure->lost);
+    if (departure->is_marked)
         bmm__store_release(&bmm__recorder_header()->state, (uint32_t)BMM_SNAPSHOT_RUNNING);
 }
 
 static int exec_path(const char *path, char *const arguments[], char *const environment[])
 {
-    bool has_left = leave();
+    const struct departure departure = leave();
     int result = bmm__os_exec(path, arguments, environment);
-    stay(has_left);
+    stay(&departure);
     return result;
 }
 
@@ -181,9 +194,9 @@ EXPORT int fexecve(int file, char *const arguments[], char *const environment[])
     link[at + sizeof digits - first] = '\0';
     if (file >= 0)
         look(link, environment);
-    bool has_left = leave();
+    const struct departure departure = leave();
     int result = bmm__os_exec_file(file, arguments, environment);
-    stay(has_left);
+    stay(&departure);
     return result;
 }
 
@@ -239,6 +252,21 @@ EXPORT int execle(const char *path, const char *first, ...)
 
 /* ---- spawn ---- */
 
+static int spawn(spawn_function *real, pid_t *restrict pid, const char *restrict name,
+                 const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *restrict attributes,
+                 char *const arguments[restrict], char *const environment[restrict])
+{
+    if (real == NULL)
+        return ENOSYS;
+    struct bmm__lost_change lost = { NULL, NULL };
+    if (tells_of_children())
+        lost = bmm__lost_leave(false);
+    int result = real(pid, name, actions, attributes, arguments, environment);
+    if (result != 0)
+        bmm__lost_stay(&lost);
+    return result;
+}
+
 EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path, const posix_spawn_file_actions_t *actions,
                        const posix_spawnattr_t *restrict attributes, char *const arguments[restrict],
                        char *const environment[restrict])
@@ -246,7 +274,7 @@ EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path, const pos
     if (real_spawn == NULL)
         bmm__exec_start();
     look(path, environment);
-    return real_spawn != NULL ? real_spawn(pid, path, actions, attributes, arguments, environment) : ENOSYS;
+    return spawn(real_spawn, pid, path, actions, attributes, arguments, environment);
 }
 
 EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict name, const posix_spawn_file_actions_t *actions,
@@ -259,5 +287,5 @@ EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict name, const po
     const char *found = bmm__options.mode != BMM_MODE_OFF ? bmm__target_search(name, path, sizeof path) : NULL;
     if (found != NULL)
         look(found, environment);
-    return real_spawnp != NULL ? real_spawnp(pid, name, actions, attributes, arguments, environment) : ENOSYS;
+    return spawn(real_spawnp, pid, name, actions, attributes, arguments, environment);
 }

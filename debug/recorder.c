@@ -38,18 +38,9 @@ const char *bmm__recorder_path(void)
     return bmm__recorder.has_file ? bmm__recorder.path : NULL;
 }
 
-/* After chroot the directory, and what it lies in, is not there either, and then nothing is known. */
 bool bmm__recorder_is_named(void)
 {
-    char path[BMM__RECORDER_PATH_BYTES];
-    if (!bmm__recorder.has_file)
-        return false;
-    if (bmm__sandbox_is_closed() || !bmm__os_is_missing(bmm__recorder.path))
-        return true;
-    memcpy(path, bmm__recorder.path, sizeof path);
-    for (unsigned i = 0; i < 2 && strrchr(path + 1, '/') != NULL; i++)
-        *strrchr(path + 1, '/') = '\0';
-    return bmm__os_is_missing(path);
+    return bmm__recorder.has_file && (bmm__sandbox_is_closed() || !bmm__os_is_missing(bmm__recorder.path));
 }
 
 uint64_t bmm__recorder_offset(const void *in_chunk)

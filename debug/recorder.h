@@ -68,8 +68,8 @@ uint32_t bmm__recorder_inherit(bool wants_file, uint32_t stack_count);
 
 /* ---- for everyone in debug ---- */
 
-/* Whether the file is still where it was made, as far as can be seen: a manager that has ended removed it with its directory, and
- * nobody will read it. */
+/* Whether the file is still where it was made, as far as can be seen: a manager that has ended removed it, and nobody will read it;
+ * or the process has another root directory, and it may be there all the same. */
 bool bmm__recorder_is_named(void);
 
 struct bmm_snapshot_header *bmm__recorder_header(void); /* never NULL; without a file a private one */

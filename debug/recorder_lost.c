@@ -1,7 +1,6 @@
 /* See recorder_lost.h. */
 #include "recorder_lost.h"
 
-#include "options.h"
 #include "recorder_state.h"
 #include "sandbox.h"
 
@@ -10,28 +9,15 @@
 /* Private, copied by fork. */
 static struct bmm_snapshot_header
     *witness;                /* mapped once more, for a process whose recorder is private memory; NULL: it is not */
-static uint32_t *counted_in; /* a word of the witness's header that counts this process, or one it came from */
-static uint32_t counted_pid; /* which of them */
-static uint32_t *left_in, *left_out; /* of bmm__lost_leave: where it was counted in and out; NULL: nowhere */
+static uint32_t counted_pid; /* the process that has counted itself, this one or one it came from */
+static uint32_t *counted_in; /* the word in the witness that does, if it can be reached still; NULL: none */
 
 static bool is_counted(void)
 {
-    return counted_in != NULL && counted_pid == bmm__os_process_id();
+    return counted_pid == bmm__os_process_id();
 }
 
-static void add(uint32_t *word)
-{
-    if (word != NULL)
-        bmm__add_acq_rel(word, 1u);
-}
-
-static void subtract(uint32_t *word)
-{
-    if (word != NULL)
-        bmm__sub_acq_rel(word, 1u);
-}
-
-/* NULL: no process before this one has a record. */
+/* NULL: no process before this one has a record, or none that can be reached. */
 static struct bmm_snapshot_header *find_witness(void)
 {
     if (witness != NULL)
@@ -45,46 +31,63 @@ void bmm__lost_child(void)
     if (header == NULL || is_counted())
         return;
     bool is_sandboxed = bmm__sandbox_is_closed();
-    if (!is_sandboxed && witness == NULL) {
-        struct bmm_snapshot_header *again = bmm__os_map_again(bmm__recorder.base, bmm__os_page_bytes());
-        header = witness = again != NULL ? again : header;
-    }
-    counted_in = is_sandboxed ? &header->lost_sandboxed : &header->lost_children;
+    if (!is_sandboxed && witness == NULL)
+        witness = bmm__os_map_again(bmm__recorder.base, bmm__os_page_bytes());
+    if (witness != NULL)
+        header = witness;
     counted_pid = bmm__os_process_id();
     bmm__store_relaxed(&header->lost_pid, counted_pid);
-    add(counted_in);
+    bmm__add_acq_rel(is_sandboxed ? &header->lost_sandboxed : &header->lost_children, 1u);
+    counted_in = !is_sandboxed && witness != NULL ? &header->lost_children : NULL;
 }
 
 void bmm__lost_is_found(void)
 {
-    if (is_counted())
-        subtract(counted_in);
+    if (is_counted() && counted_in != NULL) {
+        bmm__sub_acq_rel(counted_in, 1u);
+        bmm__store_relaxed(&witness->lost_pid, 0u);
+    }
     if (witness != NULL)
         bmm__os_release(witness, bmm__os_page_bytes());
-    counted_in = NULL;
     witness = NULL;
+    counted_in = NULL;
+    counted_pid = 0;
 }
 
-void bmm__lost_leave(void)
+/* Whether what this process becomes or starts is for the witness to tell: it has recorded nothing yet, or cannot; not where its own
+ * record does, nor what a child of vfork becomes, who has the memory of one that has a record. */
+static bool is_witnessed(void)
 {
-    struct bmm_snapshot_header *header = find_witness();
     uint32_t state = bmm__load_acquire(&bmm__recorder_process->state);
-    bool is_unsettled = state == BMM__RECORDER_UNSETTLED,
-         is_lost = is_counted() && counted_in != &header->lost_sandboxed;
-    left_in = left_out = NULL;
-    if (header == NULL || (!is_unsettled && !is_lost))
-        return;
-    left_out = is_lost ? counted_in : NULL;
-    left_in = bmm__recorder_may_place() ? NULL : &header->lost_programs;
-    if (left_in != NULL)
-        bmm__store_relaxed(&header->lost_pid, bmm__os_process_id());
-    add(left_in);
-    subtract(left_out);
+    return state == BMM__RECORDER_UNSETTLED || (state == BMM__RECORDER_PRIVATE && witness != NULL);
 }
 
-void bmm__lost_stay(void)
+struct bmm__lost_change bmm__lost_leave(bool is_replaced)
 {
-    subtract(left_in);
-    add(left_out);
-    left_in = left_out = NULL;
+    struct bmm__lost_change change = { NULL, NULL };
+    struct bmm_snapshot_header *header = find_witness();
+    if (header == NULL || !is_witnessed() || bmm__recorder_may_place())
+        return change;
+    change.more = &header->lost_programs;
+    if (is_replaced && is_counted())
+        change.less = bmm__exchange_acq_rel(&counted_in, NULL); /* of several threads, one */
+    bmm__store_relaxed(&header->lost_pid, bmm__os_process_id());
+    bmm__add_acq_rel(change.more, 1u);
+    if (change.less != NULL)
+        bmm__sub_acq_rel(change.less, 1u);
+    return change;
+}
+
+void bmm__lost_stay(const struct bmm__lost_change *change)
+{
+    if (change->more == NULL)
+        return;
+    bmm__sub_acq_rel(change->more, 1u);
+    if (change->less != NULL) {
+        bmm__add_acq_rel(change->less, 1u);
+        bmm__store_release(&counted_in, change->less);
+    }
+    struct bmm_snapshot_header *header = find_witness();
+    if (header != NULL)
+        bmm__store_relaxed(&header->lost_pid, 0u); /* who was the last before, nobody knows */
 }

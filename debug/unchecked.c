@@ -40,6 +40,11 @@ void bmm__unchecked_start(void)
         library_name = name;
 }
 
+bool bmm__unchecked_is_wanted(void)
+{
+    return *library_name != '\0';
+}
+
 static void append(const char *path, const char *reason)
 {
     size_t reason_bytes = strlen(reason) + 1;
@@ -70,7 +75,7 @@ static bool is_preloaded_by(char *const environment[])
 
 void bmm__unchecked_look(const char *path, char *const environment[])
 {
-    if (*library_name == '\0' || path == NULL)
+    if (!bmm__unchecked_is_wanted() || path == NULL)
         return;
     const char *obstacle = bmm__target_obstacle(path);
     if (obstacle == NULL && !is_preloaded_by(environment))

@@ -54,7 +54,7 @@ enum bmm_snapshot_flag {
     BMM_SNAPSHOT_MOVED = 16       /* at its end the process might not have made a file where it has this one */
 };
 
-/* At offset 0. The fields marked [live] change while the program runs and are single aligned stores, the lost_ ones additions. */
+/* At offset 0. The fields marked [live] change while the program runs and are single aligned stores; of lost_…, additions. */
 struct bmm_snapshot_header {
     char magic[8];
     uint32_t version;
@@ -81,7 +81,7 @@ struct bmm_snapshot_header {
     uint64_t peak_bytes;     /* [live] largest sum of requested bytes seen, approximate; 0 where not kept */
     uint32_t image;          /* random, the same for all that one exec brought into memory, and for its forks */
     uint32_t is_exiting;     /* [live] the exit hook has begun; a futex that it wakes then, for the manager */
-    /* Processes without a record that came from this one. They count themselves, by atomic additions, as long as they live. */
+    /* Processes without a record that came from this one: while they live, they count themselves here. */
     uint32_t lost_children;  /* forked, and could make no file */
     uint32_t lost_programs;  /* that such a child, or one that had recorded nothing, became, and that may make none */
     uint32_t lost_sandboxed; /* forked in a sandbox of their own making, where no file may be opened */
