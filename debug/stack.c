@@ -277,6 +277,7 @@ void bmm__stack_open(unsigned wanted_depth)
 {
     depth_max = wanted_depth < 1 ? 1 : wanted_depth > BMM__WALK_DEPTH_MAX ? BMM__WALK_DEPTH_MAX : wanted_depth;
     find_own_code();
+    bmm__depot_open();
 }
 
 void bmm__stack_want_fallback(bool is_wanted)

@@ -67,6 +67,8 @@ static inline uint64_t bmm__depot_hash(uint64_t outer, uintptr_t pc)
 void bmm__depot_intern(uint32_t parent, struct bmm__depot_frame *frames, uint32_t count);
 /* The first of them will have that hash: what bmm__depot_intern looks at first is fetched meanwhile. */
 void bmm__depot_expect(uint64_t hash);
+/* Once, at the start: stores where the first stacks will be looked for before that is read (as for bmm__rule_words). */
+void bmm__depot_open(void);
 uint32_t bmm__depot_intern_one(uint32_t parent, uintptr_t pc);      /* one frame, slower: finds out the hash */
 bool bmm__depot_node(uint32_t id, uintptr_t *pc, uint32_t *parent); /* a frame, and its caller's id. False: no such */
 uint32_t bmm__depot_count(void);                                    /* ids are below */

@@ -212,6 +212,12 @@ static inline uint32_t find(uint32_t parent, const struct bmm__depot_frame *fram
     return 0;
 }
 
+void bmm__depot_open(void)
+{
+    for (size_t i = 0; i < sizeof first_heads / sizeof *first_heads; i += 4096 / sizeof *first_heads)
+        bmm__or_acq_rel(&first_heads[i], UINT64_C(0));
+}
+
 void bmm__depot_expect(uint64_t hash)
 {
     unsigned newest = bmm__load_acquire(&generation_count) - 1;

@@ -8,7 +8,8 @@
 
 #define WIDE_MAX 1024 /* large frames, realigned stacks, reused addresses: a few per program; then FULL */
 
-uint64_t bmm__rule_words[BMM__RULE_LINES][BMM__RULE_WAYS] __attribute__((aligned(64)));
+uint64_t bmm__rule_words[BMM__RULE_PAGE_LINES + BMM__RULE_LINES][BMM__RULE_WAYS] __attribute__((aligned(4096)));
+uint16_t bmm__rule_pages[BMM__RULE_PAGES];
 
 static struct {
     struct bmm__rule rule;
@@ -215,6 +216,18 @@ struct bmm__rule bmm__rule_decode(uint64_t word)
 
 /* ---- the cache ---- */
 
+static uint64_t *line_to_write(uintptr_t address)
+{
+    uint32_t number = bmm__rule_line_number(address), page = number / BMM__RULE_PAGE_LINES + 1;
+    uint64_t *line = bmm__rule_words[page * BMM__RULE_PAGE_LINES + number % BMM__RULE_PAGE_LINES];
+    if (bmm__load_acquire(&bmm__rule_pages[page - 1]) == 0) {
+        bmm__or_acq_rel(&line[0], UINT64_C(0)); /* a store before anybody reads there */
+        bmm__exchange_seq_cst(&bmm__rule_pages[page - 1],
+                              (uint16_t)page); /* before the word: bmm__rules_forget sees one of both */
+    }
+    return line;
+}
+
 /* Where a word goes that should be at that way: there if it can, else beside it, else where there is room. If all are taken, the
  * newcomer is likelier to be asked for again than what is at its place. */
 static uint64_t *room_in(uint64_t *line, unsigned way)
@@ -235,7 +248,7 @@ uint64_t bmm__rule_learn(uintptr_t address)
     uint64_t word = encode(address, &rule);
     if (!is_certain)
         return word;
-    uint64_t *place = room_in(bmm__rule_line(address), bmm__rule_way(address));
+    uint64_t *place = room_in(line_to_write(address), bmm__rule_way(address));
     bmm__exchange_seq_cst(place, word); /* before the count is looked at */
     uint64_t mine = word;
     if (bmm__load_seq_cst(&bmm__module_loads) != load_count) /* K2 */
@@ -257,8 +270,13 @@ uint64_t bmm__rule_find_slowly(uintptr_t address)
 
 void bmm__rules_forget(void)
 {
-    for (unsigned i = 0; i < BMM__RULE_LINES; i++)
-        for (unsigned way = 0; way < BMM__RULE_WAYS; way++)
-            if (bmm__load_seq_cst(&bmm__rule_words[i][way]) != 0) /* untouched pages stay untouched */
-                bmm__store_relaxed(&bmm__rule_words[i][way], (uint64_t)0);
+    for (unsigned i = 0; i < BMM__RULE_PAGES; i++) {
+        uint64_t(*lines)[BMM__RULE_WAYS] = &bmm__rule_words[(i + 1) * BMM__RULE_PAGE_LINES];
+        if (bmm__load_seq_cst(&bmm__rule_pages[i]) == 0)
+            continue; /* an untouched page stays untouched */
+        for (unsigned k = 0; k < BMM__RULE_PAGE_LINES; k++)
+            for (unsigned way = 0; way < BMM__RULE_WAYS; way++)
+                if (bmm__load_seq_cst(&lines[k][way]) != 0)
+                    bmm__store_relaxed(&lines[k][way], (uint64_t)0);
+    }
 }

@@ -71,7 +71,13 @@ struct bmm__rule {
     int32_t ra_offset; /* from the CFA */
 };
 
-extern uint64_t bmm__rule_words[BMM__RULE_LINES][BMM__RULE_WAYS] BMM__HIDDEN;
+/* Lines lie in pages, and a page of which nothing was learned yet is page 0, in which nobody writes. So the system never has its page
+ * of zeros behind one of the others, which it would replace at the first store, with an interrupt for every processor that runs
+ * another thread of the program. */
+#define BMM__RULE_PAGE_LINES 64u
+#define BMM__RULE_PAGES (BMM__RULE_LINES / BMM__RULE_PAGE_LINES)
+extern uint64_t bmm__rule_words[BMM__RULE_PAGE_LINES + BMM__RULE_LINES][BMM__RULE_WAYS] BMM__HIDDEN;
+extern uint16_t bmm__rule_pages[BMM__RULE_PAGES] BMM__HIDDEN; /* release after the page was written to */
 
 /* True if a signal handler returns to there. Some libcs have tables that say so, too. */
 bool bmm__rule_is_trampoline(uintptr_t pc);
@@ -90,11 +96,18 @@ static inline uint32_t bmm__rule_epoch(uint64_t word)
     return epoch == BMM__RULE_WIDE_EPOCH_UNKNOWN ? 0xffff : epoch;
 }
 
-static inline uint64_t *bmm__rule_line(uintptr_t address)
+static inline uint32_t bmm__rule_line_number(uintptr_t address)
 {
     uint32_t low = (uint32_t)(address >> BMM__RULE_NEAR_BITS) & (BMM__RULE_LINES - 1);
     uint32_t high = (uint32_t)(address >> (BMM__RULE_NEAR_BITS + BMM__RULE_LINE_BITS));
-    return bmm__rule_words[low ^ (high * 0x9e3779b1u) >> (32 - BMM__RULE_LINE_BITS)];
+    return low ^ (high * 0x9e3779b1u) >> (32 - BMM__RULE_LINE_BITS);
+}
+
+static inline const uint64_t *bmm__rule_line(uintptr_t address)
+{
+    uint32_t number = bmm__rule_line_number(address);
+    uint32_t page = bmm__load_acquire(&bmm__rule_pages[number / BMM__RULE_PAGE_LINES]);
+    return bmm__rule_words[page * BMM__RULE_PAGE_LINES + number % BMM__RULE_PAGE_LINES];
 }
 
 static inline uint32_t bmm__rule_way(uintptr_t address)

@@ -200,8 +200,13 @@ Test(rules, a_line_holds_as_many_as_fit)
 {
     /* All of them should have the same word of the line. */
     uintptr_t first = ((uintptr_t)&qsort + 127) & ~(uintptr_t)127;
-    uint64_t *line = bmm__rule_line(first), words[BMM__RULE_WAYS];
+    uint64_t words[BMM__RULE_WAYS];
+    bmm__rule_find(first); /* its page is there then */
+    const uint64_t *line = bmm__rule_line(first);
+    cr_assert_neq(line,
+                  &bmm__rule_words[0][0] + (line - &bmm__rule_words[0][0]) % (BMM__RULE_PAGE_LINES * BMM__RULE_WAYS));
     bmm__rules_forget();
+    cr_assert_eq(bmm__rule_line(first), line);
     for (uintptr_t i = 0; i < BMM__RULE_WAYS; i++) {
         words[i] = bmm__rule_find(first + i);
         cr_expect_eq(words[i] >> BMM__RULE_TAG_SHIFT, bmm__rule_tag(first + i));
@@ -223,11 +228,10 @@ Test(rules, a_line_holds_as_many_as_fit)
 }
 
 /* Line and tag are the address: it can be told from them. */
-static uintptr_t address_of(const uint64_t *line, uint64_t tag)
+static uintptr_t address_of(uint32_t number, uint64_t tag)
 {
     uint64_t high = (tag - 1) >> BMM__RULE_NEAR_BITS, low7 = (tag - 1) & ((1u << BMM__RULE_NEAR_BITS) - 1);
-    uint32_t index = (uint32_t)((line - bmm__rule_words[0]) / BMM__RULE_WAYS);
-    uint32_t low = index ^ ((uint32_t)high * 0x9e3779b1u) >> (32 - BMM__RULE_LINE_BITS);
+    uint32_t low = number ^ ((uint32_t)high * 0x9e3779b1u) >> (32 - BMM__RULE_LINE_BITS);
     return high << (BMM__RULE_NEAR_BITS + BMM__RULE_LINE_BITS) | (uintptr_t)low << BMM__RULE_NEAR_BITS | low7;
 }
 
@@ -239,10 +243,19 @@ Test(rules, two_addresses_never_share_a_word)
         uintptr_t address = (random >> (64 - BMM__ARCH_CODE_BITS)) >> (i % 3 * 10); /* low ones, too */
         uint64_t tag = bmm__rule_tag(address);
         cr_assert(tag != 0 && tag <= UINT64_C(1) << (64 - BMM__RULE_TAG_SHIFT));
-        cr_assert_eq(address_of(bmm__rule_line(address), tag), address);
+        cr_assert_eq(address_of(bmm__rule_line_number(address), tag), address);
     }
     cr_expect_eq(bmm__rule_tag(((uintptr_t)1 << BMM__ARCH_CODE_BITS) - 1) << BMM__RULE_TAG_SHIFT, 0,
                  "the last has no word");
+}
+
+Test(rules, nobody_writes_where_nothing_was_learned)
+{
+    for (uintptr_t i = 0; i < 4096; i += 8)
+        bmm__rule_find((uintptr_t)&qsort + i);
+    for (unsigned i = 0; i < BMM__RULE_PAGE_LINES; i++)
+        for (unsigned way = 0; way < BMM__RULE_WAYS; way++)
+            cr_assert_eq(bmm__rule_words[i][way], 0);
 }
 
 Test(rules, wild_addresses_have_none)
