@@ -214,7 +214,8 @@ static inline uint32_t find(uint32_t parent, const struct bmm__depot_frame *fram
 
 void bmm__depot_open(void)
 {
-    for (size_t i = 0; i < sizeof first_heads / sizeof *first_heads; i += 4096 / sizeof *first_heads)
+    size_t step = bmm__os_page_bytes() / sizeof *first_heads;
+    for (size_t i = 0; i < sizeof first_heads / sizeof *first_heads; i += step)
         bmm__or_acq_rel(&first_heads[i], UINT64_C(0));
 }
 

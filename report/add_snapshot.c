@@ -72,8 +72,7 @@ static bool is_believed(const struct bmm_snapshot_mirror *record) /* S4 */
     return bmm_mirror_check(record->stack, record->size, record->detail) == BMM_MIRROR_CHECK(record->detail);
 }
 
-/* A copy of each: the process may still write them. */
-/* Until a visit says false. */
+/* Until a visit says false. A copy of each: the process may still write them. */
 static void each_in_use(const struct bmm__snapshot *snapshot,
                         bool (*visit)(void *context, const struct bmm_snapshot_mirror *record), void *context)
 {
