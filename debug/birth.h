@@ -55,31 +55,29 @@ BMM__BIRTH_INLINE void *bmm__birth_in_as(enum bmm_mode mode, struct bmm__block *
 {
     struct bmm__record *record = block->record;
     struct bmm__thread *thread = caller->thread;
-    uint64_t index = BMM__THREAD_INDEX_SHARED, count, time_ms;
+    uint64_t index = BMM__THREAD_INDEX_SHARED, count;
     if (BMM__LIKELY(thread != NULL)) {
         index = thread->index;
         count = thread->alloc_count;
-        time_ms = bmm__thread_clock(thread);
         bmm__store_relaxed(&thread->alloc_count, (uint32_t)count + 1);
     } else {
         count = bmm__birth_late_count();
-        time_ms = bmm__thread_clock_now();
     }
-    uint64_t birth = BMM__RECORD_BIRTH(index, kind, __builtin_ctzl(align), mode);
+    uint64_t size_and_thread = size | index << BMM__RECORD_THREAD_SHIFT; /* 48 bits are enough */
+    uint64_t birth = count | BMM__RECORD_BIRTH(kind, __builtin_ctzl(align), mode);
     record->words[0] = caller->stack;
-    record->words[1] = size; /* 48 bits */
-    record->words[2] = count | time_ms << 32;
+    record->words[1] = size_and_thread;
     block->start = block->slot.start;
     if (mode == BMM_MODE_CHECK) {
-        record->words[3] = birth | (uint64_t)record->state << BMM__RECORD_STATE_SHIFT;
+        record->words[2] = birth | BMM__RECORD_STATE(record->state);
         block->start += align;
         bmm__check_lay_guards(block);
         if (bmm__options.fills && fill_from < size)
             bmm__poison_fill(block->start + fill_from, size - fill_from);
     }
     if (caller->is_settled) /* then the side was made or found for this epoch */
-        bmm__record_mirror_now(block->side, block->slot.index, caller->stack, size, count, birth, BMM_SLOT_LIVE);
-    bmm__store_release(&record->words[3], birth | (uint64_t)BMM_SLOT_LIVE << BMM__RECORD_STATE_SHIFT); /* A1 */
+        bmm__record_mirror_now(block->side, block->slot.index, caller->stack, size_and_thread, birth, BMM_SLOT_LIVE);
+    bmm__store_release(&record->words[2], birth | BMM__RECORD_STATE(BMM_SLOT_LIVE)); /* A1 */
     return (void *)block->start;
 }
 
@@ -94,7 +92,7 @@ BMM__BIRTH_INLINE bool bmm__birth_find_record(struct bmm__block *block, bool is_
 
 BMM__BIRTH_INLINE void bmm__birth_fetch_record(const struct bmm__block *block)
 {
-    __builtin_prefetch(block->record, 1);
+    __builtin_prefetch(&block->record->words[2], 1);
     if (BMM__LIKELY(block->side->mirrors != NULL))
         __builtin_prefetch(&block->side->mirrors[block->slot.index], 1);
 }

@@ -183,13 +183,13 @@ static __attribute__((noinline)) void free_otherwise(void *p, size_t given_size,
  * far as that is seen at once. */
 static inline bool find_plain(uintptr_t address, struct bmm__slot *slot, struct bmm__record **record, uint64_t *birth)
 {
-    static const uint64_t looked_at = BMM__RECORD_BIRTH(0, 0, 0, 0xff) | BMM__RECORD_STATE_MASK;
+    static const uint64_t looked_at = BMM__RECORD_BIRTH(0, 0, 0xff) | BMM__RECORD_STATE(0xff);
     if (BMM__UNLIKELY(!bmm__fast_find(address, slot) || slot->side == NULL))
         return false;
     *record = &((struct bmm__side *)slot->side)->records[slot->index];
-    *birth = bmm__load_acquire(&(*record)->words[3]);
-    return BMM__LIKELY((*birth & looked_at) == (BMM__RECORD_BIRTH(0, 0, 0, BMM_MODE_LEAK) |
-                                                (uint64_t)BMM_SLOT_LIVE << BMM__RECORD_STATE_SHIFT));
+    *birth = bmm__load_acquire(&(*record)->words[2]);
+    return BMM__LIKELY((*birth & looked_at) ==
+                       (BMM__RECORD_BIRTH(0, 0, BMM_MODE_LEAK) | BMM__RECORD_STATE(BMM_SLOT_LIVE)));
 }
 
 /* All in one for such a block of that kind: what claims, notes and gives back otherwise. Of the record only one word is read, and
@@ -201,10 +201,10 @@ static inline bool free_plain(uintptr_t address, unsigned kind)
     struct bmm__thread *thread = bmm__thread_own;
     struct bmm__record *record;
     uint64_t birth;
-    if (BMM__UNLIKELY(thread == NULL || !find_plain(address, &slot, &record, &birth) || (birth >> 16 & 0xff) != kind))
+    if (BMM__UNLIKELY(thread == NULL || !find_plain(address, &slot, &record, &birth) ||
+                      BMM__RECORD_KIND(birth) != kind))
         return false;
-    if (!bmm__alone_try(thread, &record->words[3], birth,
-                        birth ^ (uint64_t)(BMM_SLOT_LIVE ^ BMM_SLOT_FREE) << BMM__RECORD_STATE_SHIFT))
+    if (!bmm__alone_try(thread, &record->words[2], birth, birth ^ BMM__RECORD_STATE(BMM_SLOT_LIVE ^ BMM_SLOT_FREE)))
         return false;
     bmm__store_relaxed(&thread->free_count, thread->free_count + 1);
     if (bmm__load_acquire(&bmm__recorder_process->state) != BMM__RECORDER_UNSETTLED &&
@@ -288,6 +288,6 @@ size_t bmm__call_usable_size(const void *p)
     struct bmm__slot slot;
     if (BMM__UNLIKELY(bmm__options.mode != BMM_MODE_LEAK || !bmm__fast_find((uintptr_t)p, &slot) || slot.side == NULL))
         return usable_size_otherwise(p);
-    __builtin_prefetch(&((struct bmm__side *)slot.side)->records[slot.index], 1);
+    __builtin_prefetch(&((struct bmm__side *)slot.side)->records[slot.index].words[2], 1);
     return slot.bytes;
 }

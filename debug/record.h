@@ -1,6 +1,6 @@
 /* Side tables: what is known of a block, at its slot's index, beside the heap.
  *
- *   span ──► side ──┬─► record record record …   private, authoritative, copied by fork (32 bytes a slot)
+ *   span ──► side ──┬─► record record record …   private, authoritative, copied by fork (24 bytes a slot)
  *                   └─► mirror mirror mirror …   in the recorder, only ever written     (16 bytes a slot)
  *
  * Invariants
@@ -48,32 +48,32 @@ struct bmm__record {
     union {
         struct {
             uint32_t alloc_stack;
-            uint32_t free_stack; /* of the last free, 0: none known */
-            uint32_t size_low;   /* requested bytes */
+            uint32_t free_stack : 31; /* of the last free, 0: none known; an id has no more bits (BMM_STACK_HEAD) */
+            uint32_t is_expected : 1; /* the program does not call it a leak: expect.h */
+            uint32_t size_low;        /* requested bytes */
             uint16_t size_high;
-            uint16_t reserved_high;
-            uint32_t count;      /* the allocating thread's allocation count */
-            uint32_t time_ms;    /* of the allocation, coarse, since the recorder's start */
-            uint16_t thread;     /* index */
-            uint8_t kind;        /* enum bmm_alloc_kind */
-            uint8_t align_log2;  /* as asked, at least 4 */
-            uint8_t mode;        /* enum bmm_mode it was born under: says where in the slot the block begins */
-            uint8_t state;       /* enum bmm_slot_state, or BUSY (B1) */
-            uint8_t is_expected; /* the program does not call it a leak: expect.h */
-            uint8_t reserved;
+            uint16_t thread;    /* index */
+            uint32_t count;     /* the allocating thread's allocation count */
+            uint8_t kind;       /* enum bmm_alloc_kind */
+            uint8_t align_log2; /* as asked, at least 4 */
+            uint8_t mode;       /* enum bmm_mode it was born under: says where in the slot the block begins */
+            uint8_t state;      /* enum bmm_slot_state, or BUSY (B1) */
         };
-        uint64_t words[4]; /* the same, as a birth writes it */
+        uint64_t words[3]; /* the same, as a birth writes it */
     };
 };
-#define BMM__RECORD_STATE_SHIFT 40 /* in words[3] */
-#define BMM__RECORD_STATE_MASK ((uint64_t)0xff << BMM__RECORD_STATE_SHIFT)
-#define BMM__RECORD_SIZE_MASK 0xffffffffffffu /* in words[1] */
-#define BMM__RECORD_BIRTH(thread, kind, align_log2, mode) \
-    ((uint64_t)(thread) | (uint64_t)(kind) << 16 | (uint64_t)(align_log2) << 24 | (uint64_t)(mode) << 32)
-_Static_assert(offsetof(struct bmm__record, state) == 24 + BMM__RECORD_STATE_SHIFT / 8 &&
-                   __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+#define BMM__RECORD_THREAD_SHIFT 48 /* in words[1], above the size */
+/* In words[2], above the count. */
+#define BMM__RECORD_STATE_SHIFT 56
+#define BMM__RECORD_STATE(state) ((uint64_t)(state) << BMM__RECORD_STATE_SHIFT)
+#define BMM__RECORD_BIRTH(kind, align_log2, mode) \
+    ((uint64_t)(kind) << 32 | (uint64_t)(align_log2) << 40 | (uint64_t)(mode) << 48)
+#define BMM__RECORD_KIND(word) ((unsigned)((word) >> 32 & 0xff))
+_Static_assert(offsetof(struct bmm__record, state) == 16 + BMM__RECORD_STATE_SHIFT / 8 &&
+                   offsetof(struct bmm__record, thread) == 8 + BMM__RECORD_THREAD_SHIFT / 8 &&
+                   offsetof(struct bmm__record, kind) == 16 + 4 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "words are of a little-endian machine");
-_Static_assert(sizeof(struct bmm__record) == 32, "32 private bytes a slot are promised");
+_Static_assert(sizeof(struct bmm__record) == 24, "24 private bytes a slot are promised");
 _Static_assert(sizeof(struct bmm_snapshot_mirror) == 16, "16 mirror bytes a slot are promised");
 
 struct bmm__side {
@@ -81,12 +81,9 @@ struct bmm__side {
     struct bmm_snapshot_span *entry;     /* in the recorder's span table; NULL: none */
     uint32_t epoch;                      /* of mirrors and entry; release after them */
     uint32_t slot_count;
-    struct bmm__side *next; /* in a list of ended ones */
-    struct bmm__record records[]
-        __attribute__((aligned(32))); /* no pointer to them: one miss less on the way to a record */
+    struct bmm__side *next;       /* in a list of ended ones */
+    struct bmm__record records[]; /* no pointer to them: one miss less on the way to a record */
 };
-
-_Static_assert(offsetof(struct bmm__side, records) == 32, "no record lies in two cache lines");
 
 static inline uint64_t bmm__record_size(const struct bmm__record *record)
 {
@@ -138,16 +135,16 @@ static inline struct bmm__side *bmm__side_make(const struct bmm__slot *slot)
 /* Mirrors a record by its words, which is the side's at index, where the side is known to be of this epoch; state as the
  * snapshot knows it. Nothing where there is no mirror for it. Words, not the record: who has just written a part of a word
  * had to wait for it otherwise. */
-static inline void bmm__record_mirror_now(const struct bmm__side *side, uint32_t index, uint32_t stack, uint64_t size,
-                                          uint64_t count, uint64_t birth, uint32_t state)
+static inline void bmm__record_mirror_now(const struct bmm__side *side, uint32_t index, uint32_t stack,
+                                          uint64_t size_and_thread, uint64_t count_and_birth, uint32_t state)
 {
     if (BMM__UNLIKELY(side->mirrors == NULL))
         return;
     struct bmm_snapshot_mirror *mirror = &side->mirrors[index];
-    uint64_t detail = (uint64_t)state | (birth >> 13 & 0xff << 3) | (size >> 24 & 0xfff << 8) | (birth & 0xffff) << 20 |
-                      count << 44 >> 8; /* kind, size_high, thread, count */
-    detail |= (uint64_t)bmm_mirror_check(stack, (uint32_t)size, detail) << 56;
-    uint64_t stack_and_size = stack | size << 32;
+    uint64_t detail = (uint64_t)state | BMM__RECORD_KIND(count_and_birth) << 3 | (size_and_thread >> 32 & 0xfff) << 8 |
+                      size_and_thread >> BMM__RECORD_THREAD_SHIFT << 20 | count_and_birth << 44 >> 8;
+    detail |= (uint64_t)bmm_mirror_check(stack, (uint32_t)size_and_thread, detail) << 56;
+    uint64_t stack_and_size = stack | size_and_thread << 32;
     memcpy(mirror, &stack_and_size,
            sizeof stack_and_size); /* at once: as two, they are collected in a vector register */
     mirror->detail = detail;
@@ -171,8 +168,7 @@ static inline void bmm__record_mirror(const struct bmm__side *side, uint32_t ind
                                       uint32_t state)
 {
     if (bmm__record_may_mirror(side))
-        bmm__record_mirror_now(side, index, record->alloc_stack, record->words[1], record->words[2], record->words[3],
-                               state);
+        bmm__record_mirror_now(side, index, record->alloc_stack, record->words[1], record->words[2], state);
 }
 
 /* The client's span_end: no lock, so that core may call it under its own. */

@@ -152,8 +152,3 @@ uint32_t bmm__thread_live_count(void)
 {
     return bmm__load_relaxed(&live_count);
 }
-
-uint32_t bmm__thread_clock_now(void)
-{
-    return (uint32_t)(bmm__recorder_now_ns() / 1000000);
-}

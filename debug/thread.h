@@ -27,7 +27,6 @@ struct bmm__thread {
     struct bmm__stack_memo *memo;
     uint32_t alloc_count; /* of this thread; with index the number of an allocation */
     uint32_t free_count;
-    uint32_t clock_ms; /* coarse, since the recorder's start */
     uint16_t index;
     uint32_t is_at_work; /* alone.h; release, acquire by who waits for it */
     struct bmm__quarantine quarantine;
@@ -59,15 +58,5 @@ void bmm__thread_each(void (*visit)(struct bmm__thread *thread));
 /* Sums over all threads, approximate while they run. */
 void bmm__thread_counts(uint64_t *alloc_count, uint64_t *free_count);
 uint32_t bmm__thread_live_count(void);
-
-uint32_t bmm__thread_clock_now(void); /* milliseconds since the recorder's start */
-
-/* The same, but asked of the system only at each 32nd allocation of the thread. */
-static inline uint32_t bmm__thread_clock(struct bmm__thread *thread)
-{
-    if ((thread->alloc_count & 31) == 0)
-        thread->clock_ms = bmm__thread_clock_now();
-    return thread->clock_ms;
-}
 
 #endif
