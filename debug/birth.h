@@ -63,7 +63,8 @@ BMM__BIRTH_INLINE void *bmm__birth_in_as(enum bmm_mode mode, struct bmm__block *
     } else {
         count = bmm__birth_late_count();
     }
-    uint64_t size_and_thread = size | index << BMM__RECORD_THREAD_SHIFT; /* 48 bits are enough */
+    BMM_ASSERT((uint64_t)size >> BMM__RECORD_THREAD_SHIFT == 0); /* its slot has found a place in the address space */
+    uint64_t size_and_thread = size | index << BMM__RECORD_THREAD_SHIFT;
     uint64_t birth = count | BMM__RECORD_BIRTH(kind, __builtin_ctzl(align), mode);
     record->words[0] = caller->stack;
     record->words[1] = size_and_thread;

@@ -48,7 +48,7 @@ struct bmm__record {
     union {
         struct {
             uint32_t alloc_stack;
-            uint32_t free_stack : 31; /* of the last free, 0: none known; an id has no more bits (BMM_STACK_HEAD) */
+            uint32_t free_stack : 31; /* of the last free, 0: none known; an id has no more bits (stack_depot.c) */
             uint32_t is_expected : 1; /* the program does not call it a leak: expect.h */
             uint32_t size_low;        /* requested bytes */
             uint16_t size_high;
@@ -142,7 +142,8 @@ static inline void bmm__record_mirror_now(const struct bmm__side *side, uint32_t
         return;
     struct bmm_snapshot_mirror *mirror = &side->mirrors[index];
     uint64_t detail = (uint64_t)state | BMM__RECORD_KIND(count_and_birth) << 3 | (size_and_thread >> 32 & 0xfff) << 8 |
-                      size_and_thread >> BMM__RECORD_THREAD_SHIFT << 20 | count_and_birth << 44 >> 8;
+                      size_and_thread >> BMM__RECORD_THREAD_SHIFT << 20 |
+                      count_and_birth << 44 >> 8; /* as in snapshot.h */
     detail |= (uint64_t)bmm_mirror_check(stack, (uint32_t)size_and_thread, detail) << 56;
     uint64_t stack_and_size = stack | size_and_thread << 32;
     memcpy(mirror, &stack_and_size,

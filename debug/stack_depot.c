@@ -36,7 +36,9 @@
 #include "core/os.h"
 
 #define FIRST_SHIFT 12
-#define SEGMENTS_MAX 17    /* 2^29 words, 2 GiB */
+#define SEGMENTS_MAX 17 /* 2^29 words, 2 GiB */
+_Static_assert(FIRST_SHIFT + SEGMENTS_MAX <= 31,
+               "an id leaves a bit to BMM_STACK_HEAD, and to the record's is_expected");
 #define SEALED 0x80000000u /* of a head: below it the first run's name, above it the filter */
 #define FIRST_RUN(head) ((uint32_t)(head) & ~SEALED)
 #define HEAD_WORDS 2u /* of a run: next, parent */
