@@ -20,17 +20,34 @@ static int by_start(const void *left, const void *right)
     return (a->start > b->start) - (a->start < b->start);
 }
 
+/* Most subprograms are declarations, and which attributes a DIE has stands in its abbreviation, of which a unit has hundreds. */
+static bool may_have_code(struct bmm__debug_unit *unit, Dwarf_Die *die)
+{
+    bool is_new;
+    uint32_t index = bmm__map_put(&unit->abbreviations, (uintptr_t)die->abbrev, 0, unit->abbreviation_count, &is_new);
+    if (is_new) {
+        unit->has_code = bmm__grow(unit->has_code, &unit->abbreviation_capacity, (size_t)unit->abbreviation_count + 1,
+                                   sizeof *unit->has_code);
+        unit->has_code[unit->abbreviation_count++] =
+            die->abbrev == NULL || dwarf_hasattr(die, DW_AT_low_pc) || dwarf_hasattr(die, DW_AT_ranges);
+    }
+    return unit->has_code[index];
+}
+
 static void add_function(struct bmm__debug_unit *unit, Dwarf_Die *die)
 {
     Dwarf_Addr base, start, end;
     ptrdiff_t at = 0;
-    while ((at = dwarf_ranges(die, at, &base, &start, &end)) > 0) {
+    struct bmm__debug_node *node = NULL;
+    while (may_have_code(unit, die) && (at = dwarf_ranges(die, at, &base, &start, &end)) > 0) {
         if (!bmm__debug_range_is_real(start, end))
             continue;
+        if (node == NULL)
+            node = bmm__debug_inlined_node(&unit->blocks, die);
         unit->functions = bmm__grow(unit->functions, &unit->function_capacity, (size_t)unit->function_count + 1,
                                     sizeof *unit->functions);
         unit->functions[unit->function_count++] =
-            (struct bmm__debug_function){ .start = start, .end = end, .die = *die };
+            (struct bmm__debug_function){ .start = start, .end = end, .node = node };
     }
 }
 
@@ -175,7 +192,6 @@ static const char *inlined_name(struct bmm__debug_unit *unit, Dwarf_Die *die)
     return unit->inlined[index];
 }
 
-/* The line table's row for the address. Line 0 says "no line of the source": the row before it is the better answer. */
 /* Paths are relative to the folder that the unit was compiled in, which may be unknown: then they stay so. */
 static const char *whole_path(struct bmm__debug_unit *unit, const char *path)
 {
@@ -194,6 +210,7 @@ static const char *whole_path(struct bmm__debug_unit *unit, const char *path)
     return unit->whole_paths[index];
 }
 
+/* The line table's row for the address. Line 0 says "no line of the source": the row before it is the better answer. */
 static void find_line(struct bmm__debug_unit *unit, uint64_t address, struct bmm__source_frame *frame)
 {
     size_t low = 0, high = unit->line_count;
@@ -221,14 +238,25 @@ static void find_line(struct bmm__debug_unit *unit, uint64_t address, struct bmm
 }
 
 /* Where an inlined function was called from: file and line of the frame outside it. */
-static void find_call(struct bmm__debug_unit *unit, Dwarf_Die *die, struct bmm__source_frame *frame)
+static void find_call(struct bmm__debug_unit *unit, struct bmm__debug_node *node)
 {
     Dwarf_Attribute attribute;
     Dwarf_Word file = 0, line = 0;
-    if (dwarf_formudata(dwarf_attr(die, DW_AT_call_line, &attribute), &line) == 0 && line <= INT32_MAX)
-        frame->line = (uint32_t)line;
-    if (dwarf_formudata(dwarf_attr(die, DW_AT_call_file, &attribute), &file) == 0 && file < unit->file_count)
-        frame->file = whole_path(unit, dwarf_filesrc(unit->files, file, NULL, NULL));
+    if (dwarf_formudata(dwarf_attr(&node->die, DW_AT_call_line, &attribute), &line) == 0 && line <= INT32_MAX)
+        node->call_line = (uint32_t)line;
+    if (dwarf_formudata(dwarf_attr(&node->die, DW_AT_call_file, &attribute), &file) == 0 && file < unit->file_count)
+        node->call_file = whole_path(unit, dwarf_filesrc(unit->files, file, NULL, NULL));
+}
+
+static const struct bmm__debug_node *known(struct bmm__debug_unit *unit, struct bmm__debug_node *node)
+{
+    if (node->is_known)
+        return node;
+    node->is_known = true;
+    node->name = node->is_inlined ? inlined_name(unit, &node->die) : function_name(unit, &node->die);
+    if (node->is_inlined)
+        find_call(unit, node);
+    return node;
 }
 
 uint32_t bmm__debug_unit_frames(struct bmm__debug_unit *unit, uint64_t address, struct bmm__source_frame *frames,
@@ -247,16 +275,13 @@ uint32_t bmm__debug_unit_frames(struct bmm__debug_unit *unit, uint64_t address, 
         frames[0] = place;
         return place.file != NULL;
     }
-    Dwarf_Die chain[SCOPES_MAX];
-    uint32_t depth = bmm__debug_inlined_around(&unit->blocks, &function->die, address, chain,
+    struct bmm__debug_node *chain[SCOPES_MAX];
+    uint32_t depth = bmm__debug_inlined_around(&unit->blocks, function->node, address, chain,
                                                capacity - 1 < SCOPES_MAX ? capacity - 1 : SCOPES_MAX);
     for (uint32_t i = 0; i <= depth; i++) {
-        struct bmm__source_frame *frame = &frames[i];
-        *frame = place;
-        frame->function = i < depth ? inlined_name(unit, &chain[depth - 1 - i]) : function_name(unit, &function->die);
-        place = (struct bmm__source_frame){ 0 };
-        if (i < depth)
-            find_call(unit, &chain[depth - 1 - i], &place);
+        const struct bmm__debug_node *node = known(unit, i < depth ? chain[depth - 1 - i] : function->node);
+        frames[i] = (struct bmm__source_frame){ node->name, place.file, place.line };
+        place = (struct bmm__source_frame){ NULL, node->call_file, node->call_line };
     }
     return depth + 1;
 }
@@ -266,6 +291,8 @@ void bmm__debug_unit_free(struct bmm__debug_unit *unit)
     forget_functions(unit);
     bmm__debug_scopes_free(&unit->scopes);
     bmm__debug_inlined_free(&unit->blocks);
+    bmm__map_free(&unit->abbreviations);
+    free(unit->has_code);
     bmm__map_free(&unit->inlined_names);
     free(unit->inlined);
     bmm__map_free(&unit->paths);

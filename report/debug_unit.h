@@ -10,7 +10,7 @@
 
 struct bmm__debug_function {
     uint64_t start, end; /* one entry per range */
-    Dwarf_Die die;
+    struct bmm__debug_node *node;
 };
 
 struct bmm__debug_unit {
@@ -31,6 +31,9 @@ struct bmm__debug_unit {
     struct bmm__map inlined_names; /* address of the DIE of a function that is inlined → inlined */
     const char **inlined;
     uint32_t inlined_count, inlined_capacity;
+    struct bmm__map abbreviations; /* a DIE's abbreviation → has_code */
+    bool *has_code;                /* who has it may have ranges */
+    uint32_t abbreviation_count, abbreviation_capacity;
     bool is_indexed, is_indexed_deeply;
 };
 

@@ -55,10 +55,14 @@ static uint64_t by_names(const char *kind, const struct bmm__stack *stack, uint3
     return hash;
 }
 
-uint64_t bmm__fingerprint_own(const struct bmm__frame *frame)
+uint64_t bmm__fingerprint_name(const char *function)
 {
-    uint64_t hash =
-        frame->function != NULL ? bmm__hash_text(BMM__HASH_SEED, frame->function) : add_module(BMM__HASH_SEED, frame);
+    return bmm__hash_text(BMM__HASH_SEED, function);
+}
+
+uint64_t bmm__fingerprint_own(const struct bmm__frame *frame, uint64_t name_hash)
+{
+    uint64_t hash = frame->function != NULL ? name_hash : add_module(BMM__HASH_SEED, frame);
     return has_place(frame) ? bmm__hash(hash, &frame->offset, sizeof frame->offset) : hash;
 }
 
@@ -67,9 +71,8 @@ static uint64_t by_places(const char *kind, const struct bmm__stack *stack, uint
     struct counted counted;
     uint64_t hash = bmm__hash_text(BMM__HASH_SEED, kind);
     for (uint32_t i = top; next_counted(stack, bottom, &i, &counted);)
-        hash = bmm__hash_word(hash, counted.name == counted.frame->function
-                                        ? counted.frame->own_hash
-                                        : bmm__hash_text(BMM__HASH_SEED, counted.name));
+        hash = bmm__hash_word(hash, counted.name == counted.frame->function ? counted.frame->own_hash
+                                                                            : bmm__fingerprint_name(counted.name));
     return hash;
 }
 

@@ -16,9 +16,10 @@
 
 #define BMM__FINGERPRINT_BYTES 19 /* with its NUL */
 
-/* What scheme 3 sees of a frame by itself: its name or, where it has none, its module and, but for libc's and the loader's, its place. For
- * bmm__frame_settle. */
-uint64_t bmm__fingerprint_own(const struct bmm__frame *frame);
+/* What scheme 3 sees of a frame by itself: its name or, where it has none, its module and, but for libc's and the loader's, its place. name_hash:
+ * bmm__fingerprint_name of its function, where it has one. For bmm__frame_settle. */
+uint64_t bmm__fingerprint_own(const struct bmm__frame *frame, uint64_t name_hash);
+uint64_t bmm__fingerprint_name(const char *function); /* not NULL */
 
 void bmm__fingerprint(char text[BMM__FINGERPRINT_BYTES], const char *kind, const struct bmm__stack *stack);
 

@@ -44,6 +44,8 @@ struct bmm__frame {
 
 /* Before a frame is in a stack, and after it was changed. Its texts are interned (P2 of report.h). */
 void bmm__frame_settle(struct bmm__frame *frame);
+/* The same, where bmm__fingerprint_name of its function is known: many frames have the same, and names are long. */
+void bmm__frame_settle_named(struct bmm__frame *frame, uint64_t name_hash);
 
 /* Innermost frame first. */
 struct bmm__stack {

@@ -27,7 +27,13 @@ static size_t sequence_bytes(const unsigned char *text, size_t left)
 
 static bool is_utf8(const char *text, size_t bytes)
 {
-    for (size_t i = 0, step; i < bytes; i += step) {
+    size_t plain = 0; /* bytes of ASCII at its start, which is nearly always all of it */
+    for (uint64_t word; bytes - plain >= sizeof word; plain += sizeof word) {
+        memcpy(&word, text + plain, sizeof word);
+        if ((word & 0x8080808080808080u) != 0)
+            break;
+    }
+    for (size_t i = plain, step; i < bytes; i += step) {
         step = sequence_bytes((const unsigned char *)text + i, bytes - i);
         if (step == 0)
             return false;

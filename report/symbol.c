@@ -3,6 +3,7 @@
 #include "report/debug_info.h"
 #include "report/demangle.h"
 #include "report/dynamic.h"
+#include "report/fingerprint.h"
 #include "report/map.h"
 #include "report/role.h"
 #include "report/symbol_cache.h"
@@ -38,6 +39,11 @@ struct module {
     uint64_t debug_bias;           /* DWARF's address = address in the file + debug_bias */
 };
 
+struct known_text {
+    const char *text;
+    uint64_t name_hash; /* of a symbol: bmm__fingerprint_name */
+};
+
 struct known_chain {
     struct bmm__chain chain;
     struct bmm__frame *frames; /* its frames, side by side */
@@ -52,7 +58,7 @@ struct bmm__symbolizer {
     struct known_chain *chains;
     uint32_t chain_count, chain_capacity;
     struct bmm__map known; /* (address of a text in a module's file, is it a symbol) → texts, of which few are new */
-    const char **texts;
+    struct known_text *texts;
     uint32_t text_count, text_capacity;
     struct bmm__symbol_cache *cache; /* NULL: none */
     bool is_modest;
@@ -201,20 +207,21 @@ static uint32_t find_sources(struct module *module, uint64_t address, struct bmm
 }
 
 /* The text interned, and demangled if it is a symbol. What is pointed to stays as it is while the module is open. */
-static const char *keep_text(struct bmm__symbolizer *symbolizer, const char *text, bool is_symbol)
+static struct known_text keep_text(struct bmm__symbolizer *symbolizer, const char *text, bool is_symbol)
 {
     bool is_new;
     uint32_t index = bmm__map_put(&symbolizer->known, (uintptr_t)text, is_symbol, symbolizer->text_count, &is_new);
     if (is_new) {
         symbolizer->texts = bmm__grow(symbolizer->texts, &symbolizer->text_capacity, (size_t)symbolizer->text_count + 1,
                                       sizeof *symbolizer->texts);
-        symbolizer->texts[symbolizer->text_count++] =
-            is_symbol ? bmm__demangle(symbolizer->strings, text) : bmm__intern(symbolizer->strings, text);
+        struct known_text *known = &symbolizer->texts[symbolizer->text_count++];
+        known->text = is_symbol ? bmm__demangle(symbolizer->strings, text) : bmm__intern(symbolizer->strings, text);
+        known->name_hash = is_symbol && known->text != NULL ? bmm__fingerprint_name(known->text) : 0;
     }
     return symbolizer->texts[index];
 }
 
-/* What the module's file says: the texts and the line of a frame. Returns how many frames, at least one. */
+/* What the module's file says: the texts and the line of a frame, and the hash of its name in own_hash. Returns how many frames, at least one. */
 static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address,
                             struct bmm__frame *frames)
 {
@@ -231,8 +238,10 @@ static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *m
     }
     for (uint32_t i = 0; i < count; i++) {
         frames[i] = common;
-        frames[i].function = keep_text(symbolizer, sources[i].function, true);
-        frames[i].file = keep_text(symbolizer, sources[i].file, false);
+        struct known_text function = keep_text(symbolizer, sources[i].function, true);
+        frames[i].function = function.text;
+        frames[i].own_hash = function.name_hash;
+        frames[i].file = keep_text(symbolizer, sources[i].file, false).text;
         frames[i].line = sources[i].line;
         frames[i].is_inlined = i + 1 < count;
     }
@@ -291,7 +300,10 @@ static struct known_chain make_chain(struct bmm__symbolizer *symbolizer, struct 
         frames[i].offset = address;
         frames[i].role = module != NULL ? (uint8_t)module->role : BMM_ROLE_PROGRAM;
         frames[i].module = module != NULL ? module->path : NULL;
-        bmm__frame_settle(&frames[i]);
+        if (is_remembered || module == NULL)
+            bmm__frame_settle(&frames[i]);
+        else
+            bmm__frame_settle_named(&frames[i], found[i].own_hash);
         chain.frames[i] = &frames[i];
     }
     struct known_chain known = { chain, frames, is_remembered || module == NULL || is_libc(module) };
