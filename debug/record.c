@@ -1,6 +1,7 @@
 /* See record.h. Tables are recycled by exact number of slots: there are few different ones. */
 #include "record.h"
 
+#include "bump.h"
 #include "graveyard.h"
 
 #include "core/assert.h"
@@ -13,6 +14,9 @@
 
 #define SPANS_PER_CHUNK_MIN 512u
 #define SPANS_PER_CHUNK_MAX 65536u
+#define SIDE_CHUNK_MIN BMM__GRANULE
+#define SIDE_CHUNK_MAX ((size_t)2 << 20)
+#define SIDE_ALIGN 64u
 #define MIRROR_CHUNK_MIN ((size_t)64 << 10)
 #define MIRROR_CHUNK_MAX ((size_t)8 << 20)
 #define SIZES 512u /* different slot counts that are recycled */
@@ -31,10 +35,16 @@ static struct {
     struct bmm__side *first;
 } recycled[SIZES];
 
+/* Under lock. */
+static struct {
+    struct bmm__bump bump;
+    size_t chunk_bytes;
+} side_pool;
+
 /* Under lock; of the current epoch. */
 static struct {
-    char *at;
-    size_t left, chunk_bytes;
+    struct bmm__bump bump;
+    size_t chunk_bytes;
     struct bmm_snapshot_chunk *chunk;
 } mirror_pool;
 static struct {
@@ -100,6 +110,29 @@ static void recycle_ended(void)
     }
 }
 
+static size_t next_chunk(size_t chunk_bytes, size_t min, size_t max)
+{
+    return chunk_bytes == 0 ? min : chunk_bytes < max / 2 ? 2 * chunk_bytes : max;
+}
+
+/* Zeroed. NULL: out of memory. */
+static struct bmm__side *new_side(size_t bytes)
+{
+    bytes = (bytes + SIDE_ALIGN - 1) & ~(size_t)(SIDE_ALIGN - 1);
+    if (bytes > SIDE_CHUNK_MAX / 4)
+        return bmm__core_meta_alloc(bytes);
+    if (side_pool.bump.left < bytes) {
+        size_t chunk_bytes = next_chunk(side_pool.chunk_bytes, SIDE_CHUNK_MIN, SIDE_CHUNK_MAX);
+        chunk_bytes = chunk_bytes > bytes ? chunk_bytes : bytes;
+        void *chunk = bmm__core_meta_alloc(chunk_bytes);
+        if (chunk == NULL)
+            return bmm__core_meta_alloc(bytes);
+        bmm__bump_begin(&side_pool.bump, chunk, chunk_bytes);
+        side_pool.chunk_bytes = chunk_bytes;
+    }
+    return bmm__bump_take(&side_pool.bump, bytes);
+}
+
 static struct bmm__side *take_side(uint32_t slot_count)
 {
     recycle_ended();
@@ -110,7 +143,7 @@ static struct bmm__side *take_side(uint32_t slot_count)
         recycled[i].first = side->next;
         memset(side->records, 0, record_bytes); /* B4 */
     } else {
-        side = bmm__core_meta_alloc(sizeof *side + record_bytes);
+        side = new_side(sizeof *side + record_bytes);
         if (side == NULL)
             return NULL;
         side->slot_count = slot_count;
@@ -124,23 +157,18 @@ static struct bmm__side *take_side(uint32_t slot_count)
 static struct bmm_snapshot_mirror *take_mirrors(uint32_t slot_count)
 {
     size_t bytes = slot_count * sizeof(struct bmm_snapshot_mirror);
-    if (mirror_pool.left < bytes) {
-        size_t chunk_bytes = mirror_pool.chunk_bytes == 0 ? MIRROR_CHUNK_MIN : mirror_pool.chunk_bytes * 2;
-        if (chunk_bytes > MIRROR_CHUNK_MAX)
-            chunk_bytes = MIRROR_CHUNK_MAX;
-        if (chunk_bytes < bytes)
-            chunk_bytes = bytes;
+    if (mirror_pool.bump.left < bytes) {
+        size_t chunk_bytes = next_chunk(mirror_pool.chunk_bytes, MIRROR_CHUNK_MIN, MIRROR_CHUNK_MAX);
+        chunk_bytes = chunk_bytes > bytes ? chunk_bytes : bytes;
         if ((bmm__load_relaxed(&bmm__recorder_header()->flags) & BMM_SNAPSHOT_FULL) != 0)
             return NULL; /* a private mirror would help nobody */
         char *memory = bmm__recorder_chunk(BMM_CHUNK_MIRROR, chunk_bytes, 0, &mirror_pool.chunk);
         if (memory == NULL || bmm__recorder_offset(memory) == 0)
             return NULL;
-        mirror_pool.at = memory;
-        mirror_pool.left = mirror_pool.chunk_bytes = chunk_bytes;
+        bmm__bump_begin(&mirror_pool.bump, memory, chunk_bytes);
+        mirror_pool.chunk_bytes = chunk_bytes;
     }
-    struct bmm_snapshot_mirror *mirrors = (struct bmm_snapshot_mirror *)(void *)mirror_pool.at;
-    mirror_pool.at += bytes;
-    mirror_pool.left -= bytes;
+    struct bmm_snapshot_mirror *mirrors = bmm__bump_take(&mirror_pool.bump, bytes);
     bmm__store_release(&mirror_pool.chunk->used, mirror_pool.chunk->used + bytes);
     return mirrors;
 }
