@@ -12,6 +12,9 @@
 #include "core/window.h"
 
 #define EXTEND_BYTES 4096u
+#define POPULATE_FROM ((size_t)2 * EXTEND_BYTES)
+#define POPULATE_BYTES ((size_t)16 << 10) /* longer steps gain little */
+#define POPULATE_SLOT_MAX 4096u           /* of larger blocks a program may use a part */
 #define SPARE_BYTES (4 * BMM__GRANULE)
 /* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
 #define HEARTBEAT_PENDING 64u
@@ -267,11 +270,28 @@ static uint32_t splice_all(struct bmm__span *span, struct bmm__list *list)
     return count;
 }
 
+/* Up to where a fresh span has memory when its first `bytes` are in use. A program that needs little of a class has no more than
+ * that; and where the step is not too long, one that needs much of many classes has not much more either. */
+static size_t populated(size_t bytes)
+{
+    return bytes <= POPULATE_FROM ? bytes : (bytes + POPULATE_BYTES - 1) & ~(POPULATE_BYTES - 1);
+}
+
+/* The slots of a fresh span behind the first old_bytes come into use, to the first new_bytes. */
+static void populate(const struct bmm__span *span, size_t old_bytes, size_t new_bytes)
+{
+    size_t from = populated(old_bytes), to = populated(new_bytes);
+    if (to > from && new_bytes > POPULATE_FROM)
+        bmm__os_populate((void *)(span->start + from), to - from); /* NOLINT */
+}
+
 /* Puts slots that were never used on the free list: about an OS page of them, so that memory is touched in order. */
 static void extend(struct bmm__span *span, struct bmm__list *list)
 {
     uint32_t index = span->extended;
     uint32_t count = bmm__list_new_count(EXTEND_BYTES / span->list.slot_bytes, span->slot_count - index);
+    if ((span->use & BMM__SPAN_IS_FRESH) != 0 && span->list.slot_bytes <= POPULATE_SLOT_MAX)
+        populate(span, (size_t)index * span->list.slot_bytes, (size_t)(index + count) * span->list.slot_bytes);
     bmm__list_put_new(list, (uintptr_t)slot_at(span, index), index, count);
     bmm__store_relaxed(&span->extended, (uint16_t)(index + count));
 }
@@ -332,6 +352,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     if (span == NULL)
         return NULL;
     span->list.slot_bytes = slot_bytes;
+    bmm__store_relaxed(&span->use, (uint8_t)(is_zero ? BMM__SPAN_IS_FRESH : 0));
     bmm__store_relaxed(&span->slot_count, (uint32_t)(span->span_bytes / slot_bytes));
     span->class_index = (uint16_t)class_index;
     span->align_shift = (uint8_t)(BMM__ALIGN_SHIFT_MIN + class_index / BMM__CLASS_COUNT);

@@ -12,8 +12,6 @@
 #ifndef BMM_BUMP_H
 #define BMM_BUMP_H
 
-#include "sandbox.h"
-
 #include "core/assert.h"
 #include "core/os.h"
 
@@ -44,7 +42,7 @@ static inline void *bmm__bump_take(struct bmm__bump *bump, size_t bytes)
     char *taken = bump->at;
     bump->at += bytes;
     bump->left -= bytes;
-    if (bump->untouched > bump->left && !bmm__sandbox_is_closed()) {
+    if (bump->untouched > bump->left) {
         char *untouched = bump->at + bump->left - bump->untouched;
         size_t more = (size_t)(bump->at - untouched);
         more += bump->step - 1 - (more - 1) % bump->step;

@@ -8,6 +8,7 @@
 #include "recorder.h"
 
 #include "core/atomic.h"
+#include "core/os.h"
 
 #include <errno.h>
 #include <linux/seccomp.h>
@@ -69,6 +70,7 @@ static long close_in(long number, const long a[6])
 {
     if (bmm__options.mode != BMM_MODE_OFF && bmm__recorder_is_open() && !bmm__sandbox_is_closed())
         bmm__recorder_make_room();
+    bmm__os_populate_no_more();
     bool wants_strict = (number == SYS_prctl && a[1] == SECCOMP_MODE_STRICT) ||
                         (number == SYS_seccomp && a[0] == SECCOMP_SET_MODE_STRICT);
     if (wants_strict) { /* before: a signal handler may come at once */

@@ -1,8 +1,6 @@
 /* See stack_memo.h. */
 #include "stack_memo.h"
 
-#include "sandbox.h"
-
 #include "core/atomic.h"
 #include "core/os.h"
 
@@ -30,8 +28,6 @@ static uint32_t pool_used;  /* by bits: some thread has had it */
  * interrupts every processor that runs another thread of the program. What is written first comes as it is needed. */
 static void populate(struct bmm__stack_memo *memo)
 {
-    if (bmm__sandbox_is_closed())
-        return;
     bmm__os_populate(memo, offsetof(struct bmm__stack_memo, listed));
     bmm__os_populate(memo->frames, sizeof *memo->frames);
 }

@@ -1,0 +1,105 @@
+/* A fresh span is given memory a little ahead of what is used of it: not for the first pages, not for large slots, and not where
+ * the process is said to be allowed no such call. */
+#define _GNU_SOURCE
+#include "tests/plain.h"
+
+#include "core/client.h"
+#include "core/os.h"
+#include "core/page_map.h"
+#include "core/span.h"
+
+#include <sys/mman.h>
+
+#define PAGE ((size_t)4096)
+#define STEP (4 * PAGE)
+#define PAGES_MAX 256
+
+static size_t resident(const struct bmm__span *span)
+{
+    unsigned char pages[PAGES_MAX];
+    size_t count = 0, page = bmm__os_page_bytes();
+    PLAIN_CHECK(span->span_bytes / page <= PAGES_MAX);
+    PLAIN_CHECK_EQUAL(mincore((void *)span->start, span->span_bytes, pages), 0); /* NOLINT */
+    for (size_t i = 0; i < span->span_bytes / page; i++)
+        count += pages[i] & 1;
+    return count * page;
+}
+
+static void expect_system(void)
+{
+    char *probe = bmm__os_map(BMM__GRANULE, BMM__GRANULE);
+    unsigned char pages[BMM__GRANULE / PAGE] = { 0 };
+    bmm__os_populate(probe, BMM__GRANULE);
+    bool populates = mincore(probe, BMM__GRANULE, pages) == 0 && (pages[0] & 1) != 0;
+    bmm__os_release(probe, BMM__GRANULE);
+    if (bmm__os_page_bytes() != PAGE || !populates)
+        PLAIN_SKIP("this system has other pages, or does not populate them");
+}
+
+/* Blocks of a class that nobody has used yet, one after another, until so many bytes of their span are in use. */
+static const struct bmm__span *use(size_t slot_bytes, size_t bytes)
+{
+    static size_t used[65536];
+    const struct bmm__span *span = NULL;
+    for (; used[slot_bytes] < bytes; used[slot_bytes] += slot_bytes) {
+        char *p = bmm__core_alloc(slot_bytes, 16, false);
+        PLAIN_CHECK(p != NULL);
+        span = bmm__page_map_find((uintptr_t)p);
+        PLAIN_CHECK(span != NULL && span->list.slot_bytes == slot_bytes);
+    }
+    return span;
+}
+
+PLAIN_TEST(the_first_pages_come_by_themselves)
+{
+    expect_system();
+    PLAIN_CHECK_EQUAL(resident(use(64, 64)), PAGE);
+    PLAIN_CHECK_EQUAL(resident(use(64, 2 * PAGE)), 2 * PAGE);
+}
+
+PLAIN_TEST(then_a_step_at_a_time)
+{
+    expect_system();
+    PLAIN_CHECK_EQUAL(resident(use(64, 2 * PAGE + 64)), STEP);
+    PLAIN_CHECK_EQUAL(resident(use(64, STEP)), STEP);
+    PLAIN_CHECK_EQUAL(resident(use(64, STEP + 64)), 2 * STEP);
+    PLAIN_CHECK_EQUAL(resident(use(64, 3 * STEP + 64)), 4 * STEP);
+}
+
+PLAIN_TEST(of_slots_of_a_page_too)
+{
+    expect_system();
+    PLAIN_CHECK_EQUAL(resident(use(4096, 3 * PAGE)), STEP);
+}
+
+PLAIN_TEST(large_slots_have_what_is_touched_of_them)
+{
+    expect_system();
+    const struct bmm__span *span = use(8192, 8 * 8192);
+    PLAIN_CHECK(resident(span) <= 8 * PAGE + PAGE);
+}
+
+PLAIN_TEST(what_was_used_before_is_not_asked_for_again)
+{
+    void *blocks[1024];
+    for (size_t i = 0; i < 1024; i++)
+        PLAIN_CHECK((blocks[i] = bmm__core_alloc(192, 16, false)) != NULL);
+    const struct bmm__span *span = bmm__page_map_find((uintptr_t)blocks[1023]);
+    PLAIN_CHECK((span->use & BMM__SPAN_IS_FRESH) != 0);
+    uintptr_t start = span->start;
+    for (size_t i = 0; i < 1024; i++)
+        bmm__core_free(blocks[i]);
+    for (size_t i = 0; i < 1024; i++) {
+        PLAIN_CHECK((blocks[i] = bmm__core_alloc(160, 16, false)) != NULL);
+        span = bmm__page_map_find((uintptr_t)blocks[i]);
+        if (span->start == start)
+            PLAIN_CHECK((span->use & BMM__SPAN_IS_FRESH) == 0);
+    }
+}
+
+PLAIN_TEST(no_more) /* the last: it stays so */
+{
+    expect_system();
+    bmm__os_populate_no_more();
+    PLAIN_CHECK_EQUAL(resident(use(48, 2 * PAGE + 48)), 3 * PAGE);
+}
