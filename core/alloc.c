@@ -206,10 +206,11 @@ bool bmm__core_find(uintptr_t address, struct bmm__slot *slot)
 struct bmm__span_view bmm__core_span_view(const struct bmm__span *span)
 {
     if (span->kind == BMM__SPAN_SLOTS)
-        return (struct bmm__span_view){ span->start, span->list.slot_bytes, span->slot_count, BMM_SPAN_SLOTS };
+        return (struct bmm__span_view){ span->start, span->list.slot_bytes, span->slot_count, BMM_SPAN_SLOTS,
+                                        (bmm__load_relaxed(&span->use) & BMM__SPAN_IS_NEXT) != 0 };
     if (span->kind == BMM__SPAN_RUNS)
-        return (struct bmm__span_view){ span->start, bmm__os_page_bytes(), span->slot_count, BMM_SPAN_RUNS };
-    return (struct bmm__span_view){ span->start, span->span_bytes, 1, BMM_SPAN_LARGE };
+        return (struct bmm__span_view){ span->start, bmm__os_page_bytes(), span->slot_count, BMM_SPAN_RUNS, false };
+    return (struct bmm__span_view){ span->start, span->span_bytes, 1, BMM_SPAN_LARGE, false };
 }
 
 void **bmm__core_span_side(struct bmm__span *span)

@@ -14,6 +14,7 @@
 #define EXTEND_BYTES 4096u
 #define POPULATE_FROM ((size_t)2 * EXTEND_BYTES)
 #define POPULATE_BYTES ((size_t)16 << 10) /* longer steps gain little */
+#define POPULATE_PAGE_MAX EXTEND_BYTES    /* a larger page is as well had by a fault */
 #define POPULATE_SLOT_MAX 4096u           /* of larger blocks a program may use a part */
 #define SPARE_BYTES (4 * BMM__GRANULE)
 /* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
@@ -290,7 +291,8 @@ static void extend(struct bmm__span *span, struct bmm__list *list)
 {
     uint32_t index = span->extended;
     uint32_t count = bmm__list_new_count(EXTEND_BYTES / span->list.slot_bytes, span->slot_count - index);
-    if ((span->use & BMM__SPAN_IS_FRESH) != 0 && span->list.slot_bytes <= POPULATE_SLOT_MAX)
+    if ((span->use & BMM__SPAN_IS_FRESH) != 0 && span->list.slot_bytes <= POPULATE_SLOT_MAX &&
+        bmm__os_page_bytes() <= POPULATE_PAGE_MAX)
         populate(span, (size_t)index * span->list.slot_bytes, (size_t)(index + count) * span->list.slot_bytes);
     bmm__list_put_new(list, (uintptr_t)slot_at(span, index), index, count);
     bmm__store_relaxed(&span->extended, (uint16_t)(index + count));
@@ -344,7 +346,7 @@ static size_t span_bytes(size_t slot_bytes)
     return granules * BMM__GRANULE;
 }
 
-static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
+static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index, bool is_next)
 {
     uint32_t slot_bytes = bmm__class_bytes(class_index % BMM__CLASS_COUNT);
     bool is_zero;
@@ -352,7 +354,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index)
     if (span == NULL)
         return NULL;
     span->list.slot_bytes = slot_bytes;
-    bmm__store_relaxed(&span->use, (uint8_t)(is_zero ? BMM__SPAN_IS_FRESH : 0));
+    bmm__store_relaxed(&span->use, (uint8_t)((is_zero ? BMM__SPAN_IS_FRESH : 0) | (is_next ? BMM__SPAN_IS_NEXT : 0)));
     bmm__store_relaxed(&span->slot_count, (uint32_t)(span->span_bytes / slot_bytes));
     span->class_index = (uint16_t)class_index;
     span->align_shift = (uint8_t)(BMM__ALIGN_SHIFT_MIN + class_index / BMM__CLASS_COUNT);
@@ -438,6 +440,7 @@ static void fulfil_wish(struct bmm__heap *heap)
 static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
 {
     struct bmm__bin *bin = &heap->bins[class_index];
+    bool is_next = bin->current != NULL;
     bin->current = NULL; /* it is full */
     fulfil_wish(heap);
     list_ready(heap);
@@ -450,7 +453,7 @@ static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
         await(span, word);
         return span;
     }
-    return open_span(heap, class_index);
+    return open_span(heap, class_index, is_next);
 }
 
 void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)

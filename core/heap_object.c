@@ -62,7 +62,7 @@ bool bmm__object_add_span(struct bmm_heap *object, struct bmm__span *span)
             object->span_count == object->span_capacity)
             return false;
     }
-    bmm__store_release(&span->use, (uint8_t)(span->use | BMM__USE_HEAP));
+    bmm__or_acq_rel(&span->use, (uint8_t)BMM__USE_HEAP); /* release */
     object->spans[object->span_count++] = span;
     return true;
 }

@@ -83,11 +83,12 @@ static bool map_blank(void)
     return is_any || start != NULL;
 }
 
-/* What nearly every thread touches: the tables by size with the first bins, and the lists. */
-static void populate(struct bmm__heap *heap)
+/* What nearly every thread touches: the tables by size with the first bins, and the lists, which stand empty for who has a client. */
+static void populate(struct bmm__heap *heap, bool has_client)
 {
     bmm__os_populate(heap, offsetof(struct bmm__heap, bins[BMM__CLASS_COUNT]));
-    bmm__os_populate(heap->lists, sizeof heap->lists);
+    if (!has_client)
+        bmm__os_populate(heap->lists, sizeof heap->lists);
 }
 
 static struct bmm__heap *make(bool has_client)
@@ -96,7 +97,7 @@ static struct bmm__heap *make(bool has_client)
     while ((heap = take_blank()) == NULL)
         if (!map_blank())
             return NULL;
-    populate(heap);
+    populate(heap, has_client);
     bmm__heap_init(heap, has_client);
     bmm__lock_take(&lock);
     heap->all_next = all;

@@ -52,8 +52,9 @@ void bmm__os_prefer_small(void *start, size_t bytes);
 /* Puts memory behind the pages that hold the range at once, as if something had been written to each, in place of a fault for
  * each, which takes twice as long or more. Optional: a system may do nothing, or a part. */
 void bmm__os_populate(void *start, size_t bytes);
-/* From now on that does nothing: the process will be allowed few system calls. */
-void bmm__os_populate_no_more(void);
+/* Whether that does anything from now on. Not, where the process will be allowed few system calls; a thread that is about to ask
+ * may still do so. */
+void bmm__os_populate_allow(bool is_allowed);
 
 /* Gives the memory behind committed pages back; they stay usable and read as zero when touched again. False: the system
  * keeps it (locked pages, say); what is there may still be there. */

@@ -141,25 +141,26 @@ void bmm__os_prefer_small(void *start, size_t bytes)
     errno = saved_errno;
 }
 
-static bool populates_no_more; /* relaxed */
+static bool populates_not; /* relaxed */
 
 void bmm__os_populate(void *start, size_t bytes)
 {
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* from 5.14 on */
 #endif
-    if (bmm__load_relaxed(&populates_no_more))
+    if (bmm__load_relaxed(&populates_not))
         return;
     int saved_errno = errno;
     uintptr_t before = (uintptr_t)start & (bmm__os_page_bytes() - 1);
-    if (madvise((char *)start - before, before + bytes, MADV_POPULATE_WRITE) != 0 && errno != ENOMEM && errno != EINTR)
-        bmm__os_populate_no_more(); /* the system does not know it, or a filter forbids it */
+    if (madvise((char *)start - before, before + bytes, MADV_POPULATE_WRITE) != 0 &&
+        (errno == EINVAL || errno == EPERM || errno == EACCES || errno == ENOSYS))
+        bmm__os_populate_allow(false); /* the system does not know it, or a filter forbids it */
     errno = saved_errno;
 }
 
-void bmm__os_populate_no_more(void)
+void bmm__os_populate_allow(bool is_allowed)
 {
-    bmm__store_relaxed(&populates_no_more, true);
+    bmm__store_relaxed(&populates_not, !is_allowed);
 }
 
 static uint64_t purged_bytes; /* relaxed */

@@ -1,7 +1,6 @@
 /* See record.h. Tables are recycled by exact number of slots: there are few different ones. */
 #include "record.h"
 
-#include "bump.h"
 #include "graveyard.h"
 
 #include "core/assert.h"
@@ -14,9 +13,6 @@
 
 #define SPANS_PER_CHUNK_MIN 512u
 #define SPANS_PER_CHUNK_MAX 65536u
-#define SIDE_CHUNK_MIN BMM__GRANULE
-#define SIDE_CHUNK_MAX ((size_t)2 << 20)
-#define SIDE_ALIGN 64u
 #define MIRROR_CHUNK_MIN ((size_t)64 << 10)
 #define MIRROR_CHUNK_MAX ((size_t)8 << 20)
 #define SIZES 512u /* different slot counts that are recycled */
@@ -35,16 +31,10 @@ static struct {
     struct bmm__side *first;
 } recycled[SIZES];
 
-/* Under lock. */
-static struct {
-    struct bmm__bump bump;
-    size_t chunk_bytes;
-} side_pool;
-
 /* Under lock; of the current epoch. */
 static struct {
-    struct bmm__bump bump;
-    size_t chunk_bytes;
+    char *at;
+    size_t left, chunk_bytes;
     struct bmm_snapshot_chunk *chunk;
 } mirror_pool;
 static struct {
@@ -110,31 +100,16 @@ static void recycle_ended(void)
     }
 }
 
-static size_t next_chunk(size_t chunk_bytes, size_t min, size_t max)
+/* Memory for a table that was never used, of which all will be: at once, in place of a fault for each page. */
+static void populate(void *table, size_t bytes, const struct bmm__span_view *view)
 {
-    return chunk_bytes == 0 ? min : chunk_bytes < max / 2 ? 2 * chunk_bytes : max;
+    if (view->is_next && bytes >= 2 * bmm__os_page_bytes())
+        bmm__os_populate(table, bytes);
 }
 
-/* Zeroed. NULL: out of memory. */
-static struct bmm__side *new_side(size_t bytes)
+static struct bmm__side *take_side(const struct bmm__span_view *view)
 {
-    bytes = (bytes + SIDE_ALIGN - 1) & ~(size_t)(SIDE_ALIGN - 1);
-    if (bytes > SIDE_CHUNK_MAX / 4)
-        return bmm__core_meta_alloc(bytes);
-    if (side_pool.bump.left < bytes) {
-        size_t chunk_bytes = next_chunk(side_pool.chunk_bytes, SIDE_CHUNK_MIN, SIDE_CHUNK_MAX);
-        chunk_bytes = chunk_bytes > bytes ? chunk_bytes : bytes;
-        void *chunk = bmm__core_meta_alloc(chunk_bytes);
-        if (chunk == NULL)
-            return bmm__core_meta_alloc(bytes);
-        bmm__bump_begin(&side_pool.bump, chunk, chunk_bytes);
-        side_pool.chunk_bytes = chunk_bytes;
-    }
-    return bmm__bump_take(&side_pool.bump, bytes);
-}
-
-static struct bmm__side *take_side(uint32_t slot_count)
-{
+    uint32_t slot_count = view->slot_count;
     recycle_ended();
     unsigned i = size_index(slot_count);
     size_t record_bytes = slot_count * sizeof(struct bmm__record);
@@ -143,9 +118,10 @@ static struct bmm__side *take_side(uint32_t slot_count)
         recycled[i].first = side->next;
         memset(side->records, 0, record_bytes); /* B4 */
     } else {
-        side = new_side(sizeof *side + record_bytes);
+        side = bmm__core_meta_alloc(sizeof *side + record_bytes);
         if (side == NULL)
             return NULL;
+        populate(side, sizeof *side + record_bytes, view);
         side->slot_count = slot_count;
     }
     side->next = NULL;
@@ -154,21 +130,27 @@ static struct bmm__side *take_side(uint32_t slot_count)
 
 /* ---- in the recorder, under lock ---- */
 
-static struct bmm_snapshot_mirror *take_mirrors(uint32_t slot_count)
+static struct bmm_snapshot_mirror *take_mirrors(const struct bmm__span_view *view)
 {
-    size_t bytes = slot_count * sizeof(struct bmm_snapshot_mirror);
-    if (mirror_pool.bump.left < bytes) {
-        size_t chunk_bytes = next_chunk(mirror_pool.chunk_bytes, MIRROR_CHUNK_MIN, MIRROR_CHUNK_MAX);
-        chunk_bytes = chunk_bytes > bytes ? chunk_bytes : bytes;
+    size_t bytes = view->slot_count * sizeof(struct bmm_snapshot_mirror);
+    if (mirror_pool.left < bytes) {
+        size_t chunk_bytes = mirror_pool.chunk_bytes == 0 ? MIRROR_CHUNK_MIN : mirror_pool.chunk_bytes * 2;
+        if (chunk_bytes > MIRROR_CHUNK_MAX)
+            chunk_bytes = MIRROR_CHUNK_MAX;
+        if (chunk_bytes < bytes)
+            chunk_bytes = bytes;
         if ((bmm__load_relaxed(&bmm__recorder_header()->flags) & BMM_SNAPSHOT_FULL) != 0)
             return NULL; /* a private mirror would help nobody */
         char *memory = bmm__recorder_chunk(BMM_CHUNK_MIRROR, chunk_bytes, 0, &mirror_pool.chunk);
         if (memory == NULL || bmm__recorder_offset(memory) == 0)
             return NULL;
-        bmm__bump_begin(&mirror_pool.bump, memory, chunk_bytes);
-        mirror_pool.chunk_bytes = chunk_bytes;
+        mirror_pool.at = memory;
+        mirror_pool.left = mirror_pool.chunk_bytes = chunk_bytes;
     }
-    struct bmm_snapshot_mirror *mirrors = bmm__bump_take(&mirror_pool.bump, bytes);
+    struct bmm_snapshot_mirror *mirrors = (struct bmm_snapshot_mirror *)(void *)mirror_pool.at;
+    mirror_pool.at += bytes;
+    mirror_pool.left -= bytes;
+    populate(mirrors, bytes, view);
     bmm__store_release(&mirror_pool.chunk->used, mirror_pool.chunk->used + bytes);
     return mirrors;
 }
@@ -207,7 +189,7 @@ static void bind(struct bmm__side *side, const struct bmm__span_view *view)
         if (side->mirrors != NULL)
             memset(side->mirrors, 0, side->slot_count * sizeof *side->mirrors);
         else
-            side->mirrors = take_mirrors(side->slot_count);
+            side->mirrors = take_mirrors(view);
         side->entry = side->mirrors != NULL ? take_entry() : NULL;
     }
     if (side->entry != NULL) {
@@ -228,7 +210,7 @@ struct bmm__side *bmm__side_make_now(struct bmm__span *span)
     bmm__lock_take(&lock);
     struct bmm__side *side = bmm__load_acquire(place);
     if (side == NULL) {
-        side = take_side(view.slot_count);
+        side = take_side(&view);
         if (side != NULL) {
             bind(side, &view);
             bmm__store_release(place, side); /* release: the tables before the pointer; acquire in side_of */

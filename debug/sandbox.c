@@ -70,7 +70,7 @@ static long close_in(long number, const long a[6])
 {
     if (bmm__options.mode != BMM_MODE_OFF && bmm__recorder_is_open() && !bmm__sandbox_is_closed())
         bmm__recorder_make_room();
-    bmm__os_populate_no_more();
+    bmm__os_populate_allow(false);
     bool wants_strict = (number == SYS_prctl && a[1] == SECCOMP_MODE_STRICT) ||
                         (number == SYS_seccomp && a[0] == SECCOMP_SET_MODE_STRICT);
     if (wants_strict) { /* before: a signal handler may come at once */
@@ -83,6 +83,8 @@ static long close_in(long number, const long a[6])
         bmm__store_release(&is_strict, 0u);
     if (result == 0)
         bmm__store_release(&is_closed, 1u);
+    else if (!bmm__sandbox_is_closed()) /* it asked what there is, perhaps */
+        bmm__os_populate_allow(true);
     return result;
 }
 

@@ -216,9 +216,7 @@ static inline uint32_t find(uint32_t parent, const struct bmm__depot_frame *fram
 
 void bmm__depot_open(void)
 {
-    size_t step = bmm__os_page_bytes() / sizeof *first_heads;
-    for (size_t i = 0; i < sizeof first_heads / sizeof *first_heads; i += step)
-        bmm__or_acq_rel(&first_heads[i], UINT64_C(0));
+    bmm__os_populate(first_heads, sizeof first_heads);
 }
 
 void bmm__depot_expect(uint64_t hash)

@@ -221,7 +221,8 @@ static uint64_t *line_to_write(uintptr_t address)
     uint32_t number = bmm__rule_line_number(address), page = number / BMM__RULE_PAGE_LINES + 1;
     uint64_t *line = bmm__rule_words[page * BMM__RULE_PAGE_LINES + number % BMM__RULE_PAGE_LINES];
     if (bmm__load_acquire(&bmm__rule_pages[page - 1]) == 0) {
-        bmm__or_acq_rel(&line[0], UINT64_C(0)); /* a store before anybody reads there */
+        uint64_t nothing = 0;
+        bmm__cas_acq_rel(&line[0], &nothing, nothing); /* a store before anybody reads there; an "or 0" need be none */
         bmm__exchange_seq_cst(&bmm__rule_pages[page - 1],
                               (uint16_t)page); /* before the word: bmm__rules_forget sees one of both */
     }

@@ -71,8 +71,8 @@ struct bmm__rule {
     int32_t ra_offset; /* from the CFA */
 };
 
-/* Lines lie in pages, and a page of which nothing was learned yet is page 0, in which nobody writes. So the system never has its page
- * of zeros behind one of the others, which it would replace at the first store, with an interrupt for every processor that runs
+/* Lines lie in pages, and a page of which nothing was learned yet is page 0, in which nobody writes. So the system, if its
+ * pages are no larger, never has its page of zeros behind one of the others, which it would replace at the first store, with an interrupt for every processor that runs
  * another thread of the program. */
 #define BMM__RULE_PAGE_LINES 64u
 #define BMM__RULE_PAGES (BMM__RULE_LINES / BMM__RULE_PAGE_LINES)

@@ -17,6 +17,7 @@ struct bmm__debug_info {
     uint32_t unit_count, unit_capacity;
     struct unit_range *ranges; /* by start */
     uint32_t range_count, range_capacity;
+    struct bmm__arena arena; /* of what is known of the units' functions */
     bool is_whole;
 };
 
@@ -30,7 +31,7 @@ static void add_unit(struct bmm__debug_info *info, Dwarf_Die die, Dwarf_Die tree
 {
     uint32_t index = info->unit_count++;
     info->units = bmm__grow(info->units, &info->unit_capacity, info->unit_count, sizeof *info->units);
-    info->units[index] = (struct bmm__debug_unit){ .die = die, .tree = tree };
+    info->units[index] = (struct bmm__debug_unit){ .die = die, .tree = tree, .blocks.arena = &info->arena };
     Dwarf_Addr base, start, end;
     ptrdiff_t at = 0;
     while ((at = dwarf_ranges(&die, at, &base, &start, &end)) > 0) {
@@ -80,6 +81,7 @@ void bmm__debug_info_free(struct bmm__debug_info *info)
         return;
     for (uint32_t i = 0; i < info->unit_count; i++)
         bmm__debug_unit_free(&info->units[i]);
+    bmm__arena_free(&info->arena);
     free(info->units);
     free(info->ranges);
     free(info);

@@ -21,7 +21,7 @@ static bool is_block(int tag)
 
 struct bmm__debug_node *bmm__debug_inlined_node(struct bmm__debug_inlined *inlined, const Dwarf_Die *function)
 {
-    struct bmm__debug_node *node = bmm__arena_alloc(&inlined->arena, sizeof *node);
+    struct bmm__debug_node *node = bmm__arena_alloc(inlined->arena, sizeof *node);
     *node = (struct bmm__debug_node){ .die = *function };
     return node;
 }
@@ -84,7 +84,7 @@ static void list_parts(struct bmm__debug_inlined *inlined, struct bmm__debug_nod
     for (uint32_t i = 0; i < inlined->found_count; i++)
         inlined->found[i].reach = reach = inlined->found[i].end > reach ? inlined->found[i].end : reach;
     size_t bytes = inlined->found_count * sizeof *inlined->found;
-    node->parts = memcpy(bmm__arena_alloc(&inlined->arena, bytes), inlined->found, bytes);
+    node->parts = memcpy(bmm__arena_alloc(inlined->arena, bytes), inlined->found, bytes);
     node->part_count = inlined->found_count;
 }
 
@@ -132,7 +132,6 @@ uint32_t bmm__debug_inlined_around(struct bmm__debug_inlined *inlined, struct bm
 
 void bmm__debug_inlined_free(struct bmm__debug_inlined *inlined)
 {
-    bmm__arena_free(&inlined->arena);
     free(inlined->found);
     *inlined = (struct bmm__debug_inlined){ 0 };
 }

@@ -29,14 +29,14 @@ struct bmm__debug_node {
     const char *call_file; /* NULL: unknown */
 };
 
-/* All zero is empty. */
+/* All zero but for the arena is empty. */
 struct bmm__debug_inlined {
-    struct bmm__arena arena;       /* of nodes and parts */
+    struct bmm__arena *arena;      /* the owner's; of nodes and parts */
     struct bmm__debug_part *found; /* parts of the level that is being made */
     uint32_t found_count, found_capacity;
 };
 
-/* A node of a function. It lives as long as `inlined`. */
+/* A node of a function. It lives as long as the arena. */
 struct bmm__debug_node *bmm__debug_inlined_node(struct bmm__debug_inlined *inlined, const Dwarf_Die *function);
 
 /* The inlined functions around the address inside the function, outermost first; returns how many, at most `capacity`. */

@@ -39,7 +39,9 @@ static void add_function(struct bmm__debug_unit *unit, Dwarf_Die *die)
     Dwarf_Addr base, start, end;
     ptrdiff_t at = 0;
     struct bmm__debug_node *node = NULL;
-    while (may_have_code(unit, die) && (at = dwarf_ranges(die, at, &base, &start, &end)) > 0) {
+    if (!may_have_code(unit, die))
+        return;
+    while ((at = dwarf_ranges(die, at, &base, &start, &end)) > 0) {
         if (!bmm__debug_range_is_real(start, end))
             continue;
         if (node == NULL)
@@ -75,6 +77,7 @@ static void find_functions(struct bmm__debug_unit *unit, Dwarf_Die *parent, bool
     } while (dwarf_siblingof(&die, &die) == 0);
 }
 
+/* But for their nodes. */
 static void forget_functions(struct bmm__debug_unit *unit)
 {
     free(unit->functions);

@@ -221,9 +221,9 @@ static struct known_text keep_text(struct bmm__symbolizer *symbolizer, const cha
     return symbolizer->texts[index];
 }
 
-/* What the module's file says: the texts and the line of a frame, and the hash of its name in own_hash. Returns how many frames, at least one. */
+/* What the module's file says: the texts and the line of a frame; name_hashes: bmm__fingerprint_name of its function. Returns how many frames, at least one. */
 static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *module, uint64_t address,
-                            struct bmm__frame *frames)
+                            struct bmm__frame *frames, uint64_t *name_hashes)
 {
     struct bmm__source_frame sources[INLINE_DEPTH_MAX];
     sources[0] = (struct bmm__source_frame){ 0 };
@@ -240,7 +240,7 @@ static uint32_t find_frames(struct bmm__symbolizer *symbolizer, struct module *m
         frames[i] = common;
         struct known_text function = keep_text(symbolizer, sources[i].function, true);
         frames[i].function = function.text;
-        frames[i].own_hash = function.name_hash;
+        name_hashes[i] = function.name_hash;
         frames[i].file = keep_text(symbolizer, sources[i].file, false).text;
         frames[i].line = sources[i].line;
         frames[i].is_inlined = i + 1 < count;
@@ -270,6 +270,7 @@ static struct known_chain make_chain(struct bmm__symbolizer *symbolizer, struct 
 {
     struct bmm__frame found[INLINE_DEPTH_MAX]; /* those that are not filled in stay as they are: it is 5 KiB */
     found[0] = (struct bmm__frame){ 0 };
+    uint64_t name_hashes[INLINE_DEPTH_MAX];
     uint32_t count = 0;
     struct bmm__symbol_cache *cache = module != NULL && module->build_id_bytes > 0 ? symbolizer->cache : NULL;
     if (cache != NULL && !module->is_asked) {
@@ -287,7 +288,7 @@ static struct known_chain make_chain(struct bmm__symbolizer *symbolizer, struct 
             return (struct known_chain){ 0 };
         if (!module->is_open)
             open_module(module);
-        count = find_frames(symbolizer, module, address, found);
+        count = find_frames(symbolizer, module, address, found, name_hashes);
     } else {
         count = 1;
     }
@@ -300,10 +301,10 @@ static struct known_chain make_chain(struct bmm__symbolizer *symbolizer, struct 
         frames[i].offset = address;
         frames[i].role = module != NULL ? (uint8_t)module->role : BMM_ROLE_PROGRAM;
         frames[i].module = module != NULL ? module->path : NULL;
-        if (is_remembered || module == NULL)
+        if (is_remembered || module == NULL) /* it was not asked what the names' hashes are */
             bmm__frame_settle(&frames[i]);
         else
-            bmm__frame_settle_named(&frames[i], found[i].own_hash);
+            bmm__frame_settle_named(&frames[i], name_hashes[i]);
         chain.frames[i] = &frames[i];
     }
     struct known_chain known = { chain, frames, is_remembered || module == NULL || is_libc(module) };

@@ -4,11 +4,14 @@
 #include "tests/plain.h"
 
 #include "core/client.h"
+#include "core/heap.h"
 #include "core/os.h"
 #include "core/page_map.h"
+#include "core/process.h"
 #include "core/span.h"
 
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #define PAGE ((size_t)4096)
 #define STEP (4 * PAGE)
@@ -27,6 +30,7 @@ static size_t resident(const struct bmm__span *span)
 
 static void expect_system(void)
 {
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* else a page may be a huge one */
     char *probe = bmm__os_map(BMM__GRANULE, BMM__GRANULE);
     unsigned char pages[BMM__GRANULE / PAGE] = { 0 };
     bmm__os_populate(probe, BMM__GRANULE);
@@ -81,25 +85,36 @@ PLAIN_TEST(large_slots_have_what_is_touched_of_them)
 
 PLAIN_TEST(what_was_used_before_is_not_asked_for_again)
 {
-    void *blocks[1024];
-    for (size_t i = 0; i < 1024; i++)
+    static void *blocks[2048];
+    const struct bmm__span *span = NULL;
+    for (size_t i = 0; i < 2048; i++)
         PLAIN_CHECK((blocks[i] = bmm__core_alloc(192, 16, false)) != NULL);
-    const struct bmm__span *span = bmm__page_map_find((uintptr_t)blocks[1023]);
-    PLAIN_CHECK((span->use & BMM__SPAN_IS_FRESH) != 0);
-    uintptr_t start = span->start;
-    for (size_t i = 0; i < 1024; i++)
+    span = bmm__page_map_find((uintptr_t)blocks[0]);
+    PLAIN_CHECK((span->use & BMM__SPAN_IS_FRESH) != 0 && (span->use & BMM__SPAN_IS_NEXT) == 0);
+    span = bmm__page_map_find((uintptr_t)blocks[2047]);
+    PLAIN_CHECK((span->use & BMM__SPAN_IS_FRESH) != 0 && (span->use & BMM__SPAN_IS_NEXT) != 0);
+    uintptr_t start = bmm__page_map_find((uintptr_t)blocks[0])->start;
+    for (size_t i = 0; i < 2048; i++)
         bmm__core_free(blocks[i]);
-    for (size_t i = 0; i < 1024; i++) {
+    bmm__heap_minimize(bmm__thread_heap());
+    PLAIN_CHECK(bmm__page_map_find(start) == NULL);
+    size_t hits = 0;
+    for (size_t i = 0; i < 2048; i++) {
         PLAIN_CHECK((blocks[i] = bmm__core_alloc(160, 16, false)) != NULL);
         span = bmm__page_map_find((uintptr_t)blocks[i]);
-        if (span->start == start)
-            PLAIN_CHECK((span->use & BMM__SPAN_IS_FRESH) == 0);
+        if (span->start != start)
+            continue;
+        PLAIN_CHECK((span->use & BMM__SPAN_IS_FRESH) == 0);
+        hits++;
     }
+    PLAIN_CHECK(hits != 0);
 }
 
-PLAIN_TEST(no_more) /* the last: it stays so */
+PLAIN_TEST(as_it_is_allowed)
 {
     expect_system();
-    bmm__os_populate_no_more();
+    bmm__os_populate_allow(false);
     PLAIN_CHECK_EQUAL(resident(use(48, 2 * PAGE + 48)), 3 * PAGE);
+    bmm__os_populate_allow(true);
+    PLAIN_CHECK_EQUAL(resident(use(80, 2 * PAGE + 80)), STEP);
 }
