@@ -32,6 +32,18 @@ bool bmm__is_memory_limited(void)
            data.rlim_cur != RLIM_INFINITY;
 }
 
+/* The pages that are wholly within it. */
+static void populate(char *memory, size_t bytes)
+{
+#ifdef MADV_POPULATE_WRITE
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), before = -(uintptr_t)memory & (page - 1);
+    if (bytes > before)
+        madvise(memory + before, (bytes - before) & ~(page - 1), MADV_POPULATE_WRITE);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
+
 void bmm__prefault(size_t bytes)
 {
     static size_t most;
@@ -42,10 +54,9 @@ void bmm__prefault(size_t bytes)
 #if defined(M_TRIM_THRESHOLD) && defined(MADV_POPULATE_WRITE)
     mallopt(M_MMAP_THRESHOLD, (int)THRESHOLD); /* else large arrays come and go page by page */
     mallopt(M_TRIM_THRESHOLD, 2 * (int)THRESHOLD);
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    char *memory = malloc(bytes + page);
+    char *memory = malloc(bytes);
     if (memory != NULL)
-        madvise(memory + (-(uintptr_t)memory & (page - 1)), bytes & ~(page - 1), MADV_POPULATE_WRITE);
+        populate(memory, bytes);
     free(memory);
 #endif
 }
@@ -80,6 +91,8 @@ void *bmm__arena_alloc(struct bmm__arena *arena, size_t bytes)
             arena->blocks->older = block;
             return block->bytes;
         }
+        if (arena->blocks != NULL && !bmm__is_memory_limited()) /* who has needed one will need all of the next */
+            populate((char *)block, sizeof *block + room);
         block->older = arena->blocks;
         arena->blocks = block;
         arena->next = block->bytes;
