@@ -15,7 +15,6 @@
 #define POPULATE_FROM ((size_t)2 * EXTEND_BYTES)
 #define POPULATE_BYTES ((size_t)16 << 10) /* longer steps gain little */
 #define POPULATE_PAGE_MAX EXTEND_BYTES    /* a larger page is as well had by a fault */
-#define POPULATE_SLOT_MAX 4096u           /* of larger blocks a program may use a part */
 #define SPARE_BYTES (4 * BMM__GRANULE)
 /* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
 #define HEARTBEAT_PENDING 64u
@@ -291,9 +290,10 @@ static void extend(struct bmm__span *span, struct bmm__list *list)
 {
     uint32_t index = span->extended;
     uint32_t count = bmm__list_new_count(EXTEND_BYTES / span->list.slot_bytes, span->slot_count - index);
-    if ((span->use & BMM__SPAN_IS_FRESH) != 0 && span->list.slot_bytes <= POPULATE_SLOT_MAX &&
-        bmm__os_page_bytes() <= POPULATE_PAGE_MAX)
-        populate(span, (size_t)index * span->list.slot_bytes, (size_t)(index + count) * span->list.slot_bytes);
+    size_t old_bytes = (size_t)index * span->list.slot_bytes, bytes = (size_t)count * span->list.slot_bytes;
+    /* Of larger blocks a program may use a part, and of more than a page at once (the secure variant's) not all. */
+    if ((span->use & BMM__SPAN_IS_FRESH) != 0 && bytes <= EXTEND_BYTES && bmm__os_page_bytes() <= POPULATE_PAGE_MAX)
+        populate(span, old_bytes, old_bytes + bytes);
     bmm__list_put_new(list, (uintptr_t)slot_at(span, index), index, count);
     bmm__store_relaxed(&span->extended, (uint16_t)(index + count));
 }
