@@ -277,11 +277,14 @@ static size_t populated(size_t bytes)
     return bytes <= POPULATE_FROM ? bytes : (bytes + POPULATE_BYTES - 1) & ~(POPULATE_BYTES - 1);
 }
 
-/* The slots of a fresh span behind the first old_bytes come into use, to the first new_bytes. */
-static void populate(const struct bmm__span *span, size_t old_bytes, size_t new_bytes)
+/* count slots of a fresh span, from the one with the index on, come into use. Of larger blocks a program may use a part, and of more
+ * than a page at once (the secure variant's) not all. */
+static inline void populate(const struct bmm__span *span, uint32_t index, uint32_t count)
 {
+    size_t slot_bytes = span->list.slot_bytes, old_bytes = index * slot_bytes,
+           new_bytes = old_bytes + count * slot_bytes;
     size_t from = populated(old_bytes), to = populated(new_bytes);
-    if (to > from && new_bytes > POPULATE_FROM)
+    if (to > from && new_bytes > POPULATE_FROM && new_bytes - old_bytes <= EXTEND_BYTES)
         bmm__os_populate((void *)(span->start + from), to - from); /* NOLINT */
 }
 
@@ -290,10 +293,8 @@ static void extend(struct bmm__span *span, struct bmm__list *list)
 {
     uint32_t index = span->extended;
     uint32_t count = bmm__list_new_count(EXTEND_BYTES / span->list.slot_bytes, span->slot_count - index);
-    size_t old_bytes = (size_t)index * span->list.slot_bytes, bytes = (size_t)count * span->list.slot_bytes;
-    /* Of larger blocks a program may use a part, and of more than a page at once (the secure variant's) not all. */
-    if ((span->use & BMM__SPAN_IS_FRESH) != 0 && bytes <= EXTEND_BYTES && bmm__os_page_bytes() <= POPULATE_PAGE_MAX)
-        populate(span, old_bytes, old_bytes + bytes);
+    if ((span->use & BMM__SPAN_IS_FRESH) != 0)
+        populate(span, index, count);
     bmm__list_put_new(list, (uintptr_t)slot_at(span, index), index, count);
     bmm__store_relaxed(&span->extended, (uint16_t)(index + count));
 }
