@@ -355,7 +355,8 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index,
     if (span == NULL)
         return NULL;
     span->list.slot_bytes = slot_bytes;
-    bmm__store_relaxed(&span->use, (uint8_t)((is_zero ? BMM__SPAN_IS_FRESH : 0) | (is_next ? BMM__SPAN_IS_NEXT : 0)));
+    bool is_fresh = is_zero && bmm__os_page_bytes() <= POPULATE_PAGE_MAX;
+    bmm__store_relaxed(&span->use, (uint8_t)((is_fresh ? BMM__SPAN_IS_FRESH : 0) | (is_next ? BMM__SPAN_IS_NEXT : 0)));
     bmm__store_relaxed(&span->slot_count, (uint32_t)(span->span_bytes / slot_bytes));
     span->class_index = (uint16_t)class_index;
     span->align_shift = (uint8_t)(BMM__ALIGN_SHIFT_MIN + class_index / BMM__CLASS_COUNT);
