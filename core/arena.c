@@ -190,26 +190,26 @@ void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved)
     bmm__sub_relaxed(&bmm__arena_used_bytes, bytes);
 }
 
-bool bmm__arena_age(bool is_all, size_t max_bytes, struct bmm__purge_work *work)
+bool bmm__arena_age(bool is_all, struct bmm__purge_work *work)
 {
     static uint32_t cursor;
     uint32_t total = bmm__load_acquire(&arena_count);
     for (; cursor <= total; cursor++)
-        if (!bmm__run_map_age(map_at(cursor), is_all, max_bytes, work))
+        if (!bmm__run_map_age(map_at(cursor), is_all, work))
             return false;
     cursor = 0;
     return true;
 }
 
-bool bmm__arena_purge_last(struct bmm__arena_place *place, size_t max_bytes, struct bmm__purge_work *work)
+bool bmm__arena_purge_last(struct bmm__arena_place *place, struct bmm__purge_work *work)
 {
     if (!place->is_begun)
         *place = (struct bmm__arena_place){ bmm__load_acquire(&arena_count), UINT32_MAX, true };
-    while (bmm__run_map_purge_last(map_at(place->arena), &place->half, max_bytes, work)) {
+    while (bmm__run_map_purge_last(map_at(place->arena), &place->part, work)) {
         if (place->arena == 0)
             return true;
         place->arena--;
-        place->half = UINT32_MAX;
+        place->part = UINT32_MAX;
     }
     return false;
 }

@@ -38,14 +38,14 @@ void *bmm__arena_beside(uintptr_t start, size_t *granule);
 
 /* A slice of a pass over all arenas, as bmm__run_map_age. Under the purge lock. */
 struct bmm__purge_work;
-bool bmm__arena_age(bool is_all, size_t max_bytes, struct bmm__purge_work *work);
+bool bmm__arena_age(bool is_all, struct bmm__purge_work *work);
 
 /* Where a walk downwards over all arenas stands; zero: it has not begun. */
 struct bmm__arena_place {
-    uint32_t arena, half;
+    uint32_t arena, part;
     bool is_begun;
 };
 /* Gives back what is free, beginning with what is handed out last, as bmm__run_map_purge_last. Under the purge lock. */
-bool bmm__arena_purge_last(struct bmm__arena_place *place, size_t max_bytes, struct bmm__purge_work *work);
+bool bmm__arena_purge_last(struct bmm__arena_place *place, struct bmm__purge_work *work);
 
 #endif

@@ -361,14 +361,14 @@ static void close_if_empty(struct bmm__page_area *area)
     bmm__store_release(&area->is_open, 0);
 }
 
-bool bmm__page_run_age(bool is_all, size_t max_bytes, struct bmm__purge_work *work)
+bool bmm__page_run_age(bool is_all, struct bmm__purge_work *work)
 {
     static uint32_t cursor;
     uint32_t total = bmm__load_acquire(&area_count);
     for (; cursor < total; cursor++) {
         if (bmm__load_acquire(&areas[cursor]->is_open) == 0)
             continue;
-        if (!bmm__run_map_age(&areas[cursor]->map, is_all, max_bytes, work))
+        if (!bmm__run_map_age(&areas[cursor]->map, is_all, work))
             return false;
         close_if_empty(areas[cursor]);
     }

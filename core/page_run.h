@@ -50,6 +50,6 @@ bool bmm__page_run_has_rights(const struct bmm__span *span, uintptr_t address);
 
 /* A slice of a pass over all areas, as bmm__run_map_age; areas without a run end. Under the purge lock. */
 struct bmm__purge_work;
-bool bmm__page_run_age(bool is_all, size_t max_bytes, struct bmm__purge_work *work);
+bool bmm__page_run_age(bool is_all, struct bmm__purge_work *work);
 
 #endif

@@ -13,8 +13,10 @@
 #define SLICE_MS 10u
 #define SLICE_NS 700000u
 #define SLICE_BYTES ((size_t)16 << 20)
-#define STEP_BYTES ((size_t)2 << 20) /* between two looks at the clock: a huge page, which is not to be torn */
-#define SWEEP_SPANS 16u              /* between two looks at the clock: any of them may have to be given back */
+#define STEP_BYTES \
+    ((size_t)2 \
+     << 20) /* of what is in excess, between two looks at what is kept; a huge page, which is not to be torn */
+#define SWEEP_SPANS 16u /* between two looks at the clock, if none has to be given back */
 
 BMM__LOCK(lock, BMM__RANK_PURGE);
 static uint64_t next_ms; /* relaxed: only when to look */
@@ -33,9 +35,9 @@ static bool step(bool is_all, struct bmm__purge_work *work)
         if (bmm__remote_sweep(SWEEP_SPANS, is_all))
             phase = PAGE_RUNS;
     } else if (phase == PAGE_RUNS) {
-        if (bmm__page_run_age(is_all, STEP_BYTES, work))
+        if (bmm__page_run_age(is_all, work))
             phase = ARENAS;
-    } else if (bmm__arena_age(is_all, STEP_BYTES, work)) {
+    } else if (bmm__arena_age(is_all, work)) {
         phase = HEAPS;
         return true;
     }
@@ -54,12 +56,11 @@ void bmm__purge_tick_at(uint64_t now)
         return;
     if (phase == HEAPS && pass_ms + PASS_MS <= now)
         pass_ms = now;
-    struct bmm__purge_work work = { 0, 0 };
+    struct bmm__purge_work work = { SLICE_BYTES, bmm__os_clock_mono_ns() + SLICE_NS, 0, 0 };
     bool is_complete;
-    uint64_t start_ns = bmm__os_clock_mono_ns();
     do
         is_complete = step(false, &work);
-    while (!is_complete && work.asked_bytes < SLICE_BYTES && bmm__os_clock_mono_ns() - start_ns < SLICE_NS);
+    while (!is_complete && !bmm__purge_work_is_over(&work));
     uint64_t next = now + SLICE_MS;
     if (is_complete && next < pass_ms + PASS_MS)
         next = pass_ms + PASS_MS;
@@ -82,13 +83,14 @@ static size_t purge_some(void *start, size_t bytes, uint64_t end_ns)
 }
 
 /* What is handed out last first: the caller's memory will be wanted sooner. Then all page runs. */
-static void purge_others(size_t too_much, uint64_t end_ns, struct bmm__purge_work *work)
+static void purge_others(size_t too_much, struct bmm__purge_work *work)
 {
     struct bmm__arena_place place = { 0, 0, false };
-    do /* once at least, however slow the machine is: else what is kept would grow */
-        if (bmm__arena_purge_last(&place, STEP_BYTES, work) && bmm__page_run_age(true, STEP_BYTES, work))
+    do { /* once at least, however slow the machine is: else what is kept would grow */
+        work->most_bytes = work->asked_bytes + STEP_BYTES;
+        if (bmm__arena_purge_last(&place, work) && bmm__page_run_age(true, work))
             break;
-    while (!bmm__arena_may_keep(too_much) && bmm__os_clock_mono_ns() < end_ns);
+    } while (!bmm__arena_may_keep(too_much) && bmm__os_clock_mono_ns() < work->end_ns);
 }
 
 size_t bmm__purge_excess(void *start, size_t bytes)
@@ -97,9 +99,9 @@ size_t bmm__purge_excess(void *start, size_t bytes)
     uint64_t start_ns = bmm__os_clock_mono_ns(), now = bmm__os_clock_coarse_ms();
     if (now - bmm__load_relaxed(&refused_ms) < PASS_MS)
         return 0;
-    struct bmm__purge_work work = { 0, 0 };
-    if (bmm__lock_try(&lock)) {                                  /* else someone is at the rest */
-        purge_others(2 * bytes, start_ns + SLICE_NS / 2, &work); /* if they are kept, and in use no more */
+    struct bmm__purge_work work = { 0, start_ns + SLICE_NS / 2, 0, 0 };
+    if (bmm__lock_try(&lock)) {         /* else someone is at the rest */
+        purge_others(2 * bytes, &work); /* if they are kept, and in use no more */
         bmm__lock_release(&lock);
     }
     size_t done = 0;
@@ -114,7 +116,7 @@ size_t bmm__purge_excess(void *start, size_t bytes)
 
 bool bmm__purge_all(void)
 {
-    struct bmm__purge_work work = { 0, 0 };
+    struct bmm__purge_work work = { SIZE_MAX, BMM__PURGE_NO_END, 0, 0 };
     if (bmm__lock_is_mine(&lock))
         return false;
     bmm__lock_take(&lock);

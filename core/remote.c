@@ -87,11 +87,12 @@ bool bmm__remote_sweep(unsigned count, bool is_all)
         span = bmm__span_first();
         bmm__exchange_seq_cst(&bmm__remote_waiting, 0u); /* before the words are read: pushes come after, or are seen */
     }
-    for (; span != NULL && count != 0; span = span->all_next, count--) {
+    bool has_claimed = false;
+    for (; span != NULL && count != 0 && !has_claimed; span = span->all_next, count--) {
         uint64_t word = bmm__load_seq_cst(&span->remote);
-        if (bmm__load_acquire(&span->kind) == BMM__SPAN_SLOTS && try_claim(span, word, BMM__REMOTE_WAITS_OLD))
-            claimed_count++;
+        has_claimed = bmm__load_acquire(&span->kind) == BMM__SPAN_SLOTS && try_claim(span, word, BMM__REMOTE_WAITS_OLD);
     }
+    claimed_count += has_claimed;
     cursor = span;
     if (span != NULL) {
         tell(BMM__REMOTE_WAITS_SWEEP); /* lest the rest be forgotten */

@@ -3,6 +3,8 @@
 #include "core/atomic.h"
 #include "core/os.h"
 
+#define PART_WORDS (((size_t)1 << (BMM__RUN_PART_SHIFT - BMM__RUN_UNIT_SHIFT_MIN)) / 64)
+
 size_t bmm__dirty_bytes;
 
 /* Bits of the run [index, index + count) that lie in word. */
@@ -14,13 +16,24 @@ static uint64_t mask_in(uint32_t word, uint32_t index, uint32_t count)
     return below_last & ~0ull << first;
 }
 
-/* The first unit at or after index that is not used; unit_count and more: none. */
-static uint32_t next_free(const struct bmm__run_map *map, uint32_t index, uint32_t unit_count)
+/* The first index from there on whose bit is clear (set); end and more: none. */
+static uint32_t next_clear(const uint64_t *bits, uint32_t index, uint32_t end)
 {
-    while (index < unit_count) {
-        uint64_t clear = ~bmm__load_relaxed(&map->used[index / 64]) >> index % 64;
+    while (index < end) {
+        uint64_t clear = ~bmm__load_relaxed(&bits[index / 64]) >> index % 64;
         if (clear != 0)
             return index + (uint32_t)__builtin_ctzll(clear);
+        index = (index | 63) + 1;
+    }
+    return index;
+}
+
+static uint32_t next_set(const uint64_t *bits, uint32_t index, uint32_t end)
+{
+    while (index < end) {
+        uint64_t set = bits[index / 64] >> index % 64;
+        if (set != 0)
+            return index + (uint32_t)__builtin_ctzll(set);
         index = (index | 63) + 1;
     }
     return index;
@@ -78,7 +91,7 @@ uint32_t bmm__run_map_take(struct bmm__run_map *map, uint32_t count, uint32_t al
 {
     uint32_t unit_count = bmm__load_acquire(&map->unit_count), hint = bmm__load_relaxed(&map->hint);
     for (uint32_t from = hint * 64;; from = 0) {
-        uint32_t at = next_free(map, from, unit_count);
+        uint32_t at = next_clear(map->used, from, unit_count);
         if (at / 64 != hint && at < unit_count)
             bmm__store_relaxed(&map->hint, at / 64);
         while (at < unit_count && count <= unit_count - at) {
@@ -93,7 +106,7 @@ uint32_t bmm__run_map_take(struct bmm__run_map *map, uint32_t count, uint32_t al
                 }
                 obstacle = aligned - 1; /* another thread was faster: look again from here */
             }
-            at = next_free(map, obstacle + 1, unit_count);
+            at = next_clear(map->used, obstacle + 1, unit_count);
         }
         if (from == 0)
             return BMM__RUN_NONE;
@@ -153,89 +166,101 @@ uint32_t bmm__run_map_free_at(const struct bmm__run_map *map, uint32_t index, ui
     return count < max ? count : max;
 }
 
-/* Purges the units of one word, neighbours together. Returns those that the system kept. */
-static uint64_t purge_word(const struct bmm__run_map *map, uint32_t word, uint64_t units)
+/* The index of a part's first unit, and how many it has. */
+static uint32_t part_at(const struct bmm__run_map *map, uint32_t part, uint32_t *count)
 {
-    uint64_t kept = 0;
-    while (units != 0) {
-        uint32_t first = (uint32_t)__builtin_ctzll(units);
-        uint64_t above = ~(units >> first);
-        uint32_t count = above == 0 ? 64 : (uint32_t)__builtin_ctzll(above);
-        uint64_t rest = first + count == 64 ? 0 : ~0ull << (first + count);
-        uintptr_t at = map->start + ((uintptr_t)(word * 64 + first) << map->unit_shift);
-        if (!bmm__os_purge((void *)at, (size_t)count << map->unit_shift)) /* NOLINT */
-            kept |= units & ~rest;
-        else if (map->purged != NULL)
-            map->purged(at, (size_t)count << map->unit_shift);
-        units &= rest;
+    uint32_t whole = (uint32_t)1 << (BMM__RUN_PART_SHIFT - map->unit_shift), index = part * whole;
+    uint32_t unit_count = bmm__load_acquire(&map->unit_count), rest = unit_count > index ? unit_count - index : 0;
+    *count = rest < whole ? rest : whole;
+    return index;
+}
+
+static uint32_t part_count_of(const struct bmm__run_map *map)
+{
+    uint32_t shift = BMM__RUN_PART_SHIFT - map->unit_shift;
+    return (uint32_t)(((uint64_t)bmm__load_acquire(&map->unit_count) + ((uint64_t)1 << shift) - 1) >> shift);
+}
+
+/*
+ * Gives the memory behind those units of a part back that are free and dirty, and aged unless is_all; one call for
+ * neighbours together: what it costs is the call and the flush of the TLB, more than the pages. False: the work was
+ * over before the part was.
+ */
+static bool purge_part(struct bmm__run_map *map, uint32_t part, bool is_all, struct bmm__purge_work *work)
+{
+    uint32_t count, index = part_at(map, part, &count), first = index / 64;
+    uint32_t word_count = count == 0 ? 0 : (index + count - 1) / 64 - first + 1;
+    uint64_t mine[PART_WORDS], dirty[PART_WORDS];
+    for (uint32_t i = 0; i < word_count; i++) {
+        uint64_t wanted = bmm__load_relaxed(&map->dirty[first + i]) & ~bmm__load_relaxed(&map->used[first + i]) &
+                          mask_in(first + i, index, count);
+        if (!is_all)
+            wanted &= bmm__load_relaxed(&map->aged[first + i]);
+        /* Held while it is purged (R1); what was taken between the look and now is not ours. */
+        mine[i] = wanted == 0 ? 0 : wanted & ~bmm__or_acq_rel(&map->used[first + i], wanted);
+        dirty[i] = mine[i] == 0 ? 0 : mine[i] & bmm__load_relaxed(&map->dirty[first + i]);
     }
-    return kept;
+    bool is_over = false;
+    uint32_t end = word_count * 64, stop;
+    for (uint32_t at = next_set(dirty, 0, end); at < end && !is_over; at = next_set(dirty, stop, end)) {
+        stop = next_clear(dirty, at, end);
+        uintptr_t start = map->start + ((uintptr_t)(first * 64 + at) << map->unit_shift);
+        size_t bytes = (size_t)(stop - at) << map->unit_shift;
+        work->asked_bytes += bytes;
+        if (bmm__os_purge((void *)start, bytes)) { /* NOLINT */
+            work->given_bytes += bytes;
+            wipe_marks(map, first * 64 + at, stop - at);
+            if (map->purged != NULL)
+                map->purged(start, bytes);
+        }
+        is_over = next_set(dirty, stop, end) < end && bmm__purge_work_is_over(work);
+    }
+    for (uint32_t i = 0; i < word_count; i++)
+        if (mine[i] != 0)
+            bmm__and_acq_rel(&map->used[first + i], ~mine[i]);
+    return !is_over;
 }
 
-/* Gives the memory behind those of the wanted units of a word that are free and dirty back. Returns how many bytes the
- * system was asked for. */
-static size_t purge_units(struct bmm__run_map *map, uint32_t word, uint64_t wanted, struct bmm__purge_work *work)
+/* What is dirty in a part now, and is so still at the next pass, will be aged. */
+static void age_part(struct bmm__run_map *map, uint32_t part)
 {
-    /* Held while it is purged (R1); what was taken between the look and now is not ours. */
-    uint64_t mine = wanted & ~bmm__or_acq_rel(&map->used[word], wanted);
-    uint64_t to_purge = mine & bmm__load_relaxed(&map->dirty[word]);
-    size_t asked = (size_t)__builtin_popcountll(to_purge) << map->unit_shift;
-    to_purge &= ~purge_word(map, word, to_purge);
-    to_purge &= bmm__and_acq_rel(&map->dirty[word], ~to_purge); /* what counts as given back */
-    bmm__and_acq_rel(&map->used[word], ~mine);
-    size_t given = (size_t)__builtin_popcountll(to_purge) << map->unit_shift;
-    bmm__sub_relaxed(&bmm__dirty_bytes, given);
-    work->asked_bytes += asked;
-    work->given_bytes += given;
-    return asked;
-}
-
-/* The units of a half word: of granules that is a huge page, which is not to be torn, and no more than a caller may wait for. */
-static uint64_t half_mask(uint32_t half)
-{
-    return half % 2 == 0 ? UINT32_MAX : ~(uint64_t)UINT32_MAX;
-}
-
-static uint32_t half_count_of(const struct bmm__run_map *map)
-{
-    return (bmm__load_acquire(&map->unit_count) + 31) / 32;
-}
-
-static uint64_t free_and_dirty(const struct bmm__run_map *map, uint32_t half)
-{
-    return bmm__load_relaxed(&map->dirty[half / 2]) & ~bmm__load_relaxed(&map->used[half / 2]) & half_mask(half);
-}
-
-bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, struct bmm__purge_work *work)
-{
-    uint32_t half_count = half_count_of(map);
-    size_t asked = 0;
-    for (uint32_t half = map->age_half; half < half_count; half++) {
-        uint32_t word = half / 2;
-        uint64_t mask = half_mask(half), aged = bmm__load_relaxed(&map->aged[word]);
-        uint64_t wanted = free_and_dirty(map, half) & (is_all ? mask : aged);
-        if (wanted != 0)
-            asked += purge_units(map, word, wanted, work);
+    uint32_t count, index = part_at(map, part, &count);
+    for (uint32_t word = index / 64; word * 64 < index + count; word++) {
+        uint64_t mask = mask_in(word, index, count), aged = bmm__load_relaxed(&map->aged[word]);
         uint64_t dirty = bmm__load_relaxed(&map->dirty[word]) & mask;
         if ((dirty | (aged & mask)) != 0)
-            bmm__store_relaxed(&map->aged[word], (bmm__load_relaxed(&map->aged[word]) & ~mask) | dirty);
-        if (asked >= max_bytes) {
-            map->age_half = half + 1;
+            bmm__store_relaxed(&map->aged[word], (aged & ~mask) | dirty);
+    }
+}
+
+bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, struct bmm__purge_work *work)
+{
+    uint32_t part_count = part_count_of(map);
+    for (uint32_t part = map->age_part; part < part_count; part++) {
+        size_t asked = work->asked_bytes;
+        map->age_part = part;
+        if (!purge_part(map, part, is_all, work))
+            return false;
+        age_part(map, part);
+        if (work->asked_bytes != asked && bmm__purge_work_is_over(work)) {
+            map->age_part = part + 1;
             return false;
         }
     }
-    map->age_half = 0;
+    map->age_part = 0;
     return true;
 }
 
-bool bmm__run_map_purge_last(struct bmm__run_map *map, uint32_t *half, size_t max_bytes, struct bmm__purge_work *work)
+bool bmm__run_map_purge_last(struct bmm__run_map *map, uint32_t *part, struct bmm__purge_work *work)
 {
-    uint32_t half_count = half_count_of(map);
-    size_t asked = 0;
-    for (*half = *half < half_count ? *half : half_count; *half != 0 && asked < max_bytes;) {
-        uint64_t wanted = free_and_dirty(map, --*half);
-        if (wanted != 0)
-            asked += purge_units(map, *half / 2, wanted, work);
+    uint32_t part_count = part_count_of(map);
+    for (*part = *part < part_count ? *part : part_count; *part != 0;) {
+        size_t asked = work->asked_bytes;
+        if (!purge_part(map, *part - 1, true, work))
+            return false;
+        --*part;
+        if (work->asked_bytes != asked && bmm__purge_work_is_over(work))
+            break;
     }
-    return *half == 0;
+    return *part == 0;
 }

@@ -19,6 +19,8 @@
 #ifndef BMM_RUN_MAP_H
 #define BMM_RUN_MAP_H
 
+#include "core/purge_work.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,12 +30,16 @@ struct bmm__run_map {
     uint32_t unit_shift;
     uint32_t unit_count;           /* release when it grows: the new units are committed and their bits are clear */
     uint32_t hint;                 /* words below had no clear bit when last looked at; any value is right */
-    uint32_t age_half;             /* half word where the running pass goes on; under the purge lock */
+    uint32_t age_part;             /* part where the running pass goes on; under the purge lock */
     uint64_t *used, *dirty, *aged; /* acq_rel: a new holder sees what the last one did to the units */
     void (*purged)(uintptr_t start, size_t bytes); /* is told what was given back, while it is held; NULL: nobody */
 };
 
 #define BMM__RUN_NONE UINT32_MAX
+
+/* Units are purged by parts of 2 MiB of address space: a huge page is not to be torn. A unit has 4 KiB at least. */
+#define BMM__RUN_PART_SHIFT 21
+#define BMM__RUN_UNIT_SHIFT_MIN 12
 
 /* Bytes of free units that still have memory, of all run maps. */
 extern size_t bmm__dirty_bytes;
@@ -55,19 +61,12 @@ bool bmm__run_map_take_all(struct bmm__run_map *map, uint32_t *dirty_count);
 uint32_t bmm__run_map_free_before(const struct bmm__run_map *map, uint32_t index, uint32_t max);
 uint32_t bmm__run_map_free_at(const struct bmm__run_map *map, uint32_t index, uint32_t max);
 
-/* What passes have done, in bytes; they add to it. */
-struct bmm__purge_work {
-    size_t asked_bytes; /* that the system was asked to take back */
-    size_t given_bytes; /* that it took */
-};
-
 /* One slice of a pass that gives the memory behind free units back: behind those that were dirty at the pass before,
- * or behind all dirty ones. Stops when it has asked for about max_bytes. True: the pass is complete. One caller at a
- * time. */
-bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, size_t max_bytes, struct bmm__purge_work *work);
+ * or behind all dirty ones. Ends when the work is over. True: the pass is complete. One caller at a time. */
+bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, struct bmm__purge_work *work);
 
-/* Gives the memory behind free units back from below half word *half downwards, which are those that are handed out
- * last. Stops when it has asked for about max_bytes, with *half where to go on. True: nothing is left below. */
-bool bmm__run_map_purge_last(struct bmm__run_map *map, uint32_t *half, size_t max_bytes, struct bmm__purge_work *work);
+/* Gives the memory behind free units back from below part *part downwards, which are those that are handed out last.
+ * Ends when the work is over, with *part where to go on. True: nothing is left below. */
+bool bmm__run_map_purge_last(struct bmm__run_map *map, uint32_t *part, struct bmm__purge_work *work);
 
 #endif

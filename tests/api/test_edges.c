@@ -242,7 +242,7 @@ static uint64_t in_child(uint64_t (*longest)(size_t bytes), size_t bytes)
 /* The same of the system alone, which is asked to take so many bytes back, no allocator between. */
 static uint64_t longest_of_system_ns(size_t bytes)
 {
-    size_t all = 256 << 20;
+    size_t all = 300 << 20;
     char *memory = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     uint64_t longest = 0;
     memset(memory, 1, all);
@@ -255,7 +255,10 @@ static uint64_t longest_of_system_ns(size_t bytes)
     return longest;
 }
 
-/* What other processes do to this one can only make a call longer: the best of three. */
+/*
+ * What other processes do to this one can only make a call longer: the best of three. What the system alone takes for
+ * as much as is given back at once is not counted as ours: on some it is longer than all that we may take.
+ */
 static void check_short(const char *what, uint64_t (*longest)(size_t bytes), size_t bytes)
 {
     uint64_t best = UINT64_MAX;
@@ -264,13 +267,11 @@ static void check_short(const char *what, uint64_t (*longest)(size_t bytes), siz
         best = ns < best ? ns : best;
     }
     printf("  %s%zu: %llu us\n", what, bytes, (unsigned long long)best / 1000);
-    if (best > 2000000) {
-        uint64_t system = in_child(longest_of_system_ns, 128 << 10);
-        printf("  the system alone, for 32 pages: %llu us\n", (unsigned long long)system / 1000);
-        if (system > 1000000)
-            PLAIN_SKIP("this system takes a millisecond and more to take 32 pages back");
-    }
-    PLAIN_CHECK(best <= 2000000);
+    if (best <= 2000000)
+        return;
+    uint64_t system = in_child(longest_of_system_ns, 2 << 20); /* what core/purge.c asks for at once */
+    printf("  the system alone, for 2 MiB: %llu us\n", (unsigned long long)system / 1000);
+    PLAIN_CHECK(best <= 2000000 + system);
 }
 
 PLAIN_TEST(no_call_spends_long_on_giving_memory_back)

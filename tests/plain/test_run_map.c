@@ -5,11 +5,30 @@
 #include "core/os.h"
 #include "core/run_map.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define UNITS 1000u
+#define PART 512u /* units of 4 KiB in 2 MiB */
 #define WORDS ((UNITS + 63) / 64)
+
+/* The system's, but that it counts, and refuses what begins at one address. */
+static int purge_calls;
+static void *refused;
+
+int madvise(void *start, size_t bytes, int advice)
+{
+    purge_calls++;
+    if (start == refused) {
+        errno = EINVAL;
+        return -1;
+    }
+    return (int)syscall(SYS_madvise, start, bytes, advice);
+}
 
 static uint64_t used[WORDS], dirty[WORDS], aged[WORDS];
 static struct bmm__run_map map;
@@ -61,15 +80,15 @@ PLAIN_TEST(dirty_units_are_counted_and_purged_after_two_passes)
 {
     fresh();
     size_t before = bmm__dirty_bytes;
-    struct bmm__purge_work purged = { 0, 0 };
+    struct bmm__purge_work purged = { SIZE_MAX, BMM__PURGE_NO_END, 0, 0 };
     uint32_t dirty_count = 99;
     PLAIN_CHECK(take(200, 1) == 0);
     memset((void *)map.start, 0xee, 200 * 4096); /* NOLINT */
     bmm__run_map_give(&map, 0, 200, true);
     PLAIN_CHECK(bmm__dirty_bytes == before + 200 * 4096);
-    PLAIN_CHECK(bmm__run_map_age(&map, false, 1 << 30, &purged) && purged.given_bytes == 0);
+    PLAIN_CHECK(bmm__run_map_age(&map, false, &purged) && purged.given_bytes == 0);
     PLAIN_CHECK(bmm__run_map_take(&map, 50, 1, &dirty_count) == 0 && dirty_count == 50);
-    PLAIN_CHECK(bmm__run_map_age(&map, false, 1 << 30, &purged) && purged.given_bytes == 150 * 4096);
+    PLAIN_CHECK(bmm__run_map_age(&map, false, &purged) && purged.given_bytes == 150 * 4096);
     PLAIN_CHECK(bmm__dirty_bytes == before);
     PLAIN_CHECK(bmm__run_map_take(&map, 150, 1, &dirty_count) == 50 && dirty_count == 0);
     for (size_t i = 50 * 4096; i < 200 * 4096; i++)
@@ -81,21 +100,72 @@ PLAIN_TEST(what_is_handed_out_last_is_purged_first)
 {
     fresh();
     size_t before = bmm__dirty_bytes;
-    uint32_t half = UINT32_MAX, dirty_count;
-    PLAIN_CHECK(take(200, 1) == 0);
-    memset((void *)map.start, 0xee, 200 * 4096); /* NOLINT */
-    bmm__run_map_give(&map, 0, 170, true);       /* 170 to 199 stay in use */
-    struct bmm__purge_work purged = { 0, 0 };
-    PLAIN_CHECK(!bmm__run_map_purge_last(&map, &half, 10 * 4096, &purged) && purged.given_bytes == 10 * 4096);
-    PLAIN_CHECK(half == 160 / 32);
-    PLAIN_CHECK(!bmm__run_map_purge_last(&map, &half, 33 * 4096, &purged) && purged.given_bytes == 74 * 4096);
-    PLAIN_CHECK(bmm__dirty_bytes == before + 96 * 4096);
-    PLAIN_CHECK(bmm__run_map_take(&map, 100, 1, &dirty_count) == 0 && dirty_count == 96);
-    PLAIN_CHECK(((char *)map.start)[95 * 4096] == (char)0xee); /* NOLINT */
-    for (size_t i = 96 * 4096; i < 170 * 4096; i++)
+    uint32_t part = UINT32_MAX, dirty_count;
+    PLAIN_CHECK(take(800, 1) == 0);
+    memset((void *)map.start, 0xee, 800 * 4096); /* NOLINT */
+    bmm__run_map_give(&map, 0, 700, true);       /* 700 to 799 stay in use */
+    struct bmm__purge_work purged = { 10 * 4096, BMM__PURGE_NO_END, 0, 0 };
+    PLAIN_CHECK(!bmm__run_map_purge_last(&map, &part, &purged) && part == 1);
+    PLAIN_CHECK(purged.given_bytes == (700 - PART) * 4096 && purged.asked_bytes == purged.given_bytes);
+    PLAIN_CHECK(bmm__dirty_bytes == before + PART * 4096);
+    PLAIN_CHECK(bmm__run_map_take(&map, PART + 10, 1, &dirty_count) == 0 && dirty_count == PART);
+    PLAIN_CHECK(((char *)map.start)[(PART - 1) * 4096] == (char)0xee); /* NOLINT */
+    for (size_t i = (size_t)PART * 4096; i < (size_t)700 * 4096; i++)
         PLAIN_CHECK(((char *)map.start)[i] == 0); /* NOLINT */
-    PLAIN_CHECK(bmm__run_map_purge_last(&map, &half, 1 << 30, &purged) && half == 0);
-    PLAIN_CHECK(purged.given_bytes == 74 * 4096 && purged.asked_bytes == 74 * 4096);
+    purged.most_bytes = SIZE_MAX;
+    PLAIN_CHECK(bmm__run_map_purge_last(&map, &part, &purged) && part == 0);
+    PLAIN_CHECK(purged.given_bytes == (700 - PART) * 4096);
+}
+
+PLAIN_TEST(neighbours_are_given_back_by_one_call)
+{
+    fresh();
+    struct bmm__purge_work purged = { SIZE_MAX, BMM__PURGE_NO_END, 0, 0 };
+    PLAIN_CHECK(take(300, 1) == 0);
+    bmm__run_map_give(&map, 1, 199, true);
+    bmm__run_map_give(&map, 201, 99, true); /* 0 and 200 stay in use */
+    purge_calls = 0;
+    PLAIN_CHECK(bmm__run_map_age(&map, true, &purged) && purged.given_bytes == 298 * 4096);
+    PLAIN_CHECK(purge_calls == 2);
+}
+
+PLAIN_TEST(a_slice_ends_after_the_call_that_is_at_its_end_and_the_next_goes_on)
+{
+    fresh();
+    size_t before = bmm__dirty_bytes;
+    struct bmm__purge_work purged = { SIZE_MAX, 1, 0, 0 }; /* which is long over */
+    PLAIN_CHECK(take(UNITS, 1) == 0);
+    for (uint32_t i = 0; i < 6; i++)
+        bmm__run_map_give(&map, i * 100, 10, true); /* the last in the second part */
+    uint32_t part = UINT32_MAX;
+    PLAIN_CHECK(!bmm__run_map_purge_last(&map, &part, &purged) && part == 1 && purged.given_bytes == 10 * 4096);
+    for (uint32_t i = 1; i < 6; i++) {
+        PLAIN_CHECK(bmm__dirty_bytes == before + (6 - i) * 10 * 4096);
+        bool is_complete = bmm__run_map_age(&map, true, &purged);
+        PLAIN_CHECK(!is_complete && purged.given_bytes == (i + 1) * 10 * 4096);
+    }
+    PLAIN_CHECK(bmm__run_map_age(&map, true, &purged) && bmm__dirty_bytes == before);
+    for (uint32_t i = 0; i < 6; i++) {
+        uint32_t dirty_count = 99;
+        PLAIN_CHECK(bmm__run_map_take(&map, 10, 1, &dirty_count) == i * 100 && dirty_count == 0);
+    }
+}
+
+PLAIN_TEST(what_the_system_keeps_stays_dirty)
+{
+    fresh();
+    size_t before = bmm__dirty_bytes;
+    struct bmm__purge_work purged = { SIZE_MAX, BMM__PURGE_NO_END, 0, 0 };
+    PLAIN_CHECK(take(100, 1) == 0);
+    bmm__run_map_give(&map, 0, 40, true);
+    bmm__run_map_give(&map, 60, 40, true);
+    refused = (char *)map.start + (size_t)60 * 4096; /* NOLINT */
+    PLAIN_CHECK(bmm__run_map_age(&map, true, &purged));
+    refused = NULL;
+    PLAIN_CHECK(purged.asked_bytes == 80 * 4096 && purged.given_bytes == 40 * 4096);
+    PLAIN_CHECK(bmm__dirty_bytes == before + 40 * 4096);
+    uint32_t dirty_count = 99;
+    PLAIN_CHECK(bmm__run_map_take_at(&map, 60, 40, &dirty_count) && dirty_count == 40);
 }
 
 /* Threads take runs, write their name on every unit, check it, and give them back. */
@@ -121,12 +191,12 @@ static void *worker(void *name)
             if (bmm__exchange_acq_rel(&holder[unit], 0) != (unsigned char)(uintptr_t)name)
                 bmm__add_relaxed(&wrong, 1);
         bmm__run_map_give(&map, at, count, (i & 1) != 0);
-        struct bmm__purge_work purged = { 0, 0 };
+        struct bmm__purge_work purged = { SIZE_MAX, i % 256 < 128 ? BMM__PURGE_NO_END : 1, 0, 0 };
         if (i % 64 == 0 && (uintptr_t)name == 1)
-            bmm__run_map_age(&map, i % 128 == 0, 1 << 20, &purged);
-        uint32_t half = UINT32_MAX;
+            bmm__run_map_age(&map, i % 128 == 0, &purged);
+        uint32_t part = UINT32_MAX;
         if (i % 64 == 32 && (uintptr_t)name == 1)
-            bmm__run_map_purge_last(&map, &half, 1 << 16, &purged);
+            bmm__run_map_purge_last(&map, &part, &purged);
     }
     return NULL;
 }
