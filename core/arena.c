@@ -201,14 +201,14 @@ bool bmm__arena_age(bool is_all, struct bmm__purge_work *work)
     return true;
 }
 
-bool bmm__arena_purge_last(struct bmm__arena_place *place, struct bmm__purge_work *work)
+bool bmm__arena_purge_last(struct bmm__purge_place *place, struct bmm__purge_work *work)
 {
     if (!place->is_begun)
-        *place = (struct bmm__arena_place){ bmm__load_acquire(&arena_count), UINT32_MAX, true };
-    while (bmm__run_map_purge_last(map_at(place->arena), &place->part, work)) {
-        if (place->arena == 0)
+        *place = (struct bmm__purge_place){ bmm__load_acquire(&arena_count), UINT32_MAX, true };
+    while (bmm__run_map_purge_last(map_at(place->map), &place->part, work)) {
+        if (place->map == 0)
             return true;
-        place->arena--;
+        place->map--;
         place->part = UINT32_MAX;
     }
     return false;

@@ -9,6 +9,8 @@
 #ifndef BMM_ARENA_H
 #define BMM_ARENA_H
 
+#include "core/purge_work.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,15 +39,9 @@ void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved);
 void *bmm__arena_beside(uintptr_t start, size_t *granule);
 
 /* A slice of a pass over all arenas, as bmm__run_map_age. Under the purge lock. */
-struct bmm__purge_work;
 bool bmm__arena_age(bool is_all, struct bmm__purge_work *work);
 
-/* Where a walk downwards over all arenas stands; zero: it has not begun. */
-struct bmm__arena_place {
-    uint32_t arena, part;
-    bool is_begun;
-};
 /* Gives back what is free, beginning with what is handed out last, as bmm__run_map_purge_last. Under the purge lock. */
-bool bmm__arena_purge_last(struct bmm__arena_place *place, struct bmm__purge_work *work);
+bool bmm__arena_purge_last(struct bmm__purge_place *place, struct bmm__purge_work *work);
 
 #endif

@@ -368,10 +368,32 @@ bool bmm__page_run_age(bool is_all, struct bmm__purge_work *work)
     for (; cursor < total; cursor++) {
         if (bmm__load_acquire(&areas[cursor]->is_open) == 0)
             continue;
-        if (!bmm__run_map_age(&areas[cursor]->map, is_all, work))
+        size_t asked = work->asked_bytes;
+        bool is_complete = bmm__run_map_age(&areas[cursor]->map, is_all, work);
+        if (work->asked_bytes != asked)
+            note_room(areas[cursor]); /* who needed what the pass held believes that there is none */
+        if (!is_complete)
             return false;
         close_if_empty(areas[cursor]);
     }
     cursor = 0;
+    return true;
+}
+
+bool bmm__page_run_purge_last(struct bmm__purge_place *place, struct bmm__purge_work *work)
+{
+    if (!place->is_begun)
+        *place = (struct bmm__purge_place){ bmm__load_acquire(&area_count), UINT32_MAX, true };
+    for (; place->map != 0; place->map--, place->part = UINT32_MAX) {
+        struct bmm__page_area *area = areas[place->map - 1];
+        if (bmm__load_acquire(&area->is_open) == 0)
+            continue;
+        size_t asked = work->asked_bytes;
+        bool is_complete = bmm__run_map_purge_last(&area->map, &place->part, work);
+        if (work->asked_bytes != asked)
+            note_room(area);
+        if (!is_complete)
+            return false;
+    }
     return true;
 }

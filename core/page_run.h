@@ -15,6 +15,7 @@
 #define BMM_PAGE_RUN_H
 
 #include "core/client.h"
+#include "core/purge_work.h"
 #include "core/span.h"
 
 #define BMM__PAGE_RUN_BYTES_MAX ((size_t)1 << 20)
@@ -49,7 +50,8 @@ bool bmm__page_run_restore_rights(const struct bmm__span *span, uintptr_t start,
 bool bmm__page_run_has_rights(const struct bmm__span *span, uintptr_t address);
 
 /* A slice of a pass over all areas, as bmm__run_map_age; areas without a run end. Under the purge lock. */
-struct bmm__purge_work;
 bool bmm__page_run_age(bool is_all, struct bmm__purge_work *work);
+/* Gives back what is free in all areas, as bmm__run_map_purge_last. Under the purge lock. */
+bool bmm__page_run_purge_last(struct bmm__purge_place *place, struct bmm__purge_work *work);
 
 #endif

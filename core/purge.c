@@ -13,13 +13,15 @@
 #define SLICE_MS 10u
 #define SLICE_NS 700000u
 #define SLICE_BYTES ((size_t)16 << 20)
-#define STEP_BYTES \
-    ((size_t)2 \
-     << 20) /* of what is in excess, between two looks at what is kept; a huge page, which is not to be torn */
-#define SWEEP_SPANS 16u /* between two looks at the clock, if none has to be given back */
+#define STEP_BYTES ((size_t)2 << 20) /* between two looks at what is kept; a huge page, which is not to be torn */
+#define SWEEP_SPANS 16u              /* between two looks at the clock, if none has to be given back */
 
 BMM__LOCK(lock, BMM__RANK_PURGE);
 static uint64_t next_ms; /* relaxed: only when to look */
+
+/* A slice and what is in excess are not for one call (U2): the slice gives way, and the next time it is due, the excess. */
+static uint64_t excess_ms;                      /* relaxed: when something in excess was last purged */
+static enum { NOBODY, SLICE, EXCESS } gave_way; /* relaxed: the last one */
 
 /* The rest is under lock. */
 static enum { HEAPS, SWEEP, PAGE_RUNS, ARENAS } phase; /* in the order in which memory goes down */
@@ -54,9 +56,16 @@ void bmm__purge_tick_at(uint64_t now)
 {
     if (now < bmm__load_relaxed(&next_ms) || !bmm__lock_try(&lock))
         return;
+    if (bmm__load_relaxed(&excess_ms) == now && bmm__load_relaxed(&gave_way) == NOBODY) {
+        bmm__store_relaxed(&gave_way, SLICE);
+        bmm__store_relaxed(&next_ms, now + 1);
+        bmm__lock_release(&lock);
+        return;
+    }
+    bmm__store_relaxed(&gave_way, NOBODY);
     if (phase == HEAPS && pass_ms + PASS_MS <= now)
         pass_ms = now;
-    struct bmm__purge_work work = { SLICE_BYTES, bmm__os_clock_mono_ns() + SLICE_NS, 0, 0 };
+    struct bmm__purge_work work = bmm__purge_work_begin(SLICE_BYTES, SLICE_NS);
     bool is_complete;
     do
         is_complete = step(false, &work);
@@ -68,13 +77,15 @@ void bmm__purge_tick_at(uint64_t now)
     bmm__lock_release(&lock);
 }
 
-/* From start on, as far as that goes until end_ns. Returns how many bytes the system took. */
-static size_t purge_some(void *start, size_t bytes, uint64_t end_ns)
+/* From start on, as far as that goes until the work is over. Returns how many bytes the system took. */
+static size_t purge_some(void *start, size_t bytes, struct bmm__purge_work *work)
 {
     size_t done = 0;
-    while (done < bytes && bmm__os_clock_mono_ns() < end_ns) {
+    work->most_bytes = SIZE_MAX;
+    while (done < bytes && !bmm__purge_work_is_over(work)) {
         size_t step_bytes = STEP_BYTES - ((uintptr_t)start + done) % STEP_BYTES;
         step_bytes = bytes - done < step_bytes ? bytes - done : step_bytes;
+        work->asked_bytes += step_bytes;
         if (!bmm__os_purge((char *)start + done, step_bytes))
             break;
         done += step_bytes;
@@ -85,10 +96,10 @@ static size_t purge_some(void *start, size_t bytes, uint64_t end_ns)
 /* What is handed out last first: the caller's memory will be wanted sooner. Then all page runs. */
 static void purge_others(size_t too_much, struct bmm__purge_work *work)
 {
-    struct bmm__arena_place place = { 0, 0, false };
+    struct bmm__purge_place arenas = { 0, 0, false }, page_runs = { 0, 0, false };
     do { /* once at least, however slow the machine is: else what is kept would grow */
         work->most_bytes = work->asked_bytes + STEP_BYTES;
-        if (bmm__arena_purge_last(&place, work) && bmm__page_run_age(true, work))
+        if (bmm__arena_purge_last(&arenas, work) && bmm__page_run_purge_last(&page_runs, work))
             break;
     } while (!bmm__arena_may_keep(too_much) && bmm__os_clock_mono_ns() < work->end_ns);
 }
@@ -96,27 +107,35 @@ static void purge_others(size_t too_much, struct bmm__purge_work *work)
 size_t bmm__purge_excess(void *start, size_t bytes)
 {
     static uint64_t refused_ms; /* relaxed: when the system last took nothing at all */
-    uint64_t start_ns = bmm__os_clock_mono_ns(), now = bmm__os_clock_coarse_ms();
+    uint64_t now = bmm__os_clock_coarse_ms();
     if (now - bmm__load_relaxed(&refused_ms) < PASS_MS)
         return 0;
-    struct bmm__purge_work work = { 0, start_ns + SLICE_NS / 2, 0, 0 };
+    if (bmm__load_relaxed(&gave_way) == SLICE && bmm__load_relaxed(&next_ms) <= now) {
+        bmm__store_relaxed(&gave_way, EXCESS);
+        return 0;
+    }
+    struct bmm__purge_work work = bmm__purge_work_begin(0, SLICE_NS / 2);
     if (bmm__lock_try(&lock)) {         /* else someone is at the rest */
         purge_others(2 * bytes, &work); /* if they are kept, and in use no more */
         bmm__lock_release(&lock);
     }
     size_t done = 0;
     if (!bmm__arena_may_keep(bytes)) {
-        done = purge_some(start, bytes, start_ns + SLICE_NS);
-        work.asked_bytes += bytes;
+        work.end_ns += SLICE_NS / 2;
+        done = purge_some(start, bytes, &work);
+        work.given_bytes += done;
     }
-    if (work.asked_bytes != 0 && work.given_bytes + done == 0)
-        bmm__store_relaxed(&refused_ms, now);
+    if (work.asked_bytes != 0) {
+        bmm__store_relaxed(&excess_ms, now);
+        if (work.given_bytes == 0)
+            bmm__store_relaxed(&refused_ms, now);
+    }
     return done;
 }
 
 bool bmm__purge_all(void)
 {
-    struct bmm__purge_work work = { SIZE_MAX, BMM__PURGE_NO_END, 0, 0 };
+    struct bmm__purge_work work = bmm__purge_work_begin(SIZE_MAX, BMM__PURGE_NO_END);
     if (bmm__lock_is_mine(&lock))
         return false;
     bmm__lock_take(&lock);

@@ -11,7 +11,7 @@
  * again at every pass only.
  *
  * Invariants: U1 a slice gives back about SLICE_BYTES at most and spends about SLICE_NS, and so does a call that finds
- * too much (arena.h, A2). U2 no call spends 2 ms on it.
+ * too much (arena.h, A2); no call does both. U2 no call spends 2 ms on it, unless a single request to the system does.
  */
 #ifndef BMM_PURGE_H
 #define BMM_PURGE_H

@@ -14,16 +14,35 @@
 #define BMM__PURGE_NO_END UINT64_MAX
 
 struct bmm__purge_work {
-    size_t most_bytes; /* that it may ask for, about */
-    uint64_t end_ns;   /* of bmm__os_clock_mono_ns: nothing is asked later; BMM__PURGE_NO_END: as long as it takes */
+    size_t most_bytes;               /* that it may ask for, about */
+    uint64_t end_ns, last_ns;        /* when it has to end, and when that was looked at last: bmm__os_clock_mono_ns */
     size_t asked_bytes, given_bytes; /* that the system was asked to take, and took */
 };
 
-/* The slice has to end. What it is at, and whoever begins one, does a call to the system all the same. */
-static inline bool bmm__purge_work_is_over(const struct bmm__purge_work *work)
+/* Where a walk over several run maps, from the last one's end down, stands; zero: it has not begun. */
+struct bmm__purge_place {
+    uint32_t map, part;
+    bool is_begun;
+};
+
+/* A slice that begins now and may take ns nanoseconds; BMM__PURGE_NO_END: as long as it takes. */
+static inline struct bmm__purge_work bmm__purge_work_begin(size_t most_bytes, uint64_t ns)
 {
-    return work->asked_bytes >= work->most_bytes ||
-           (work->end_ns != BMM__PURGE_NO_END && bmm__os_clock_mono_ns() >= work->end_ns);
+    uint64_t now = ns == BMM__PURGE_NO_END ? 0 : bmm__os_clock_mono_ns();
+    return (struct bmm__purge_work){ most_bytes, ns == BMM__PURGE_NO_END ? ns : now + ns, now, 0, 0 };
+}
+
+/* Asked after each step: the slice has to end, or would be too long after another step like the last. Whoever begins a
+ * slice does a step all the same. */
+static inline bool bmm__purge_work_is_over(struct bmm__purge_work *work)
+{
+    if (work->asked_bytes >= work->most_bytes)
+        return true;
+    if (work->end_ns == BMM__PURGE_NO_END)
+        return false;
+    uint64_t now = bmm__os_clock_mono_ns(), step_ns = now - work->last_ns;
+    work->last_ns = now;
+    return now + step_ns >= work->end_ns;
 }
 
 #endif

@@ -3,7 +3,9 @@
 #include "core/atomic.h"
 #include "core/os.h"
 
-#define PART_WORDS (((size_t)1 << (BMM__RUN_PART_SHIFT - BMM__RUN_UNIT_SHIFT_MIN)) / 64)
+#define PART_WORDS \
+    (((size_t)1 << (BMM__RUN_PART_SHIFT - BMM__RUN_UNIT_SHIFT_MIN)) / 64 + 1) /* if it begins within one */
+#define REFUSED_UNITS 32u /* of a run that the system does not take whole are tried together */
 
 size_t bmm__dirty_bytes;
 
@@ -31,7 +33,7 @@ static uint32_t next_clear(const uint64_t *bits, uint32_t index, uint32_t end)
 static uint32_t next_set(const uint64_t *bits, uint32_t index, uint32_t end)
 {
     while (index < end) {
-        uint64_t set = bits[index / 64] >> index % 64;
+        uint64_t set = bmm__load_relaxed(&bits[index / 64]) >> index % 64;
         if (set != 0)
             return index + (uint32_t)__builtin_ctzll(set);
         index = (index | 63) + 1;
@@ -166,25 +168,91 @@ uint32_t bmm__run_map_free_at(const struct bmm__run_map *map, uint32_t index, ui
     return count < max ? count : max;
 }
 
+/* A part's units, beginning where 2 MiB of addresses do, and how many it has. */
+static uint32_t whole_part(const struct bmm__run_map *map)
+{
+    return (uint32_t)1 << (BMM__RUN_PART_SHIFT - map->unit_shift);
+}
+
+/* Which part a unit is in; the first one may be cut short by the map's begin. */
+static uint32_t part_of(const struct bmm__run_map *map, uint32_t index)
+{
+    uint32_t before = (uint32_t)(map->start >> map->unit_shift) & (whole_part(map) - 1);
+    return (index + before) / whole_part(map);
+}
+
 /* The index of a part's first unit, and how many it has. */
 static uint32_t part_at(const struct bmm__run_map *map, uint32_t part, uint32_t *count)
 {
-    uint32_t whole = (uint32_t)1 << (BMM__RUN_PART_SHIFT - map->unit_shift), index = part * whole;
-    uint32_t unit_count = bmm__load_acquire(&map->unit_count), rest = unit_count > index ? unit_count - index : 0;
-    *count = rest < whole ? rest : whole;
+    uint32_t whole = whole_part(map), before = (uint32_t)(map->start >> map->unit_shift) & (whole - 1);
+    uint32_t index = part == 0 ? 0 : part * whole - before, end = (part + 1) * whole - before;
+    uint32_t unit_count = bmm__load_acquire(&map->unit_count);
+    end = end < unit_count ? end : unit_count;
+    *count = end > index ? end - index : 0;
     return index;
 }
 
 static uint32_t part_count_of(const struct bmm__run_map *map)
 {
-    uint32_t shift = BMM__RUN_PART_SHIFT - map->unit_shift;
-    return (uint32_t)(((uint64_t)bmm__load_acquire(&map->unit_count) + ((uint64_t)1 << shift) - 1) >> shift);
+    uint32_t unit_count = bmm__load_acquire(&map->unit_count);
+    return unit_count == 0 ? 0 : part_of(map, unit_count - 1) + 1;
+}
+
+/* That part or the next one whose words have a dirty unit; part_count: none has. */
+static uint32_t next_dirty_part(const struct bmm__run_map *map, uint32_t part, uint32_t part_count)
+{
+    uint32_t count, first, at;
+    if (part >= part_count)
+        return part_count;
+    first = part_at(map, part, &count);
+    at = next_set(map->dirty, first & ~63u, bmm__load_acquire(&map->unit_count));
+    if (at <= first)
+        return part;
+    uint32_t found = part_of(map, at);
+    return found < part_count ? found : part_count;
+}
+
+/* One past that part before part or the last one before that whose words have a dirty unit; 0: none has. */
+static uint32_t end_of_dirty_parts(const struct bmm__run_map *map, uint32_t part)
+{
+    uint32_t count, first, word;
+    if (part == 0)
+        return 0;
+    first = part_at(map, part - 1, &count);
+    if (count == 0)
+        return part - 1;
+    for (word = (first + count - 1) / 64; bmm__load_relaxed(&map->dirty[word]) == 0; word--)
+        if (word == 0)
+            return 0;
+    uint32_t found = part_of(map, word * 64 + 63) + 1;
+    return found < part ? found : part;
+}
+
+/* Purges a held run; where the system refuses, for a page that is locked perhaps, by fewer units. False: it took none. */
+static bool purge_run(struct bmm__run_map *map, uint32_t index, uint32_t count, struct bmm__purge_work *work)
+{
+    uintptr_t start = map->start + ((uintptr_t)index << map->unit_shift);
+    size_t bytes = (size_t)count << map->unit_shift;
+    if (bmm__os_purge((void *)start, bytes)) { /* NOLINT */
+        work->given_bytes += bytes;
+        wipe_marks(map, index, count);
+        if (map->purged != NULL)
+            map->purged(start, bytes);
+        return true;
+    }
+    bool has_given = false;
+    if (count > REFUSED_UNITS)
+        for (uint32_t done = 0; done < count; done += REFUSED_UNITS) {
+            uint32_t some = count - done < REFUSED_UNITS ? count - done : REFUSED_UNITS;
+            has_given |= purge_run(map, index + done, some, work);
+        }
+    return has_given;
 }
 
 /*
  * Gives the memory behind those units of a part back that are free and dirty, and aged unless is_all; one call for
- * neighbours together: what it costs is the call and the flush of the TLB, more than the pages. False: the work was
- * over before the part was.
+ * neighbours together: a call's price is for a good part its flush of the TLB. False: the work was over before the part
+ * was; something was given then, so that whoever begins it again gets on.
  */
 static bool purge_part(struct bmm__run_map *map, uint32_t part, bool is_all, struct bmm__purge_work *work)
 {
@@ -201,23 +269,22 @@ static bool purge_part(struct bmm__run_map *map, uint32_t part, bool is_all, str
         dirty[i] = mine[i] == 0 ? 0 : mine[i] & bmm__load_relaxed(&map->dirty[first + i]);
     }
     bool is_over = false;
-    uint32_t end = word_count * 64, stop;
-    for (uint32_t at = next_set(dirty, 0, end); at < end && !is_over; at = next_set(dirty, stop, end)) {
-        stop = next_clear(dirty, at, end);
-        uintptr_t start = map->start + ((uintptr_t)(first * 64 + at) << map->unit_shift);
-        size_t bytes = (size_t)(stop - at) << map->unit_shift;
-        work->asked_bytes += bytes;
-        if (bmm__os_purge((void *)start, bytes)) { /* NOLINT */
-            work->given_bytes += bytes;
-            wipe_marks(map, first * 64 + at, stop - at);
-            if (map->purged != NULL)
-                map->purged(start, bytes);
-        }
-        is_over = next_set(dirty, stop, end) < end && bmm__purge_work_is_over(work);
+    uint32_t end = word_count * 64, at = next_set(dirty, 0, end);
+    while (at < end && !is_over) {
+        uint32_t stop = next_clear(dirty, at, end);
+        work->asked_bytes += (size_t)(stop - at) << map->unit_shift;
+        bool has_given = purge_run(map, first * 64 + at, stop - at, work);
+        at = next_set(dirty, stop, end);
+        is_over = has_given && at < end && bmm__purge_work_is_over(work);
     }
+    bool is_held = false;
     for (uint32_t i = 0; i < word_count; i++)
-        if (mine[i] != 0)
+        if (mine[i] != 0) {
             bmm__and_acq_rel(&map->used[first + i], ~mine[i]);
+            is_held = true;
+        }
+    if (is_held && first < bmm__load_relaxed(&map->hint)) /* who found none meanwhile looked on behind it */
+        bmm__store_relaxed(&map->hint, first);
     return !is_over;
 }
 
@@ -235,17 +302,16 @@ static void age_part(struct bmm__run_map *map, uint32_t part)
 
 bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, struct bmm__purge_work *work)
 {
-    uint32_t part_count = part_count_of(map);
-    for (uint32_t part = map->age_part; part < part_count; part++) {
+    uint32_t part_count = part_count_of(map), part = map->age_part;
+    while ((part = next_dirty_part(map, part, part_count)) < part_count) {
         size_t asked = work->asked_bytes;
         map->age_part = part;
         if (!purge_part(map, part, is_all, work))
             return false;
-        age_part(map, part);
-        if (work->asked_bytes != asked && bmm__purge_work_is_over(work)) {
-            map->age_part = part + 1;
+        age_part(map, part++);
+        map->age_part = part;
+        if (work->asked_bytes != asked && bmm__purge_work_is_over(work))
             return false;
-        }
     }
     map->age_part = 0;
     return true;
@@ -254,13 +320,14 @@ bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, struct bmm__purge_w
 bool bmm__run_map_purge_last(struct bmm__run_map *map, uint32_t *part, struct bmm__purge_work *work)
 {
     uint32_t part_count = part_count_of(map);
-    for (*part = *part < part_count ? *part : part_count; *part != 0;) {
+    *part = *part < part_count ? *part : part_count;
+    while ((*part = end_of_dirty_parts(map, *part)) != 0) {
         size_t asked = work->asked_bytes;
         if (!purge_part(map, *part - 1, true, work))
             return false;
         --*part;
         if (work->asked_bytes != asked && bmm__purge_work_is_over(work))
-            break;
+            return false;
     }
-    return *part == 0;
+    return true;
 }

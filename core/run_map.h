@@ -10,8 +10,8 @@
  *
  * Invariants
  *  R1  A set used bit belongs to exactly one holder: the one who set it.
- *  R2  dirty and aged of a unit are written by its holder, or by a pass that holds it; aged may also be stale, which
- *      costs a purge too early and nothing else.
+ *  R2  dirty of a unit is written by its holder, or by a pass that holds it. aged is written by whoever takes dirty off,
+ *      and by passes; it may be stale, which costs a purge too early and nothing else.
  *  R3  A unit that is neither used nor dirty reads as zero (or was never committed).
  *  R4  Bits at and above unit_count are clear in dirty and aged; unit_count only grows.
  * Does not know: what the memory is for, who maps it, and when it is time to purge.
@@ -37,7 +37,8 @@ struct bmm__run_map {
 
 #define BMM__RUN_NONE UINT32_MAX
 
-/* Units are purged by parts of 2 MiB of address space: a huge page is not to be torn. A unit has 4 KiB at least. */
+/* Units are purged by parts, which are what lies in the same 2 MiB of addresses: a huge page is not to be torn. A unit
+ * has 4 KiB at least. */
 #define BMM__RUN_PART_SHIFT 21
 #define BMM__RUN_UNIT_SHIFT_MIN 12
 
@@ -62,11 +63,11 @@ uint32_t bmm__run_map_free_before(const struct bmm__run_map *map, uint32_t index
 uint32_t bmm__run_map_free_at(const struct bmm__run_map *map, uint32_t index, uint32_t max);
 
 /* One slice of a pass that gives the memory behind free units back: behind those that were dirty at the pass before,
- * or behind all dirty ones. Ends when the work is over. True: the pass is complete. One caller at a time. */
+ * or behind all dirty ones. True: the pass is complete; false: the work is over. One caller at a time. */
 bool bmm__run_map_age(struct bmm__run_map *map, bool is_all, struct bmm__purge_work *work);
 
 /* Gives the memory behind free units back from below part *part downwards, which are those that are handed out last.
- * Ends when the work is over, with *part where to go on. True: nothing is left below. */
+ * True: nothing is left below; false: the work is over, with *part where to go on. */
 bool bmm__run_map_purge_last(struct bmm__run_map *map, uint32_t *part, struct bmm__purge_work *work);
 
 #endif

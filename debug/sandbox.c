@@ -82,9 +82,11 @@ static long close_in(long number, const long a[6])
     if (wants_strict && result != 0)
         bmm__store_release(&is_strict, 0u);
     if (result == 0)
-        bmm__store_release(&is_closed, 1u);
-    else if (!bmm__sandbox_is_closed()) /* it asked what there is, perhaps */
+        bmm__exchange_seq_cst(&is_closed, 1u);
+    else /* it asked what there is, perhaps */
         bmm__os_populate_allow(true);
+    if (bmm__load_seq_cst(&is_closed) != 0)
+        bmm__os_populate_allow(false); /* also if another thread's filter failed, or was installed, meanwhile */
     return result;
 }
 
