@@ -3,9 +3,10 @@
 #include "core/assert.h"
 #include "core/meta.h"
 
-#define ASK_BYTES ((size_t)1 << 30)     /* from which on a range is asked whether it is too much */
-#define PURGE_BYTES ((size_t)128 << 10) /* of entries, a GiB's: then a system call is quicker than as many stores */
-#define ENTRIES_SHARE 16u               /* of the machine's memory, that entries may take */
+#define ASK_BYTES ((size_t)1 << 30) /* from which on a range is asked whether it is too much */
+#define MANY_BYTES \
+    ((size_t)128 << 10)   /* of entries, a GiB's: then a system call is quicker than as many stores or faults */
+#define ENTRIES_SHARE 16u /* of the machine's memory, that entries may take */
 
 static uint64_t entered_bytes; /* of address space, outside of the window; relaxed */
 
@@ -78,6 +79,8 @@ bool bmm__page_map_prepare(uintptr_t start, size_t bytes)
 
 static void fill(struct bmm__span **from, struct bmm__span **to, struct bmm__span *span)
 {
+    if (span != NULL && (uintptr_t)to - (uintptr_t)from >= MANY_BYTES)
+        bmm__os_populate(from, (uintptr_t)to - (uintptr_t)from);
     for (; from < to; from++)
         bmm__store_release(from, span);
 }
@@ -88,7 +91,7 @@ static void clear(struct bmm__span **from, struct bmm__span **to)
     size_t page = bmm__os_page_bytes();
     char *whole = (char *)(((uintptr_t)from + page - 1) & ~(page - 1)), /* NOLINT */
         *end = (char *)((uintptr_t)to & ~(page - 1));                   /* NOLINT */
-    if (end < whole + PURGE_BYTES || !bmm__os_purge_own(whole, (size_t)(end - whole))) {
+    if (end < whole + MANY_BYTES || !bmm__os_purge_own(whole, (size_t)(end - whole))) {
         fill(from, to, NULL);
         return;
     }

@@ -144,7 +144,7 @@ static struct bmm__page_area *open_area(void)
     bmm__store_relaxed(&span->slot_count, page_count);
     bmm__store_release(&span->area, area);
     area->span = span;
-    area->map.start = span->start;
+    bmm__store_relaxed(&area->map.start, span->start);
     bmm__store_release(&area->map.unit_count, page_count);
     bmm__run_map_give(&area->map, 0, page_count, !is_zero);
     count_used(area, 0, page_count);

@@ -10,7 +10,8 @@
 #include "core/run_map.h"
 
 #define PASS_MS 250u
-#define SLICE_MS 10u
+#define SLICE_MS 10u    /* between two slices at most: sooner if the last one was short */
+#define SLICE_SHARE 12u /* of the time that passes, slices take such a part */
 #define SLICE_NS 700000u
 #define SLICE_BYTES ((size_t)16 << 20)
 #define STEP_BYTES ((size_t)2 << 20) /* between two looks at what is kept; a huge page, which is not to be torn */
@@ -56,6 +57,10 @@ void bmm__purge_tick_at(uint64_t now)
 {
     if (now < bmm__load_relaxed(&next_ms) || !bmm__lock_try(&lock))
         return;
+    if (now < bmm__load_relaxed(&next_ms)) { /* another thread was faster */
+        bmm__lock_release(&lock);
+        return;
+    }
     if (bmm__load_relaxed(&excess_ms) == now && bmm__load_relaxed(&gave_way) == NOBODY) {
         bmm__store_relaxed(&gave_way, SLICE);
         bmm__store_relaxed(&next_ms, now + 1);
@@ -66,30 +71,32 @@ void bmm__purge_tick_at(uint64_t now)
     if (phase == HEAPS && pass_ms + PASS_MS <= now)
         pass_ms = now;
     struct bmm__purge_work work = bmm__purge_work_begin(SLICE_BYTES, SLICE_NS);
+    uint64_t start_ns = work.last_ns;
     bool is_complete;
     do
         is_complete = step(false, &work);
     while (!is_complete && !bmm__purge_work_is_over(&work));
-    uint64_t next = now + SLICE_MS;
+    uint64_t spent_ns = bmm__os_clock_mono_ns() - start_ns, next = now + 1 + spent_ns * SLICE_SHARE / 1000000;
+    next = next < now + SLICE_MS ? next : now + SLICE_MS;
     if (is_complete && next < pass_ms + PASS_MS)
         next = pass_ms + PASS_MS;
     bmm__store_relaxed(&next_ms, next);
     bmm__lock_release(&lock);
 }
 
-/* From start on, as far as that goes until the work is over. Returns how many bytes the system took. */
+/* From start on, as far as that goes. Returns how many bytes the system took. */
 static size_t purge_some(void *start, size_t bytes, struct bmm__purge_work *work)
 {
     size_t done = 0;
-    work->most_bytes = SIZE_MAX;
-    while (done < bytes && !bmm__purge_work_is_over(work)) {
+    do {
         size_t step_bytes = STEP_BYTES - ((uintptr_t)start + done) % STEP_BYTES;
         step_bytes = bytes - done < step_bytes ? bytes - done : step_bytes;
         work->asked_bytes += step_bytes;
         if (!bmm__os_purge((char *)start + done, step_bytes))
             break;
         done += step_bytes;
-    }
+        work->given_bytes += step_bytes;
+    } while (done < bytes && !bmm__purge_work_is_over(work));
     return done;
 }
 
@@ -108,26 +115,22 @@ size_t bmm__purge_excess(void *start, size_t bytes)
 {
     static uint64_t refused_ms; /* relaxed: when the system last took nothing at all */
     uint64_t now = bmm__os_clock_coarse_ms();
-    if (now - bmm__load_relaxed(&refused_ms) < PASS_MS)
+    if (now - bmm__load_relaxed(&refused_ms) < PASS_MS || bmm__lock_is_mine(&lock)) /* mine: a slice comes by there */
         return 0;
     if (bmm__load_relaxed(&gave_way) == SLICE && bmm__load_relaxed(&next_ms) <= now) {
         bmm__store_relaxed(&gave_way, EXCESS);
         return 0;
     }
-    struct bmm__purge_work work = bmm__purge_work_begin(0, SLICE_NS / 2);
-    if (bmm__lock_try(&lock)) {         /* else someone is at the rest */
-        purge_others(2 * bytes, &work); /* if they are kept, and in use no more */
+    struct bmm__purge_work others = bmm__purge_work_begin(0, SLICE_NS / 2);
+    if (bmm__lock_try(&lock)) {           /* else someone is at the rest */
+        purge_others(2 * bytes, &others); /* if they are kept, and in use no more */
         bmm__lock_release(&lock);
     }
-    size_t done = 0;
-    if (!bmm__arena_may_keep(bytes)) {
-        work.end_ns += SLICE_NS / 2;
-        done = purge_some(start, bytes, &work);
-        work.given_bytes += done;
-    }
-    if (work.asked_bytes != 0) {
-        bmm__store_relaxed(&excess_ms, now);
-        if (work.given_bytes == 0)
+    struct bmm__purge_work mine = bmm__purge_work_begin(SIZE_MAX, SLICE_NS / 2);
+    size_t done = bmm__arena_may_keep(bytes) ? 0 : purge_some(start, bytes, &mine);
+    if (others.asked_bytes + mine.asked_bytes != 0) {
+        bmm__store_relaxed(&excess_ms, bmm__os_clock_coarse_ms());
+        if (others.given_bytes + mine.given_bytes == 0)
             bmm__store_relaxed(&refused_ms, now);
     }
     return done;

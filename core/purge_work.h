@@ -32,17 +32,17 @@ static inline struct bmm__purge_work bmm__purge_work_begin(size_t most_bytes, ui
     return (struct bmm__purge_work){ most_bytes, ns == BMM__PURGE_NO_END ? ns : now + ns, now, 0, 0 };
 }
 
-/* Asked after each step: the slice has to end, or would be too long after another step like the last. Whoever begins a
- * slice does a step all the same. */
+/* Asked after each step: the slice has to end, or would be too long after another step like the last; it is over for
+ * good then. Whoever begins a slice does a step all the same. */
 static inline bool bmm__purge_work_is_over(struct bmm__purge_work *work)
 {
-    if (work->asked_bytes >= work->most_bytes)
-        return true;
     if (work->end_ns == BMM__PURGE_NO_END)
-        return false;
+        return work->asked_bytes >= work->most_bytes;
     uint64_t now = bmm__os_clock_mono_ns(), step_ns = now - work->last_ns;
     work->last_ns = now;
-    return now + step_ns >= work->end_ns;
+    if (now + step_ns >= work->end_ns)
+        work->end_ns = now;
+    return now >= work->end_ns || work->asked_bytes >= work->most_bytes;
 }
 
 #endif

@@ -5,7 +5,7 @@
 
 #define PART_WORDS \
     (((size_t)1 << (BMM__RUN_PART_SHIFT - BMM__RUN_UNIT_SHIFT_MIN)) / 64 + 1) /* if it begins within one */
-#define REFUSED_UNITS 32u /* of a run that the system does not take whole are tried together */
+#define REFUSED_BYTES ((size_t)128 << 10) /* of a run that the system does not take whole are tried together */
 
 size_t bmm__dirty_bytes;
 
@@ -174,17 +174,21 @@ static uint32_t whole_part(const struct bmm__run_map *map)
     return (uint32_t)1 << (BMM__RUN_PART_SHIFT - map->unit_shift);
 }
 
-/* Which part a unit is in; the first one may be cut short by the map's begin. */
+/* How many units the first part lacks, because the map begins within it. */
+static uint32_t lacking(const struct bmm__run_map *map)
+{
+    return (uint32_t)(bmm__load_relaxed(&map->start) >> map->unit_shift) & (whole_part(map) - 1);
+}
+
 static uint32_t part_of(const struct bmm__run_map *map, uint32_t index)
 {
-    uint32_t before = (uint32_t)(map->start >> map->unit_shift) & (whole_part(map) - 1);
-    return (index + before) / whole_part(map);
+    return (index + lacking(map)) / whole_part(map);
 }
 
 /* The index of a part's first unit, and how many it has. */
 static uint32_t part_at(const struct bmm__run_map *map, uint32_t part, uint32_t *count)
 {
-    uint32_t whole = whole_part(map), before = (uint32_t)(map->start >> map->unit_shift) & (whole - 1);
+    uint32_t whole = whole_part(map), before = lacking(map);
     uint32_t index = part == 0 ? 0 : part * whole - before, end = (part + 1) * whole - before;
     uint32_t unit_count = bmm__load_acquire(&map->unit_count);
     end = end < unit_count ? end : unit_count;
@@ -231,7 +235,7 @@ static uint32_t end_of_dirty_parts(const struct bmm__run_map *map, uint32_t part
 /* Purges a held run; where the system refuses, for a page that is locked perhaps, by fewer units. False: it took none. */
 static bool purge_run(struct bmm__run_map *map, uint32_t index, uint32_t count, struct bmm__purge_work *work)
 {
-    uintptr_t start = map->start + ((uintptr_t)index << map->unit_shift);
+    uintptr_t start = bmm__load_relaxed(&map->start) + ((uintptr_t)index << map->unit_shift);
     size_t bytes = (size_t)count << map->unit_shift;
     if (bmm__os_purge((void *)start, bytes)) { /* NOLINT */
         work->given_bytes += bytes;
@@ -241,9 +245,10 @@ static bool purge_run(struct bmm__run_map *map, uint32_t index, uint32_t count, 
         return true;
     }
     bool has_given = false;
-    if (count > REFUSED_UNITS)
-        for (uint32_t done = 0; done < count; done += REFUSED_UNITS) {
-            uint32_t some = count - done < REFUSED_UNITS ? count - done : REFUSED_UNITS;
+    uint32_t few = (uint32_t)(REFUSED_BYTES >> map->unit_shift);
+    if (count > few)
+        for (uint32_t done = 0; done < count; done += few) {
+            uint32_t some = count - done < few ? count - done : few;
             has_given |= purge_run(map, index + done, some, work);
         }
     return has_given;

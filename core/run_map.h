@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 struct bmm__run_map {
-    uintptr_t start; /* of unit 0 */
+    uintptr_t start; /* of unit 0; relaxed: who holds a unit sees the right one */
     uint32_t unit_shift;
     uint32_t unit_count;           /* release when it grows: the new units are committed and their bits are clear */
     uint32_t hint;                 /* words below had no clear bit when last looked at; any value is right */

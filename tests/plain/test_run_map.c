@@ -160,6 +160,19 @@ PLAIN_TEST(a_part_ends_where_2_mib_of_addresses_do)
     }
 }
 
+PLAIN_TEST(a_slice_is_over_before_a_step_like_the_last_would_make_it_too_long_and_stays_so)
+{
+    struct bmm__purge_work purged = bmm__purge_work_begin(10, 3600000000000u);
+    PLAIN_CHECK(!bmm__purge_work_is_over(&purged));
+    purged.asked_bytes = 10;
+    PLAIN_CHECK(bmm__purge_work_is_over(&purged));
+    purged.most_bytes = SIZE_MAX;
+    PLAIN_CHECK(!bmm__purge_work_is_over(&purged));
+    purged = bmm__purge_work_begin(SIZE_MAX, 60000000);
+    usleep(40000);
+    PLAIN_CHECK(bmm__purge_work_is_over(&purged) && bmm__purge_work_is_over(&purged));
+}
+
 PLAIN_TEST(a_slice_ends_after_the_call_that_is_at_its_end_and_the_next_goes_on)
 {
     fresh();
@@ -167,7 +180,7 @@ PLAIN_TEST(a_slice_ends_after_the_call_that_is_at_its_end_and_the_next_goes_on)
     struct bmm__purge_work purged = bmm__purge_work_begin(SIZE_MAX, 0);
     PLAIN_CHECK(take(UNITS, 1) == 0);
     for (uint32_t i = 0; i < 6; i++)
-        bmm__run_map_give(&map, i * 100, 10, true); /* the last in the second part */
+        bmm__run_map_give(&map, i * 100, 10, true); /* all in the first part */
     uint32_t part = UINT32_MAX;
     PLAIN_CHECK(!bmm__run_map_purge_last(&map, &part, &purged) && part == 1 && purged.given_bytes == 10 * 4096);
     for (uint32_t i = 1; i < 6; i++) {
