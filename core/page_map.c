@@ -3,10 +3,9 @@
 #include "core/assert.h"
 #include "core/meta.h"
 
-#define ASK_BYTES ((size_t)1 << 30) /* from which on a range is asked whether it is too much */
-#define MANY_BYTES \
-    ((size_t)128 << 10)   /* of entries, a GiB's: then a system call is quicker than as many stores or faults */
-#define ENTRIES_SHARE 16u /* of the machine's memory, that entries may take */
+#define ASK_BYTES ((size_t)1 << 30)    /* from which on a range is asked whether it is too much */
+#define MANY_BYTES ((size_t)128 << 10) /* of entries, a GiB's: a system call is quicker than as many stores or faults */
+#define ENTRIES_SHARE 16u              /* of the machine's memory, that entries may take */
 
 static uint64_t entered_bytes; /* of address space, outside of the window; relaxed */
 
