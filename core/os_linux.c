@@ -160,7 +160,7 @@ void bmm__os_populate(void *start, size_t bytes)
 
 void bmm__os_populate_allow(bool is_allowed)
 {
-    bmm__exchange_seq_cst(&populates_not, (bool)!is_allowed);
+    (void)bmm__exchange_seq_cst(&populates_not, (bool)!is_allowed);
 }
 
 static uint64_t purged_bytes; /* relaxed */

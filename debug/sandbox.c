@@ -83,7 +83,7 @@ static long close_in(long number, const long a[6])
         bmm__store_release(&is_strict, 0u);
     bool is_listened = number == SYS_seccomp && (a[1] & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0; /* to a descriptor */
     if (result == 0 || (result > 0 && is_listened))
-        bmm__exchange_seq_cst(&is_closed, 1u);
+        (void)bmm__exchange_seq_cst(&is_closed, 1u);
     else if (!bmm__sandbox_is_closed()) /* it asked what there is, perhaps */
         bmm__os_populate_allow(true);
     if (bmm__load_seq_cst(&is_closed) != 0)
