@@ -11,7 +11,7 @@
 
 #define PASS_MS 250u
 #define SLICE_MS 10u    /* between two slices at most: sooner if the last one was short */
-#define SLICE_SHARE 12u /* of the time that passes, slices take such a part */
+#define SLICE_SHARE 12u /* slices take one part in so many of the time that passes, about */
 #define SLICE_NS 700000u
 #define SLICE_BYTES ((size_t)16 << 20)
 #define STEP_BYTES ((size_t)2 << 20) /* between two looks at what is kept; a huge page, which is not to be torn */

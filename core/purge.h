@@ -2,7 +2,8 @@
  * caller feels, and never by a thread of our own.
  *
  *   a pass over all run maps begins PASS_MS after the last one began; it gives back what was free at both, so memory
- *   is kept for one to two such times; a slice of it is done by whoever comes by on a slow path, at most every SLICE_MS
+ *   is kept for one to two such times; a slice of it is done by whoever comes by on a slow path, for about a
+ *   twelfth of the time
  *
  * A thread comes by when it opens, empties or refills a span, every 4096th local free of a current span (64th while
  * something waits), and every 16th free of what others own; and one that gave memory back and then allocates or frees
@@ -11,7 +12,8 @@
  * again at every pass only.
  *
  * Invariants: U1 a slice gives back about SLICE_BYTES at most and spends about SLICE_NS, and so does a call that finds
- * too much (arena.h, A2); no call does both. U2 no call spends 2 ms on it, unless a single request to the system does.
+ * too much (arena.h, A2); no free does both, but a realloc may. U2 no call spends 2 ms on it,
+ * unless a single request to the system does.
  */
 #ifndef BMM_PURGE_H
 #define BMM_PURGE_H

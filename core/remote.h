@@ -71,9 +71,9 @@ enum bmm__remote_waits {
 };
 extern uint32_t bmm__remote_waiting BMM__HIDDEN; /* enum bmm__remote_waits */
 
-/* P3: claims spare spans and empty ones that nobody has noticed, looking at count descriptors, or up to one that it claims. True: the pass is through with
- * it, having looked at all, or, where is_all is false and the last sweeps found nothing, not yet again. Under the purge
- * lock. */
+/* P3: claims spare spans and empty ones that nobody has noticed, looking at count descriptors, or up to one that it
+ * claims. True: the pass is through with it, having looked at all, or, where is_all is false and the last sweeps found
+ * nothing, not yet again. Under the purge lock. */
 bool bmm__remote_sweep(unsigned count, bool is_all);
 
 #endif
