@@ -13,6 +13,7 @@
 #define BLOCK_BYTES ((size_t)256 * 1024)
 #define THRESHOLD ((size_t)32 << 20)      /* as much as glibc takes for M_MMAP_THRESHOLD */
 #define PREFAULTED_MAX ((size_t)31 << 20) /* below it: what is larger goes back to the system when it is freed */
+#define EXPECTED_BYTES ((size_t)24 << 20) /* for some ten thousand frames */
 
 struct bmm__arena_block {
     struct bmm__arena_block *older;
@@ -32,15 +33,33 @@ bool bmm__is_memory_limited(void)
            data.rlim_cur != RLIM_INFINITY;
 }
 
-/* The pages that are wholly within it. */
+/* Of the pages that are wholly within it. An advice which the system does not know changes nothing. */
+static void advise(char *memory, size_t bytes, int advice)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), before = -(uintptr_t)memory & (page - 1);
+    if (bytes > before)
+        madvise(memory + before, (bytes - before) & ~(page - 1), advice);
+}
+
 static void populate(char *memory, size_t bytes)
 {
 #ifdef MADV_POPULATE_WRITE
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), before = -(uintptr_t)memory & (page - 1);
-    if (bytes > before)
-        madvise(memory + before, (bytes - before) & ~(page - 1), MADV_POPULATE_WRITE);
+    advise(memory, bytes, MADV_POPULATE_WRITE);
 #else
     (void)memory, (void)bytes;
+#endif
+}
+
+/* Where the next allocations are made, if nothing smaller is free; the caller gives it back. NULL: it can't be had. */
+static char *grow_heap(size_t bytes)
+{
+#ifdef M_TRIM_THRESHOLD
+    mallopt(M_MMAP_THRESHOLD, (int)THRESHOLD); /* else large arrays come and go page by page */
+    mallopt(M_TRIM_THRESHOLD, 2 * (int)THRESHOLD);
+    return malloc(bytes);
+#else
+    (void)bytes;
+    return NULL;
 #endif
 }
 
@@ -51,14 +70,22 @@ void bmm__prefault(size_t bytes)
     if (bytes <= most || bmm__is_memory_limited())
         return;
     most = bytes;
-#if defined(M_TRIM_THRESHOLD) && defined(MADV_POPULATE_WRITE)
-    mallopt(M_MMAP_THRESHOLD, (int)THRESHOLD); /* else large arrays come and go page by page */
-    mallopt(M_TRIM_THRESHOLD, 2 * (int)THRESHOLD);
-    char *memory = malloc(bytes);
+    char *memory = grow_heap(bytes);
     if (memory != NULL)
         populate(memory, bytes);
     free(memory);
-#endif
+}
+
+void bmm__expect_much(void)
+{
+    static bool is_known;
+    if (is_known || bmm__is_memory_limited())
+        return;
+    is_known = true;
+    char *memory = grow_heap(EXPECTED_BYTES);
+    if (memory != NULL)
+        advise(memory, EXPECTED_BYTES, MADV_HUGEPAGE);
+    free(memory);
 }
 
 void *bmm__must_alloc(size_t bytes)

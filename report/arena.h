@@ -42,6 +42,10 @@ bool bmm__is_memory_limited(void);
  * takes many times as long. From then on up to 64 MiB that are free stay with the process. Nothing where memory is limited. */
 void bmm__prefault(size_t bytes);
 
+/* Lets the next allocations come by 2 MiB each, as far as they are used at all, where the system has pages of that size. Otherwise as
+ * bmm__prefault. */
+void bmm__expect_much(void);
+
 /* malloc and calloc that do not return without memory. */
 void *bmm__must_alloc(size_t bytes);
 void *bmm__must_zero(size_t count, size_t element_bytes);

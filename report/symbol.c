@@ -143,6 +143,7 @@ static void open_module(struct module *module)
     Dwarf_Addr bias = 0;
     Dwarf *dwarf = dwfl_module_getdwarf(module->file.module, &bias);
     if (dwarf != NULL) {
+        bmm__expect_much();
         module->debug = bmm__debug_info_make(dwarf);
         module->debug_bias = module->file.elf_bias - bias;
     }
