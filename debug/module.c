@@ -16,6 +16,7 @@
 #define LOG_CHUNK_BYTES 65536
 #define PATH_BYTES 4096
 #define BUILD_ID_BYTES 20
+#define HASH_SEED 0xcbf29ce484222325u
 
 struct known {
     struct bmm__module module;
@@ -46,23 +47,41 @@ static void read_build_id(struct known *one, const uint8_t *at, const uint8_t *e
         at += sizeof note;
         size_t name = ((size_t)note.n_namesz + 3) & ~(size_t)3;
         size_t description = ((size_t)note.n_descsz + 3) & ~(size_t)3;
-        if (name > (size_t)(end - at) || description > (size_t)(end - at) - name)
+        if (name > (size_t)(end - at) || note.n_descsz > (size_t)(end - at) - name)
             return;
         if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && memcmp(at, "GNU", 4) == 0) {
             one->build_id_bytes = note.n_descsz < BUILD_ID_BYTES ? note.n_descsz : BUILD_ID_BYTES;
             memcpy(one->build_id, at + name, one->build_id_bytes);
             return;
         }
+        if (description > (size_t)(end - at) - name) /* the last may end without padding */
+            return;
         at += name + description;
     }
 }
 
-static uint64_t hash_text(const char *text)
+/* FNV-1a: some hundred bytes, once per module. */
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t count)
 {
-    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a: short strings, once per module */
-    for (; *text; text++)
-        hash = (hash ^ (uint8_t)*text) * 0x100000001b3u;
+    const uint8_t *byte = bytes;
+    for (size_t i = 0; i < count; i++)
+        hash = (hash ^ byte[i]) * 0x100000001b3u;
     return hash;
+}
+
+/* What tells builds apart that have no build-id. */
+static void read_checksum(struct known *one, const struct bmm__loaded *loaded)
+{
+    const ElfW(Phdr) *segments = loaded->headers;
+    for (unsigned i = 0; i < loaded->header_count; i++) {
+        const void *header = (const void *)(loaded->bias + segments[i].p_vaddr);
+        if (segments[i].p_type != PT_LOAD || segments[i].p_offset != 0 || (segments[i].p_flags & PF_R) == 0 ||
+            segments[i].p_filesz < sizeof(ElfW(Ehdr)) || memcmp(header, ELFMAG, SELFMAG) != 0)
+            continue;
+        uint64_t hash = hash_bytes(HASH_SEED, header, sizeof(ElfW(Ehdr)));
+        hash = hash_bytes(hash, segments, loaded->header_count * sizeof *segments);
+        memcpy(one->build_id, &hash, sizeof hash);
+    }
 }
 
 static void read_identity(struct known *one, const struct bmm__loaded *loaded)
@@ -73,7 +92,7 @@ static void read_identity(struct known *one, const struct bmm__loaded *loaded)
     one->module.bias = loaded->bias;
     const char *file = strrchr(loaded->name, '/');
     one->module.is_own_name = strncmp(file ? file + 1 : loaded->name, "libbrainmm", 10) == 0;
-    one->name_hash = hash_text(loaded->name);
+    one->name_hash = hash_bytes(HASH_SEED, loaded->name, strlen(loaded->name));
     const ElfW(Phdr) *segments = loaded->headers;
     uintptr_t unwind = (uintptr_t)loaded->unwind_header;
     for (unsigned i = 0; i < loaded->header_count; i++) {
@@ -89,6 +108,8 @@ static void read_identity(struct known *one, const struct bmm__loaded *loaded)
             one->module.unwind_high = end;
         }
     }
+    if (one->build_id_bytes == 0)
+        read_checksum(one, loaded);
 }
 
 static bool is_same(const struct known *a, const struct known *b)

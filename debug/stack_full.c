@@ -121,7 +121,10 @@ __attribute__((noinline)) enum bmm__walk_end bmm__walk_full(struct bmm__walk *wa
             walk->is_interrupted = true;
             continue;
         }
-        if (!is_in_module || (has_started && !bmm__walk_store(walk, bmm__rule_find(address))))
+        if (has_started && (is_in_module || walk->count == walk->own_count) && /* W4 */
+            !bmm__walk_store(walk, bmm__rule_find(address)))
+            return BMM__WALK_CUT;
+        if (!is_in_module)
             return BMM__WALK_CUT;
         if (result == BMM__CFI_NO_TABLE && !walk->is_interrupted)
             result = bmm__code_row_at(&module, address, &row);

@@ -105,7 +105,7 @@ static __attribute__((noinline)) bool step_slowly(struct bmm__walk *walk, uint64
             *end = BMM__WALK_WHOLE;
         return false;
     default:
-        if (rule.is_in_module) /* W4 */
+        if (rule.is_in_module || walk->count == walk->own_count) /* W4 */
             bmm__walk_store(walk, word);
         return false;
     }

@@ -10,7 +10,8 @@
  *  W1  Every address read lies in `range`, or the kernel said that it can be read.
  *  W2  From frame to frame sp grows, except over a signal frame; so a walk ends.
  *  W3  frames[0] is the innermost; frames[0 … own_count) are this library's own.
- *  W4  A frame whose address is in no module is not stored: it is a wild value or generated code, and has no name.
+ *  W4  A frame whose address is in no module is stored only if it called this library: that return address is true, and is
+ *      all that tells generated code's calls apart. Further out it may be a wild value.
  *      (libunwind, if it was asked for, passes generated code by its frame pointers; then it is.)
  */
 #ifndef BMM_STACK_WALK_H

@@ -83,6 +83,46 @@ uint32_t bmm__debug_scopes_around(struct bmm__debug_scopes *scopes, const Dwarf_
     return count;
 }
 
+static bool is_block(const Dwarf_Die *die)
+{
+    Dwarf_Die at = *die;
+    int tag = dwarf_tag(&at);
+    return tag == DW_TAG_lexical_block || tag == DW_TAG_try_block || tag == DW_TAG_catch_block;
+}
+
+bool bmm__debug_is_type(const Dwarf_Die *die)
+{
+    Dwarf_Die at = *die;
+    int tag = dwarf_tag(&at);
+    return tag == DW_TAG_class_type || tag == DW_TAG_structure_type || tag == DW_TAG_union_type;
+}
+
+static uint32_t count_nameless_types(struct bmm__debug_scopes *scopes, Dwarf_Die *parent, uintptr_t before)
+{
+    struct bmm__debug_level level = *level_of(scopes, parent); /* the list may move, what is listed does not */
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < level.count && (uintptr_t)level.scopes[i].addr < before; i++) {
+        if (is_block(&level.scopes[i]))
+            count += count_nameless_types(scopes, &level.scopes[i], before);
+        else
+            count += bmm__debug_is_type(&level.scopes[i]) && dwarf_diename(&level.scopes[i]) == NULL;
+    }
+    return count;
+}
+
+uint32_t bmm__debug_scope_number(struct bmm__debug_scopes *scopes, const Dwarf_Die *type, const Dwarf_Die *around,
+                                 uint32_t count)
+{
+    Dwarf_Die at = *type, parent;
+    while (count > 0 && is_block(&around[count - 1]))
+        count--;
+    if (count > 0)
+        parent = around[count - 1];
+    else if (dwarf_diecu(&at, &parent, NULL, NULL) == NULL)
+        return 1;
+    return count_nameless_types(scopes, &parent, (uintptr_t)type->addr) + 1;
+}
+
 void bmm__debug_scopes_free(struct bmm__debug_scopes *scopes)
 {
     for (uint32_t i = 0; i < scopes->count; i++)

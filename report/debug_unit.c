@@ -155,12 +155,16 @@ static const char *qualified_name(struct bmm__debug_unit *unit, Dwarf_Die *die)
         return name;
     if (separator[0] == '.' && strcmp(name, "$main") == 0)
         return "main";
+    bool is_call = strcmp(name, "operator()") == 0;
     Dwarf_Die declaration = declaration_of(die), scopes[SCOPES_MAX];
     for (uint32_t i = bmm__debug_scopes_around(&unit->scopes, &declaration, scopes, SCOPES_MAX); i-- > 0;) {
         const char *scope = dwarf_diename(&scopes[i]);
         int tag = dwarf_tag(&scopes[i]);
         if (scope == NULL && tag == DW_TAG_namespace)
             scope = "(anonymous namespace)";
+        else if (scope == NULL && bmm__debug_is_type(&scopes[i]))
+            scope = bmm__arena_printf(&unit->names, "{%s#%u}", is_call ? "lambda" : "unnamed type",
+                                      bmm__debug_scope_number(&unit->scopes, &scopes[i], scopes, i));
         if (scope != NULL && tag != DW_TAG_lexical_block)
             name = bmm__arena_printf(&unit->names, "%s%s%s", scope, separator, name);
     }
@@ -175,7 +179,8 @@ static const char *function_name(struct bmm__debug_unit *unit, Dwarf_Die *die)
     if (name == NULL)
         name = dwarf_formstring(dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute));
     bool is_mangled = name != NULL && name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
-    return is_mangled ? name : qualified_name(unit, die);
+    const char *qualified = is_mangled ? NULL : qualified_name(unit, die);
+    return qualified != NULL ? qualified : name; /* what compilers make may have no other */
 }
 
 /* Of a function that is inlined in many places: found out once. */

@@ -14,7 +14,7 @@ static void add_exports(struct bmm__dynamic *dynamic, Elf_Scn *section, const GE
     for (int i = 1; data != NULL && gelf_getsym(data, i, &symbol) != NULL; i++) {
         const char *name = elf_strptr(dynamic->elf, header->sh_link, symbol.st_name);
         if (name != NULL && symbol.st_shndx != SHN_UNDEF)
-            bmm__symbol_table_add(&dynamic->exports, symbol.st_value, &symbol, name);
+            bmm__symbol_table_add(&dynamic->exports, symbol.st_value, &symbol, name, false);
     }
 }
 

@@ -20,7 +20,7 @@ enum bmm__part {
     BMM_PART_ALLOCATOR, /* malloc, operator new … and BrainMM's own functions, wherever they are linked */
     BMM_PART_MAIN,
     BMM_PART_START,   /* what calls main */
-    BMM_PART_TEMPLATE /* of the C++ library's headers, compiled into the program */
+    BMM_PART_TEMPLATE /* of C++'s or Rust's library, compiled into the program */
 };
 
 struct bmm__frame {

@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "report/module_file.h"
 
+#include "report/map.h"
+
 #include <elfutils/libdwelf.h>
 #include <fcntl.h>
 #include <gelf.h>
@@ -34,8 +36,10 @@ bool bmm__module_file_asks_servers(void)
 static bool is_there(const char *format, int folder_bytes, const char *folder, const char *name, const char *ending)
 {
     char path[4096];
+    struct stat status;
     snprintf(path, sizeof path, format, folder_bytes, folder, name, ending);
-    return access(path, R_OK) == 0;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode) &&
+           access(path, R_OK) == 0; /* a FIFO would be waited for */
 }
 
 /* Whether there is a file of the name where libdwfl looks for debug information: beside the module, in .debug there, and in
@@ -95,13 +99,64 @@ static const Dwfl_Callbacks callbacks = { .find_elf = dwfl_build_id_find_elf,
                                           .find_debuginfo = find_debug,
                                           .section_address = dwfl_offline_section_address };
 
-static bool is_same_build(Dwfl_Module *module, const uint8_t *build_id, uint32_t build_id_bytes)
+/* As in struct bmm_snapshot_module. 0: not known. */
+static uint64_t headers_checksum(Elf *elf)
+{
+    size_t bytes;
+    const char *file = elf_rawfile(elf, &bytes);
+    Elf64_Ehdr header;
+    if (file == NULL || bytes < sizeof header)
+        return 0;
+    memcpy(&header, file, sizeof header);
+    size_t segments = header.e_phnum * sizeof(Elf64_Phdr);
+    if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phoff > bytes ||
+        segments > bytes - header.e_phoff)
+        return 0;
+    return bmm__hash(bmm__hash(BMM__HASH_SEED, &header, sizeof header), file + header.e_phoff, segments);
+}
+
+static int find_build_id(Elf_Data *notes, const unsigned char **bits)
+{
+    GElf_Nhdr note;
+    size_t name, description, at = 0;
+    while (notes != NULL && (at = gelf_getnote(notes, at, &note, &name, &description)) > 0)
+        if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof "GNU" &&
+            memcmp((const char *)notes->d_buf + name, "GNU", sizeof "GNU") == 0) {
+            *bits = (const unsigned char *)notes->d_buf + description;
+            return (int)note.n_descsz;
+        }
+    return 0;
+}
+
+/* How many bytes, or 0: there is none. libdwfl looks through sections, of which libelf refuses one that ends without padding; the
+ * process finds it in the segment. */
+static int build_id_of(const struct bmm__module_file *file, const unsigned char **bits)
+{
+    GElf_Addr where;
+    GElf_Phdr segment;
+    size_t count;
+    int bytes = dwfl_module_build_id(file->module, bits, &where);
+    if (elf_getphdrnum(file->elf, &count) != 0)
+        return bytes > 0 ? bytes : 0;
+    for (size_t i = 0; bytes <= 0 && i < count; i++)
+        if (gelf_getphdr(file->elf, (int)i, &segment) != NULL && segment.p_type == PT_NOTE)
+            bytes = find_build_id(elf_getdata_rawchunk(file->elf, (int64_t)segment.p_offset, segment.p_filesz,
+                                                       segment.p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR),
+                                  bits);
+    return bytes > 0 ? bytes : 0;
+}
+
+static bool is_same_build(const struct bmm__module_file *file, const uint8_t *build_id, uint32_t build_id_bytes)
 {
     const unsigned char *bits = NULL;
-    GElf_Addr where;
-    int bytes = dwfl_module_build_id(module, &bits, &where);
-    if (build_id_bytes == 0 || bytes <= 0)
-        return build_id_bytes == 0;
+    int bytes = build_id_of(file, &bits);
+    if (build_id == NULL)
+        return true;
+    if (build_id_bytes == 0) {
+        uint64_t recorded, found = headers_checksum(file->elf);
+        memcpy(&recorded, build_id, sizeof recorded);
+        return bytes == 0 && (recorded == 0 || found == 0 || found == recorded);
+    }
     /* The record keeps at most 20 bytes of a longer id. */
     return (uint32_t)bytes >= build_id_bytes && memcmp(bits, build_id, build_id_bytes) == 0;
 }
@@ -138,7 +193,7 @@ static void open_at(struct bmm__module_file *file, const char *path, const uint8
         file->elf = dwfl_module_getelf(file->module, &bias);
     if (file->elf != NULL) {
         file->elf_bias = bias;
-        file->state = is_same_build(file->module, build_id, build_id_bytes) ? BMM_FILE_GOOD : BMM_FILE_OTHER;
+        file->state = is_same_build(file, build_id, build_id_bytes) ? BMM_FILE_GOOD : BMM_FILE_OTHER;
     }
     if (file->state != BMM_FILE_GOOD)
         bmm__module_file_close(file);
@@ -157,7 +212,7 @@ static void open_remote(struct bmm__module_file *file, const char *name, const u
     GElf_Addr bias = 0;
     if (file->module != NULL && dwfl_module_report_build_id(file->module, build_id, build_id_bytes, 0) == 0)
         file->elf = dwfl_module_getelf(file->module, &bias);
-    if (file->elf != NULL && is_same_build(file->module, build_id, build_id_bytes)) {
+    if (file->elf != NULL && is_same_build(file, build_id, build_id_bytes)) {
         file->elf_bias = bias;
         file->state = BMM_FILE_GOOD;
     } else {

@@ -99,12 +99,22 @@ static bool is_allocator(const struct bmm__frame *frame)
     return bsearch(name, allocators, sizeof allocators / sizeof *allocators, sizeof *allocators, by_name) != NULL;
 }
 
+/* Sources of a standard library that are compiled into programs: GNU's and LLVM's headers, Rust's library as its builders had it and as
+ * rustup installs it. */
+static bool is_of_standard_library(const char *file)
+{
+    static const char rustc[] = "/rustc/", crates[] = "/rust/deps/";
+    return strstr(file, "include/c++/") != NULL || strstr(file, "/rustlib/src/rust/library/") != NULL ||
+           (strncmp(file, rustc, strlen(rustc)) == 0 && strstr(file, "/library/") != NULL) ||
+           strncmp(file, crates, strlen(crates)) == 0;
+}
+
 enum bmm__part bmm__part_of(const struct bmm__frame *frame)
 {
     const char *name = frame->function;
     if (is_allocator(frame))
         return BMM_PART_ALLOCATOR;
-    if (frame->file != NULL && strstr(frame->file, "include/c++/") != NULL) /* both GNU's and LLVM's */
+    if (frame->file != NULL && is_of_standard_library(frame->file))
         return BMM_PART_TEMPLATE;
     if (name == NULL)
         return BMM_PART_OTHER;

@@ -19,6 +19,7 @@ struct module {
     const char *path;
     uint8_t build_id[20];
     uint32_t build_id_bytes;
+    bool is_any_build;
     enum bmm__role role;
     bool is_file_open;
     bool is_open;                          /* also to find frames in */
@@ -103,15 +104,19 @@ uint32_t bmm__symbolizer_module(struct bmm__symbolizer *symbolizer, const char *
     for (uint32_t i = 0; i < symbolizer->module_count; i++) {
         const struct module *known = &symbolizer->modules[i];
         if (known->path == path && known->build_id_bytes == build_id_bytes &&
-            (build_id_bytes == 0 || memcmp(known->build_id, build_id, build_id_bytes) == 0))
+            known->is_any_build == (build_id == NULL) &&
+            (build_id == NULL || memcmp(known->build_id, build_id, sizeof known->build_id) == 0))
             return i;
     }
     symbolizer->modules = bmm__grow(symbolizer->modules, &symbolizer->module_capacity,
                                     (size_t)symbolizer->module_count + 1, sizeof *symbolizer->modules);
     struct module *module = &symbolizer->modules[symbolizer->module_count];
-    *module = (struct module){ .path = path, .build_id_bytes = build_id_bytes, .role = bmm__role_of_module(path) };
-    if (build_id_bytes > 0)
-        memcpy(module->build_id, build_id, build_id_bytes);
+    *module = (struct module){ .path = path,
+                               .build_id_bytes = build_id_bytes,
+                               .is_any_build = build_id == NULL,
+                               .role = bmm__role_of_module(path) };
+    if (build_id != NULL)
+        memcpy(module->build_id, build_id, sizeof module->build_id);
     return symbolizer->module_count++;
 }
 
@@ -123,7 +128,8 @@ static bool is_libc(const struct module *module)
 static void open_file(struct module *module)
 {
     if (!module->is_file_open)
-        bmm__module_file_open(&module->file, module->path, module->build_id, module->build_id_bytes);
+        bmm__module_file_open(&module->file, module->path, module->is_any_build ? NULL : module->build_id,
+                              module->build_id_bytes);
     module->is_file_open = true;
 }
 

@@ -18,7 +18,8 @@ struct bmm__symbolizer;
 struct bmm__symbolizer *bmm__symbolizer_make(struct bmm__strings *strings);
 void bmm__symbolizer_free(struct bmm__symbolizer *symbolizer);
 
-/* The number of a module; the same file and build-id have the same number. Nothing is opened yet. */
+/* The number of a module; the same file and build-id (as in struct bmm_snapshot_module; NULL: any) have the same number. Nothing is
+ * opened yet. */
 uint32_t bmm__symbolizer_module(struct bmm__symbolizer *symbolizer, const char *path, const uint8_t *build_id,
                                 uint32_t build_id_bytes);
 #define BMM__NO_MODULE UINT32_MAX

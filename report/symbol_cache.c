@@ -114,6 +114,9 @@ static void drop(struct bmm__symbol_cache *cache, int status)
 
 static bool open_database(const char *path, int flags, sqlite3 **db)
 {
+    struct stat status;
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) /* a FIFO would be waited for */
+        return false;
     if (sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOFOLLOW, NULL) == SQLITE_OK) {
         sqlite3_busy_timeout(*db, BUSY_MS);
         sqlite3_exec(*db, "PRAGMA trusted_schema=OFF; PRAGMA synchronous=OFF; PRAGMA cell_size_check=ON", NULL, NULL,

@@ -78,6 +78,11 @@ static bool is_stripped(const struct bmm__module_news *news)
     return !news->has_debug_info && bmm__role_of_module(news->path) == BMM_ROLE_PROGRAM;
 }
 
+static const char *servers(void)
+{
+    return bmm__module_file_asks_servers() ? "other servers than those of DEBUGINFOD_URLS" : "DEBUGINFOD_URLS";
+}
+
 static int by_path(const void *left, const void *right)
 {
     const struct bmm__module_news *a = left, *b = right;
@@ -118,11 +123,12 @@ void bmm__report_add_symbol_notes(struct bmm__report *report, const struct bmm__
                 bmm__arena_printf(
                     &report->arena,
                     "%s: %s, so its frames show module and offset only; the same build's file, its -dbgsym "
-                    "package or DEBUGINFOD_URLS brings names",
+                    "package or %s brings names",
                     news.path,
                     news.state == BMM_FILE_MISSING ? "no such file"
-                    : news.state == BMM_FILE_OTHER ? "not the file that ran (its build-id differs)"
-                                                   : "not readable as ELF"));
+                    : news.state == BMM_FILE_OTHER ? "not the file that ran (its build-id differs, or its headers)"
+                                                   : "not readable as ELF",
+                    servers()));
         else if (is_stripped(&news))
             stripped = join(report, stripped, ++stripped_count, news.path);
         else if (news.is_debug_partial)
@@ -135,12 +141,14 @@ void bmm__report_add_symbol_notes(struct bmm__report *report, const struct bmm__
         bmm__report_add_note(report, BMM__NO_PROCESS,
                              bmm__arena_printf(&report->arena,
                                                "no lines for %s: compile with -g, or install the -dbgsym package, or "
-                                               "set DEBUGINFOD_URLS",
-                                               stripped));
+                                               "%s%s",
+                                               stripped, bmm__module_file_asks_servers() ? "name " : "set ",
+                                               servers()));
     if (partial_count > 0)
         bmm__report_add_note(report, BMM__NO_PROCESS,
                              bmm__arena_printf(&report->arena,
                                                "names of %s may be missing: its debug information is split, and "
-                                               "a part of it (.dwo files, or what dwz made) is not where it was",
+                                               "a part of it (.dwo files, or what dwz made) is not where it was; .dwp "
+                                               "files are not read",
                                                partial));
 }

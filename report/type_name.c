@@ -25,17 +25,20 @@ static bool is_table(const char *name)
            (begins(name, PASCAL) && (length < other || strcmp(name + length - other, PASCAL_OTHER) != 0));
 }
 
-static void add_table(struct bmm__symbol_table *table, uint64_t start, const GElf_Sym *symbol, const char *name)
+static void add_table(struct bmm__symbol_table *table, uint64_t start, const GElf_Sym *symbol, const char *name,
+                      bool is_label)
 {
+    (void)is_label;
     if (GELF_ST_TYPE(symbol->st_info) == STT_FUNC || !is_table(name)) /* most are, and need not be looked at */
         return;
     table->symbols = bmm__grow(table->symbols, &table->capacity, (size_t)table->count + 1, sizeof *table->symbols);
-    table->symbols[table->count++] = (struct bmm__symbol){ start, start + symbol->st_size, name, STB_GLOBAL };
+    table->symbols[table->count++] = (struct bmm__symbol){ start, start + symbol->st_size, name, STB_GLOBAL, false };
 }
 
 void bmm__type_table_fill(struct bmm__symbol_table *table, const struct bmm__module_file *file)
 {
     bmm__symbol_table_fill_by(table, file, add_table);
+    bmm__symbol_table_sort(table);
 }
 
 /* ---- what the file has in memory at an address ---- */

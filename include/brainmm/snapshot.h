@@ -137,11 +137,13 @@ struct bmm_snapshot_chunk {
 
 /* A loaded module (program, shared library, vdso). Appended when a stack first passes through it. */
 struct bmm_snapshot_module {
-    uint32_t bytes;          /* of this record with its path, rounded up to 8 */
-    uint32_t epoch;          /* how often its addresses had belonged to other, since unloaded modules; mostly 0 */
-    uint64_t start, end;     /* address range [start, end) */
-    uint64_t bias;           /* address in memory - address in the file's program headers */
-    uint32_t build_id_bytes; /* 0: none */
+    uint32_t bytes;      /* of this record with its path, rounded up to 8 */
+    uint32_t epoch;      /* how often its addresses had belonged to other, since unloaded modules; mostly 0 */
+    uint64_t start, end; /* address range [start, end) */
+    uint64_t bias;       /* address in memory - address in the file's program headers */
+    uint32_t
+        build_id_bytes; /* 0: none; then build_id begins with a checksum in its stead, 8 bytes, or 0: the 64-bit FNV-1a of the ELF
+                                header and the program headers, as they were loaded */
     uint8_t build_id[20];
     __extension__ char path[]; /* NUL-terminated; of the program itself an absolute path; of the vdso "[vdso]" */
 };

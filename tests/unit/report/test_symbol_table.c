@@ -8,7 +8,7 @@
 static void add(struct bmm__symbol_table *table, uint64_t start, uint64_t size, unsigned binding, const char *name)
 {
     GElf_Sym symbol = { .st_info = GELF_ST_INFO(binding, STT_FUNC), .st_size = size };
-    bmm__symbol_table_add(table, start, &symbol, name);
+    bmm__symbol_table_add(table, start, &symbol, name, false);
 }
 
 static const char *of(const struct bmm__symbol_table *table, uint64_t address)
@@ -29,7 +29,7 @@ Test(symbol_table, only_functions_with_names_are_in)
 {
     struct bmm__symbol_table table = { 0 };
     GElf_Sym object = { .st_info = GELF_ST_INFO(STB_GLOBAL, STT_OBJECT), .st_size = 8 };
-    bmm__symbol_table_add(&table, 0x100, &object, "object");
+    bmm__symbol_table_add(&table, 0x100, &object, "object", false);
     add(&table, 0x100, 8, STB_GLOBAL, "");
     add(&table, 0x200, 8, STB_GLOBAL, "one");
     bmm__symbol_table_sort(&table);
