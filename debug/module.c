@@ -74,13 +74,19 @@ static void read_checksum(struct known *one, const struct bmm__loaded *loaded)
 {
     const ElfW(Phdr) *segments = loaded->headers;
     for (unsigned i = 0; i < loaded->header_count; i++) {
-        const void *header = (const void *)(loaded->bias + segments[i].p_vaddr);
+        uintptr_t start = loaded->bias + segments[i].p_vaddr;
+        ElfW(Ehdr) header;
         if (segments[i].p_type != PT_LOAD || segments[i].p_offset != 0 || (segments[i].p_flags & PF_R) == 0 ||
-            segments[i].p_filesz < sizeof(ElfW(Ehdr)) || memcmp(header, ELFMAG, SELFMAG) != 0)
+            segments[i].p_filesz < sizeof header || start < loaded->start || start + sizeof header > loaded->end)
             continue;
-        uint64_t hash = hash_bytes(HASH_SEED, header, sizeof(ElfW(Ehdr)));
+        memcpy(&header, (const void *)start, sizeof header);
+        if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+            return;
+        header.e_shoff = header.e_shnum = header.e_shstrndx = 0; /* of sections that strip removes */
+        uint64_t hash = hash_bytes(HASH_SEED, &header, sizeof header);
         hash = hash_bytes(hash, segments, loaded->header_count * sizeof *segments);
         memcpy(one->build_id, &hash, sizeof hash);
+        return;
     }
 }
 

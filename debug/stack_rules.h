@@ -26,6 +26,8 @@
 #ifndef BMM_STACK_RULES_H
 #define BMM_STACK_RULES_H
 
+#include "brainmm/snapshot.h"
+
 #include "core/assert.h"
 #include "core/atomic.h"
 #include "stack_arch.h"
@@ -87,11 +89,13 @@ uint64_t bmm__rule_learn(uintptr_t address);
 void bmm__rules_forget(void);
 struct bmm__rule bmm__rule_decode(uint64_t word);
 
-/* Of the module of the word's address; 0xffff: some late one. */
+/* Of the module of the word's address; 0xffff: some late one; BMM_STACK_NO_MODULE: there is none. */
 static inline uint32_t bmm__rule_epoch(uint64_t word)
 {
-    if (BMM__LIKELY(BMM__RULE_KIND(word) != BMM__RULE_WIDE))
+    if (BMM__LIKELY(BMM__RULE_KIND(word) < BMM__RULE_NONE))
         return BMM__RULE_EPOCH(word);
+    if (BMM__RULE_KIND(word) == BMM__RULE_NONE)
+        return BMM__RULE_CFA(word) != 0 ? BMM__RULE_EPOCH(word) : BMM_STACK_NO_MODULE;
     uint32_t epoch = (uint32_t)(word >> 17) & BMM__RULE_WIDE_EPOCH_UNKNOWN;
     return epoch == BMM__RULE_WIDE_EPOCH_UNKNOWN ? 0xffff : epoch;
 }

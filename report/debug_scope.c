@@ -4,6 +4,10 @@
 
 #include <dwarf.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define DEPTH_MAX 64 /* larger trees come from damaged files only */
+#define MEMBERS_MAX 4096
 
 struct bmm__debug_level {
     Dwarf_Die *scopes; /* by address */
@@ -90,37 +94,57 @@ static bool is_block(const Dwarf_Die *die)
     return tag == DW_TAG_lexical_block || tag == DW_TAG_try_block || tag == DW_TAG_catch_block;
 }
 
-bool bmm__debug_is_type(const Dwarf_Die *die)
+static bool is_lambda(const Dwarf_Die *die)
 {
-    Dwarf_Die at = *die;
-    int tag = dwarf_tag(&at);
-    return tag == DW_TAG_class_type || tag == DW_TAG_structure_type || tag == DW_TAG_union_type;
+    Dwarf_Die at = *die, member;
+    int tag = dwarf_tag(&at), left = MEMBERS_MAX;
+    if ((tag != DW_TAG_class_type && tag != DW_TAG_structure_type) || dwarf_diename(&at) != NULL ||
+        dwarf_child(&at, &member) != 0)
+        return false;
+    do {
+        const char *name = dwarf_tag(&member) == DW_TAG_subprogram ? dwarf_diename(&member) : NULL;
+        if (name != NULL && strcmp(name, "operator()") == 0)
+            return true;
+    } while (--left > 0 && dwarf_siblingof(&member, &member) == 0);
+    return false;
 }
 
-static uint32_t count_nameless_types(struct bmm__debug_scopes *scopes, Dwarf_Die *parent, uintptr_t before)
+struct count {
+    uintptr_t before,
+        visited; /* in a tree the way leads to ever higher addresses; damaged files lead around in circles */
+    uint32_t lambdas;
+};
+
+static void count_lambdas(struct bmm__debug_scopes *scopes, Dwarf_Die *parent, unsigned depth, struct count *count)
 {
     struct bmm__debug_level level = *level_of(scopes, parent); /* the list may move, what is listed does not */
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < level.count && (uintptr_t)level.scopes[i].addr < before; i++) {
-        if (is_block(&level.scopes[i]))
-            count += count_nameless_types(scopes, &level.scopes[i], before);
-        else
-            count += bmm__debug_is_type(&level.scopes[i]) && dwarf_diename(&level.scopes[i]) == NULL;
+    for (uint32_t i = 0; i < level.count; i++) {
+        uintptr_t address = (uintptr_t)level.scopes[i].addr;
+        if (address >= count->before || address <= count->visited)
+            return;
+        count->visited = address;
+        if (!is_block(&level.scopes[i]))
+            count->lambdas += is_lambda(&level.scopes[i]);
+        else if (depth < DEPTH_MAX)
+            count_lambdas(scopes, &level.scopes[i], depth + 1, count);
     }
-    return count;
 }
 
-uint32_t bmm__debug_scope_number(struct bmm__debug_scopes *scopes, const Dwarf_Die *type, const Dwarf_Die *around,
+uint32_t bmm__debug_scope_lambda(struct bmm__debug_scopes *scopes, const Dwarf_Die *scope, const Dwarf_Die *around,
                                  uint32_t count)
 {
-    Dwarf_Die at = *type, parent;
+    Dwarf_Die at = *scope, parent;
+    if (!is_lambda(scope))
+        return 0;
     while (count > 0 && is_block(&around[count - 1]))
         count--;
     if (count > 0)
         parent = around[count - 1];
     else if (dwarf_diecu(&at, &parent, NULL, NULL) == NULL)
         return 1;
-    return count_nameless_types(scopes, &parent, (uintptr_t)type->addr) + 1;
+    struct count counted = { .before = (uintptr_t)scope->addr };
+    count_lambdas(scopes, &parent, 0, &counted);
+    return counted.lambdas + 1;
 }
 
 void bmm__debug_scopes_free(struct bmm__debug_scopes *scopes)

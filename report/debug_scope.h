@@ -20,14 +20,12 @@ struct bmm__debug_scopes {
     uint32_t count, capacity;
 };
 
-/* A class, structure or union. */
-bool bmm__debug_is_type(const Dwarf_Die *die);
 /* The scopes around the DIE, outermost first, without its unit; returns how many, at most `capacity`. */
 uint32_t bmm__debug_scopes_around(struct bmm__debug_scopes *scopes, const Dwarf_Die *die, Dwarf_Die *found,
                                   uint32_t capacity);
-/* Of a type without a name: 1 for the first such one in the scope that has a name around it, blocks not counted, and so on. `around`
- * are the scopes around it, outermost first. */
-uint32_t bmm__debug_scope_number(struct bmm__debug_scopes *scopes, const Dwarf_Die *type, const Dwarf_Die *around,
+/* 0: the scope is no lambda's class, which has no name and can be called. Else the first one in the scope that has a name around it,
+ * blocks not counted, is 1, and so on. `around` are the scopes around it, outermost first. */
+uint32_t bmm__debug_scope_lambda(struct bmm__debug_scopes *scopes, const Dwarf_Die *scope, const Dwarf_Die *around,
                                  uint32_t count);
 void bmm__debug_scopes_free(struct bmm__debug_scopes *scopes);
 

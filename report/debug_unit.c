@@ -63,17 +63,21 @@ static bool is_entered(int tag, bool is_deep)
                        tag == DW_TAG_class_type || tag == DW_TAG_union_type || tag == DW_TAG_enumeration_type);
 }
 
-static void find_functions(struct bmm__debug_unit *unit, Dwarf_Die *parent, bool is_deep, unsigned depth)
+static void find_functions(struct bmm__debug_unit *unit, Dwarf_Die *parent, bool is_deep, unsigned depth,
+                           uintptr_t *visited)
 {
     Dwarf_Die die;
     if (depth > TREE_DEPTH_MAX || dwarf_child(parent, &die) != 0)
         return;
     do {
         int tag = dwarf_tag(&die);
+        if ((uintptr_t)die.addr <= *visited) /* damaged files lead around in circles */
+            return;
+        *visited = (uintptr_t)die.addr;
         if (tag == DW_TAG_subprogram)
             add_function(unit, &die);
         if (is_entered(tag, is_deep))
-            find_functions(unit, &die, is_deep, depth + 1);
+            find_functions(unit, &die, is_deep, depth + 1, visited);
     } while (dwarf_siblingof(&die, &die) == 0);
 }
 
@@ -87,8 +91,9 @@ static void forget_functions(struct bmm__debug_unit *unit)
 
 static void index_functions(struct bmm__debug_unit *unit, bool is_deep)
 {
+    uintptr_t visited = 0;
     forget_functions(unit);
-    find_functions(unit, &unit->tree, is_deep, 0);
+    find_functions(unit, &unit->tree, is_deep, 0, &visited);
     if (unit->function_count > 0)
         qsort(unit->functions, unit->function_count, sizeof *unit->functions, by_start);
     unit->is_indexed = true;
@@ -155,16 +160,15 @@ static const char *qualified_name(struct bmm__debug_unit *unit, Dwarf_Die *die)
         return name;
     if (separator[0] == '.' && strcmp(name, "$main") == 0)
         return "main";
-    bool is_call = strcmp(name, "operator()") == 0;
     Dwarf_Die declaration = declaration_of(die), scopes[SCOPES_MAX];
     for (uint32_t i = bmm__debug_scopes_around(&unit->scopes, &declaration, scopes, SCOPES_MAX); i-- > 0;) {
         const char *scope = dwarf_diename(&scopes[i]);
         int tag = dwarf_tag(&scopes[i]);
         if (scope == NULL && tag == DW_TAG_namespace)
             scope = "(anonymous namespace)";
-        else if (scope == NULL && bmm__debug_is_type(&scopes[i]))
-            scope = bmm__arena_printf(&unit->names, "{%s#%u}", is_call ? "lambda" : "unnamed type",
-                                      bmm__debug_scope_number(&unit->scopes, &scopes[i], scopes, i));
+        uint32_t lambda = scope == NULL ? bmm__debug_scope_lambda(&unit->scopes, &scopes[i], scopes, i) : 0;
+        if (lambda != 0)
+            scope = bmm__arena_printf(&unit->names, "{lambda#%u}", lambda);
         if (scope != NULL && tag != DW_TAG_lexical_block)
             name = bmm__arena_printf(&unit->names, "%s%s%s", scope, separator, name);
     }

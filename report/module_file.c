@@ -15,6 +15,9 @@
 /* Where libdwfl puts a module of which nothing but the build-id is known yet: room for any. */
 #define REMOTE_START 0x100000000
 #define REMOTE_END 0x10000000000
+#define RECORDED_BYTES 20 /* of a build-id */
+#define SEGMENTS_MAX 64   /* looked through for one: only damaged files have more, or larger ones */
+#define NOTES_BYTES_MAX ((size_t)64 << 10)
 
 uint64_t bmm__module_file_symbol_bytes(const struct bmm__module_file *file)
 {
@@ -112,6 +115,7 @@ static uint64_t headers_checksum(Elf *elf)
     if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phoff > bytes ||
         segments > bytes - header.e_phoff)
         return 0;
+    header.e_shoff = header.e_shnum = header.e_shstrndx = 0;
     return bmm__hash(bmm__hash(BMM__HASH_SEED, &header, sizeof header), file + header.e_phoff, segments);
 }
 
@@ -138,8 +142,9 @@ static int build_id_of(const struct bmm__module_file *file, const unsigned char 
     int bytes = dwfl_module_build_id(file->module, bits, &where);
     if (elf_getphdrnum(file->elf, &count) != 0)
         return bytes > 0 ? bytes : 0;
-    for (size_t i = 0; bytes <= 0 && i < count; i++)
-        if (gelf_getphdr(file->elf, (int)i, &segment) != NULL && segment.p_type == PT_NOTE)
+    for (size_t i = 0; bytes <= 0 && i < count && i < SEGMENTS_MAX; i++)
+        if (gelf_getphdr(file->elf, (int)i, &segment) != NULL && segment.p_type == PT_NOTE &&
+            segment.p_filesz <= NOTES_BYTES_MAX)
             bytes = find_build_id(elf_getdata_rawchunk(file->elf, (int64_t)segment.p_offset, segment.p_filesz,
                                                        segment.p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR),
                                   bits);
@@ -149,16 +154,16 @@ static int build_id_of(const struct bmm__module_file *file, const unsigned char 
 static bool is_same_build(const struct bmm__module_file *file, const uint8_t *build_id, uint32_t build_id_bytes)
 {
     const unsigned char *bits = NULL;
-    int bytes = build_id_of(file, &bits);
+    uint64_t checksum;
     if (build_id == NULL)
         return true;
-    if (build_id_bytes == 0) {
-        uint64_t recorded, found = headers_checksum(file->elf);
-        memcpy(&recorded, build_id, sizeof recorded);
-        return bytes == 0 && (recorded == 0 || found == 0 || found == recorded);
-    }
+    uint32_t bytes = (uint32_t)build_id_of(file, &bits);
+    memcpy(&checksum, build_id, sizeof checksum);
+    if (build_id_bytes == 0)
+        return checksum == 0 || (bytes == 0 && checksum == headers_checksum(file->elf));
     /* The record keeps at most 20 bytes of a longer id. */
-    return (uint32_t)bytes >= build_id_bytes && memcmp(bits, build_id, build_id_bytes) == 0;
+    return (bytes == build_id_bytes || (bytes > build_id_bytes && build_id_bytes == RECORDED_BYTES)) &&
+           memcmp(bits, build_id, build_id_bytes) == 0;
 }
 
 /* Opens `path` as the module; leaves *file closed with its state set where that cannot be. */

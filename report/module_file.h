@@ -1,6 +1,7 @@
 /* The file of a module: found, proved to be the one that ran, opened for symbols.
  *
- * Looked for in this order: the path the process recorded, if its build-id is the recorded one or, where none was recorded, it has none and its headers are the recorded ones; then, by build-id,
+ * Looked for in this order: the path the process recorded, if its build-id is the recorded one or,
+ * where none was recorded, it has none and its headers are the recorded ones; then, by build-id,
  * /usr/lib/debug; then on the servers of DEBUGINFOD_URLS. Separate debug information is found by libdwfl's standard rules
  * (build-id, .gnu_debuglink, .gnu_debugdata, DEBUGINFOD_URLS). The network is asked only if the user has set that variable.
  */
@@ -31,7 +32,7 @@ struct bmm__module_file {
     bool is_watched_bad; /* it is not the one that was opened any more */
 };
 
-/* build_id as in struct bmm_snapshot_module, where build_id_bytes 0 says that the file had none; NULL: any file will do. */
+/* build_id as in struct bmm_snapshot_module; NULL: any file will do. */
 void bmm__module_file_open(struct bmm__module_file *file, const char *path, const uint8_t *build_id,
                            uint32_t build_id_bytes);
 /* False for a file of debug information alone, whose sections of code are empty. */

@@ -90,11 +90,14 @@ bool bmm__stack_build_continue(struct bmm__stack_build *build, const struct bmm_
     return true;
 }
 
-/* The module with the epoch of the stack's node. Where there is none (the log was full), the latest at the address. */
+/* The module with the epoch of the stack's node. Where there is none (the log was full), the latest at the address; NULL for code that no
+ * file holds, whatever was loaded there. */
 static const struct bmm__loaded_module *module_at(const struct bmm__stack_build *build, uint64_t address,
                                                   uint32_t epoch)
 {
     const struct bmm__loaded_module *latest = NULL;
+    if (epoch == BMM_STACK_NO_MODULE)
+        return NULL;
     for (uint32_t i = 0; i < build->module_count; i++) {
         const struct bmm__loaded_module *module = &build->modules[i];
         if (address < module->start || address >= module->end)
@@ -143,7 +146,8 @@ static uint32_t chain_at(struct bmm__stack_build *build, uint64_t pc, bool is_ex
         uint64_t address = BMM_STACK_ADDRESS(pc) - (is_exact ? 0 : 1);
         const struct bmm__loaded_module *module = module_at(build, address, BMM_STACK_EPOCH(pc));
         struct bmm__located_chain made = { .module = BMM__NO_MODULE, .address = address };
-        build->has_strays |= module == NULL || module->epoch != BMM_STACK_EPOCH(pc);
+        build->has_strays |=
+            module == NULL ? BMM_STACK_EPOCH(pc) != BMM_STACK_NO_MODULE : module->epoch != BMM_STACK_EPOCH(pc);
         if (module != NULL) {
             made.module = module->number;
             made.address = address - module->bias;

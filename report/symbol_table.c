@@ -11,7 +11,10 @@ static uint32_t rank_of(const struct bmm__symbol *symbol)
     uint32_t underscores = (uint32_t)strspn(symbol->name, "_");
     uint32_t binding = symbol->binding == STB_LOCAL ? 2 : symbol->binding == STB_WEAK ? 1 : 0;
     /* strdup is weak and __strdup is global in glibc: a public name without underscores beats both. */
-    return (symbol->is_label ? 100000u : 0u) + (binding == 2 ? 1000u : 0u) + underscores * 10 + binding;
+    return (symbol->name[0] == 0 ? 200000u
+            : symbol->is_label   ? 100000u
+                                 : 0u) +
+           (binding == 2 ? 1000u : 0u) + underscores * 10 + binding;
 }
 
 static int by_start(const void *left, const void *right)
@@ -72,6 +75,14 @@ static void sort_by_start(struct bmm__symbol_table *table)
     table->capacity = count;
 }
 
+/* A local label behind a global function that has no size: where in it one jumps to. (Local functions without size are the compiler's
+ * frame_dummy and the like, and stand before whatever comes first.) */
+static bool is_within(const struct bmm__symbol *label, const struct bmm__symbol *before)
+{
+    return label->name[0] != 0 && label->binding == STB_LOCAL && !before->is_label && before->binding != STB_LOCAL &&
+           before->end == before->start;
+}
+
 void bmm__symbol_table_sort(struct bmm__symbol_table *table)
 {
     if (table->count == 0)
@@ -83,7 +94,8 @@ void bmm__symbol_table_sort(struct bmm__symbol_table *table)
         if (table->symbols[i].start == table->symbols[kept].start) {
             if (table->symbols[i].end > table->symbols[kept].end)
                 table->symbols[kept].end = table->symbols[i].end;
-        } else if (!table->symbols[i].is_label || table->symbols[i].start >= reach) {
+        } else if (!table->symbols[i].is_label ||
+                   (table->symbols[i].start >= reach && !is_within(&table->symbols[i], &table->symbols[kept]))) {
             table->symbols[++kept] = table->symbols[i];
         }
         reach = table->symbols[kept].end > reach ? table->symbols[kept].end : reach;

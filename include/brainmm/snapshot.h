@@ -124,26 +124,27 @@ struct bmm_snapshot_chunk {
  * site: below, the low BMM_SITE_BITS bits of a code address; above, the number of the entry of BMM_CHUNK_CODE that has the others
  * (number 0 stands for 0). Together they are a pc, which holds a code address in its low 48 bits: a return address (the address of
  * the call is one less), except where a signal interrupted the frame. Above it stands the epoch of the module it belongs to: the
- * module is the entry with the same epoch whose range holds the address; epoch 0xffff: the latest there. site 0: not written, or
- * not used.
+ * module is the entry with the same epoch whose range holds the address; epoch 0xffff: the latest there; BMM_STACK_NO_MODULE:
+ * of none, generated code. site 0: not written, or not used.
  * Written: the entries of BMM_CHUNK_CODE, then the run, then an id in it becomes visible in a record. */
 #define BMM_STACK_HEAD 0x80000000u
 #define BMM_SITE_BITS 20
 #define BMM_SITE_NUMBERS 2048u
 #define BMM_STACK_TRUNCATED 1u /* pseudo-pc of an outermost node: the stack went on, but could not be followed */
 #define BMM_STACK_SIGNAL 2u    /* pseudo-pc: the frame outside (parent) was interrupted by a signal at its exact pc */
+#define BMM_STACK_NO_MODULE 0xfffeu /* an epoch */
 #define BMM_STACK_ADDRESS(pc) ((uint64_t)(pc)&0x0000ffffffffffffu)
 #define BMM_STACK_EPOCH(pc) ((uint32_t)((uint64_t)(pc) >> 48))
 
-/* A loaded module (program, shared library, vdso). Appended when a stack first passes through it. */
+/* A loaded module (program, shared library, vdso). Appended when a stack first passes through it. Where no build-id was found, 8 bytes
+ * of checksum stand in its place: the 64-bit FNV-1a of the ELF header (e_shoff, e_shnum, e_shstrndx taken as 0) and the program
+ * headers, as they are loaded; 0: not known. */
 struct bmm_snapshot_module {
-    uint32_t bytes;      /* of this record with its path, rounded up to 8 */
-    uint32_t epoch;      /* how often its addresses had belonged to other, since unloaded modules; mostly 0 */
-    uint64_t start, end; /* address range [start, end) */
-    uint64_t bias;       /* address in memory - address in the file's program headers */
-    uint32_t
-        build_id_bytes; /* 0: none; then build_id begins with a checksum in its stead, 8 bytes, or 0: the 64-bit FNV-1a of the ELF
-                                header and the program headers, as they were loaded */
+    uint32_t bytes;          /* of this record with its path, rounded up to 8 */
+    uint32_t epoch;          /* how often its addresses had belonged to other, since unloaded modules; mostly 0 */
+    uint64_t start, end;     /* address range [start, end) */
+    uint64_t bias;           /* address in memory - address in the file's program headers */
+    uint32_t build_id_bytes; /* 0: none was found */
     uint8_t build_id[20];
     __extension__ char path[]; /* NUL-terminated; of the program itself an absolute path; of the vdso "[vdso]" */
 };
