@@ -72,6 +72,13 @@ static inline struct bmm__span *bmm__page_map_find(uintptr_t address)
     return span != NULL ? span : bmm__page_map_find_outside(address);
 }
 
+/* Whether the span that the descriptor says is still its own: it goes on saying so for a while after the memory was given back, and
+ * another may be opened there meanwhile. */
+static inline bool bmm__page_map_has(const struct bmm__span *span)
+{
+    return bmm__page_map_find(span->start) == span;
+}
+
 /* Enters span (or NULL) for the granules of [start, start + bytes). False: no memory for a leaf, nothing entered. */
 bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span);
 

@@ -7,6 +7,7 @@
 #include "core/client.h"
 #include "core/jit_region.h"
 #include "core/os.h"
+#include "core/page_map.h"
 #include "core/page_run.h"
 #include "core/process.h"
 #include "core/run.h"
@@ -52,6 +53,9 @@ static void count_runs(struct bmm_stats *stats, const struct bmm__span *span)
 static void count_span(struct bmm_stats *stats, struct bmm__span *span)
 {
     uint8_t kind = bmm__load_acquire(&span->kind);
+    if (kind == BMM__SPAN_UNUSED ||
+        (kind != BMM__SPAN_JIT && !bmm__page_map_has(span))) /* whose region says where it is */
+        return;
     if (kind == BMM__SPAN_SLOTS && bmm__load_acquire(&span->inverse) != 0) {
         count_slots(stats, span);
     } else if (kind == BMM__SPAN_RUNS) {

@@ -4,6 +4,7 @@
 #include "core/client.h"
 #include "core/heap_pool.h"
 #include "core/os.h"
+#include "core/page_map.h"
 #include "core/page_run.h"
 #include "core/remote.h"
 
@@ -241,6 +242,8 @@ void bmm__core_visit_blocks(bmm__visitor *visit, void *context)
     bool goes_on = true;
     for (struct bmm__span *span = bmm__span_first(); span != NULL && goes_on; span = span->all_next) {
         uint8_t kind = bmm__load_acquire(&span->kind);
+        if (kind == BMM__SPAN_UNUSED || !bmm__page_map_has(span))
+            continue;
         if (kind == BMM__SPAN_SLOTS && bmm__load_acquire(&span->inverse) != 0)
             goes_on = bmm__visit_span(span, visit, context);
         else if (kind == BMM__SPAN_RUNS)

@@ -30,6 +30,7 @@ struct model_entry {
     enum model_kind kind;
     unsigned heap;      /* of MODEL_OF_HEAP and MODEL_PIECE */
     bool is_known_zero; /* fresh from calloc */
+    unsigned long seen; /* by that walk */
 };
 
 #define MODEL_ENTRIES 1500u
@@ -44,7 +45,7 @@ struct model {
     bool is_recorded; /* sizes are known, wrong frees are reported */
     const char *wrong;
     int wrong_line;
-    unsigned long operations;
+    unsigned long operations, walks;
     struct model_entry wrong_entry;
 };
 
@@ -112,10 +113,10 @@ static inline unsigned model_behind(const struct model *model, const unsigned ch
     return low;
 }
 
-static inline const struct model_entry *model_at(const struct model *model, const unsigned char *address)
+static inline struct model_entry *model_at(const struct model *model, const unsigned char *address)
 {
     unsigned behind = model_behind(model, address);
-    const struct model_entry *entry = behind == 0 ? NULL : &model->entries[behind - 1];
+    struct model_entry *entry = behind == 0 ? NULL : &model->entries[behind - 1];
     return entry != NULL && (address == entry->start || (size_t)(address - entry->start) < entry->size) ? entry : NULL;
 }
 
@@ -412,8 +413,13 @@ struct model_walk {
 static inline bool model_visit(const struct bmm_memory_options *block, void *context)
 {
     struct model_walk *walk = context;
-    const struct model_entry *entry = model_at(walk->model, block->start);
-    walk->found += entry != NULL && entry->start == block->start;
+    struct model_entry *entry = model_at(walk->model, block->start);
+    if (entry != NULL && entry->start == block->start) {
+        if (!MODEL_EXPECT(walk->model, entry->seen != walk->model->walks))
+            walk->model->wrong_entry = *entry;
+        entry->seen = walk->model->walks;
+        walk->found++;
+    }
     return true;
 }
 
@@ -423,11 +429,14 @@ static inline void model_look_at_all(struct model *model)
     struct model_walk walk = { model, 0 };
     unsigned pieces = 0;
     size_t live = 0;
+    model->walks++;
     bmm_heap_walk(model_visit, &walk);
     for (unsigned i = 0; i < model->count; i++) {
         const struct model_entry *entry = &model->entries[i];
         pieces += entry->kind == MODEL_PIECE;
         if (!MODEL_EXPECT(model, model_holds(entry, entry->start, entry->size, entry->size)))
+            model->wrong_entry = *entry;
+        if (!MODEL_EXPECT(model, entry->kind == MODEL_PIECE || entry->seen == model->walks))
             model->wrong_entry = *entry;
     }
     MODEL_EXPECT(model, walk.found == model->count - pieces);
