@@ -95,6 +95,8 @@ class Workload:
             else:
                 stop(f"unknown option {option} of workload {self.name}")
         self.command = [replace(word) for word in shlex.split(command)]
+        if self.command[0] == "python3":  # which may be a version manager's, a shell script that starts it
+            self.command[0] = sys.executable
         ours = BUILD / "bench" / self.command[0]
         self.is_ours = "/" not in self.command[0] and ours.exists()
         if self.is_ours:
