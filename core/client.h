@@ -159,7 +159,8 @@ struct bmm__span_view {
     size_t slot_bytes; /* of page runs: one OS page */
     uint32_t slot_count;
     uint32_t kind; /* enum bmm_span_kind of brainmm/snapshot.h */
-    bool is_next;  /* of slots: it was opened since all others of the class were full, as it will soon be itself */
+    /* of slots: it was opened since all others of the class were full, as it will soon be itself; by the only thread that has a heap */
+    bool is_next;
 };
 struct bmm__span_view bmm__core_span_view(const struct bmm__span *span);
 void **bmm__core_span_side(struct bmm__span *span); /* access through atomic.h */

@@ -26,6 +26,7 @@
 #define WATCH 16u
 
 uint32_t bmm__heap_minimize_wish;
+bool bmm__heap_has_company;
 
 static uint16_t distance_of(const struct bmm__heap *heap, unsigned class_index)
 {
@@ -355,8 +356,10 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index,
     if (span == NULL)
         return NULL;
     span->list.slot_bytes = slot_bytes;
-    bool is_fresh = is_zero && bmm__os_page_bytes() <= POPULATE_PAGE_MAX;
-    bmm__store_relaxed(&span->use, (uint8_t)((is_fresh ? BMM__SPAN_IS_FRESH : 0) | (is_next ? BMM__SPAN_IS_NEXT : 0)));
+    bool is_alone = !bmm__load_relaxed(&bmm__heap_has_company);
+    bool is_fresh = is_alone && is_zero && bmm__os_page_bytes() <= POPULATE_PAGE_MAX;
+    bmm__store_relaxed(&span->use,
+                       (uint8_t)((is_fresh ? BMM__SPAN_IS_FRESH : 0) | (is_next && is_alone ? BMM__SPAN_IS_NEXT : 0)));
     bmm__store_relaxed(&span->slot_count, (uint32_t)(span->span_bytes / slot_bytes));
     span->class_index = (uint16_t)class_index;
     span->align_shift = (uint8_t)(BMM__ALIGN_SHIFT_MIN + class_index / BMM__CLASS_COUNT);

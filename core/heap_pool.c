@@ -100,6 +100,8 @@ static struct bmm__heap *make(bool has_client)
     populate(heap, has_client);
     bmm__heap_init(heap, has_client);
     bmm__lock_take(&lock);
+    if (all != NULL)
+        bmm__store_relaxed(&bmm__heap_has_company, true);
     heap->all_next = all;
     bmm__store_release(&all, heap);
     bmm__lock_release(&lock);

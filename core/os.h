@@ -138,7 +138,9 @@ uintptr_t bmm__os_thread_key(void);      /* not 0, no system call; no two living
 void bmm__os_thread_name(char name[16]); /* of the calling thread, NUL-padded */
 uint64_t bmm__os_process_birth(void);    /* stays over exec and tells two users of one process id apart; 0: unknown */
 uint64_t bmm__os_address_limit(
-    void);                    /* most bytes of address space the process may have (RLIMIT_AS); UINT64_MAX: any */
+    void); /* most bytes of address space the process may have (RLIMIT_AS); UINT64_MAX: any */
+/* Private memory counts as used as soon as it is mapped (vm.overcommit_memory is 2): what one process maps ahead the others lack. */
+bool bmm__os_counts_mapped(void);
 bool bmm__os_is_secure(void); /* set-uid or alike: the environment must not be believed (AT_SECURE) */
 /* No signal handler runs on this thread until the mask is given back. */
 uint64_t bmm__os_block_signals(void);

@@ -91,6 +91,12 @@ size_t bmm__os_command_line(char *buffer, size_t capacity)
     return (size_t)read_whole("/proc/self/cmdline", buffer, capacity);
 }
 
+bool bmm__os_counts_mapped(void)
+{
+    char mode;
+    return read_whole("/proc/sys/vm/overcommit_memory", &mode, 1) == 1 && mode == '2';
+}
+
 uint64_t bmm__os_process_birth(void)
 {
     char text[1024];

@@ -88,8 +88,9 @@ _Static_assert(sizeof(struct bmm__span) == 128, "two lines: one for the owner, o
 /* Of use. */
 #define BMM__SPAN_USE 0x0f
 #define BMM__SPAN_IS_NEXT \
-    0x10 /* of slots: its heap had a full one of the class when it was opened; constant from then on */
-#define BMM__SPAN_IS_FRESH 0x20   /* of slots: nothing was behind it then, and pages are small; likewise */
+    0x10 /* of slots: its heap was the only one, and had a full one of the class, when it was opened; constant from then on */
+#define BMM__SPAN_IS_FRESH \
+    0x20 /* of slots: its heap was the only one, nothing was behind it, and pages are small; likewise */
 #define BMM__SPAN_IS_SEEN 0x40    /* heap_object.c, while it looks for duplicates */
 #define BMM__SPAN_HAS_RIGHTS 0x80 /* pages may have other rights than to be read and written */
 

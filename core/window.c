@@ -7,9 +7,13 @@
 
 #define BYTES_MIN ((size_t)64 << 20)
 #define BYTES_MAX ((size_t)16 << 40)
-/* Granules. A step is a quarter of what is there. */
-#define STEP_MIN ((size_t)64)
-#define STEP_MAX ((size_t)1024)
+/* Granules. A step is as much as is there: while one is made, whoever touches new memory waits, and where two threads ran, one of them
+ * may wake on the other's processor and share that with it for some milliseconds. A quarter of that where the system counts what is
+ * mapped as used. */
+#define STEP_MIN ((size_t)1024)
+#define STEP_MAX ((size_t)4096)
+#define STEP_MIN_COUNTED ((size_t)64)
+#define STEP_MAX_COUNTED ((size_t)1024)
 #define ATTEMPTS 3u
 #define TIGHT_PART 8u
 #define PLACE_ALIGN (2 * BMM__WINDOW_ALIGN) /* so that what the table has below the window is whole granules */
@@ -36,6 +40,7 @@ static size_t reserved;      /* granules */
 static size_t own_count;     /* granules of the tables and the bits */
 static size_t table_bytes;   /* of each table that are committed */
 static bool has_failed;      /* no window is to be had */
+static bool is_counted;      /* what is mapped: bmm__os_counts_mapped */
 static uint64_t tight_bytes; /* from there on it is tight: as of its beginning, for a sandbox may forbid to ask later */
 
 static size_t granules_for(size_t bytes)
@@ -49,6 +54,7 @@ static size_t wanted_bytes(void)
     size_t bytes = BYTES_MAX, memory = bmm__os_memory_bytes();
     uint64_t limit = bmm__os_address_limit();
     tight_bytes = limit / TIGHT_PART;
+    is_counted = bmm__os_counts_mapped();
     while (bytes > BYTES_MIN && memory != 0 && bytes / 8 >= memory)
         bytes /= 2;
     while (bytes >= BYTES_MIN && bytes > limit / 4)
@@ -196,6 +202,19 @@ static bool extend(size_t step)
     return true;
 }
 
+/* How much more there is to be, where count is wanted. Under lock. */
+static size_t next_step(size_t count)
+{
+    size_t there = bmm__window_count - own_count, left = capacity - bmm__window_count;
+    size_t step = is_counted ? there / 4 : there, most = is_counted ? STEP_MAX_COUNTED : STEP_MAX,
+           least = is_counted ? STEP_MIN_COUNTED : STEP_MIN;
+    step = step < least ? least : step > most ? most : step;
+    if (step > tight_bytes / 2 >> BMM__GRANULE_SHIFT)
+        step = STEP_MIN_COUNTED;
+    step = step < count ? count : step;
+    return step < left ? step : left;
+}
+
 bool bmm__window_grow(size_t count)
 {
     if (bmm__load_relaxed(&has_failed))
@@ -207,11 +226,7 @@ bool bmm__window_grow(size_t count)
         bmm__store_relaxed(&has_failed, true);
         is_done = false;
     } else if (before == 0 || bmm__window_count == before) { /* else another thread grew it: look again */
-        size_t now = bmm__window_count, step = (now - own_count) / 4;
-        step = step < STEP_MIN ? STEP_MIN : step > STEP_MAX ? STEP_MAX : step;
-        step = step < count ? count : step;
-        if (step > capacity - now)
-            step = capacity - now;
+        size_t step = next_step(count);
         is_done = step >= count && extend(step);
         if (!is_done && step > count) {
             bmm__store_relaxed(&bmm__window_is_tight, true);

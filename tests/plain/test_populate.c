@@ -1,5 +1,5 @@
-/* A fresh span is given memory a little ahead of what is used of it: not for the first pages, not for large slots, and not where
- * the process is said to be allowed no such call. */
+/* A fresh span is given memory a little ahead of what is used of it: not for the first pages, not for large slots, not where
+ * the process is said to be allowed no such call, and not once several threads have heaps. */
 #define _GNU_SOURCE
 #include "tests/plain.h"
 
@@ -10,6 +10,7 @@
 #include "core/process.h"
 #include "core/span.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
@@ -117,4 +118,25 @@ PLAIN_TEST(as_it_is_allowed)
     PLAIN_CHECK_EQUAL(resident(use(48, 2 * PAGE + 48)), 3 * PAGE);
     bmm__os_populate_allow(true);
     PLAIN_CHECK_EQUAL(resident(use(80, 2 * PAGE + 80)), STEP);
+}
+
+static void *allocate(void *block)
+{
+    *(void **)block = bmm__core_alloc(16, 16, false);
+    return NULL;
+}
+
+/* The system's call waits, and lets wait, where several threads change the address space. The last case: it is so from then on. */
+PLAIN_TEST(not_once_two_threads_have_heaps)
+{
+    expect_system();
+    PLAIN_CHECK_EQUAL(resident(use(112, 2 * PAGE + 112)), STEP);
+    pthread_t thread;
+    void *block = NULL;
+    PLAIN_CHECK_EQUAL(pthread_create(&thread, NULL, allocate, &block), 0);
+    pthread_join(thread, NULL);
+    PLAIN_CHECK(block != NULL);
+    const struct bmm__span *span = use(144, 2 * PAGE + 144);
+    PLAIN_CHECK(resident(span) <= 3 * PAGE);
+    PLAIN_CHECK((span->use & (BMM__SPAN_IS_FRESH | BMM__SPAN_IS_NEXT)) == 0);
 }
