@@ -186,15 +186,15 @@ static void count_closed(const struct bmm__span *span)
 void bmm__span_close(struct bmm__span *span, bool is_dirty)
 {
     const struct bmm__client *client = bmm__process.client;
-    bmm__page_map_enter(span->start, span->span_bytes, NULL);
+    uintptr_t start = span->start & ~(BMM__GRANULE - 1); /* of its memory */
+    bmm__page_map_enter(start, span->span_bytes, NULL);
     bmm__secure_close(span);
     count_closed(span);
     void *side = bmm__exchange_acq_rel(&span->side, NULL);
     if (client != NULL && side != NULL)
         client->span_end(span, side);
     if (span->kind == BMM__SPAN_LARGE)
-        bmm__os_release((void *)span->start, span->span_bytes); /* NOLINT */
-    else if (bmm__run_restore_rights(span, span->start,
-                                     span->span_bytes)) /* else nobody could use it: it stays taken */
-        bmm__arena_free((void *)span->start, span->span_bytes, is_dirty, span->is_moved != 0); /* NOLINT */
+        bmm__os_release((void *)start, span->span_bytes);            /* NOLINT */
+    else if (bmm__run_restore_rights(span, start, span->span_bytes)) /* else nobody could use it: it stays taken */
+        bmm__arena_free((void *)start, span->span_bytes, is_dirty, span->is_moved != 0); /* NOLINT */
 }

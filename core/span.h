@@ -51,7 +51,7 @@ struct bmm__jit_region;
 struct bmm__span {
     /* The owner's line. */
     struct bmm__list list; /* owner: constant while the span is open; 0: nobody. slot_bytes 0: no slots */
-    uintptr_t start;
+    uintptr_t start;       /* of the first slot, in the first granule of the memory; of that where there are no slots */
     uint32_t slot_count;
     uint16_t extended;      /* slots that were ever on a free list */
     uint16_t waiting;       /* of a CURRENT span: index + 1 of the first batch that was taken from remote; 0: none */
