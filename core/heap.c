@@ -127,7 +127,7 @@ static uint64_t look_at_clock(struct bmm__heap *heap)
     uint64_t now = bmm__os_clock_coarse_ms(), since_ms = now - heap->slow_ms;
     heap->slow_ms = now;
     if (since_ms != 0) /* else it is busy, and its batches will be full soon */
-        bmm__remote_send_all(heap);
+        bmm__remote_send_due(heap);
     return since_ms;
 }
 
@@ -531,7 +531,7 @@ void bmm__heap_countdown_over(struct bmm__list *list)
         bmm__store_relaxed(&list->countdown, heartbeat());
         bmm__heap_begin(heap);
         if (!bmm__purge_is_pending())
-            bmm__remote_send_all(heap);
+            bmm__remote_send_due(heap);
         bmm__heap_look(heap);
         fulfil_wish(heap);
         bmm__heap_end(heap);

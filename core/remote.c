@@ -8,7 +8,9 @@
 
 #define SLOT_BYTES_MAX 8192u        /* of slots that wait in an outbox */
 #define POSTED_BYTES_MAX (8u << 20) /* of the spans that they are of */
-#define BATCH_BYTES 32768u          /* and of those of one span */
+#define CLOSED_BYTES_MAX \
+    ((size_t)2 << 20)      /* of those that end by one call: what is in excess then goes back by few requests */
+#define BATCH_BYTES 32768u /* and of those of one span */
 
 #define PASSES_SHIFT_NEW 2u /* log2 of how many passes a sweep may be put off, if some of the frees are new */
 #define PASSES_SHIFT_OLD 5u
@@ -131,15 +133,16 @@ static uint64_t publish(struct bmm__span *span, uint32_t index, uint32_t other_c
     return pushed;
 }
 
-/* After that: the span's memory goes back if nothing in it is live. heap is the caller's; NULL: none. */
-static void settle(struct bmm__heap *heap, struct bmm__span *span, uint64_t pushed)
+/* After that: the span's memory goes back if nothing in it is live. heap is the caller's; NULL: none. True: it went. */
+static bool settle(struct bmm__heap *heap, struct bmm__span *span, uint64_t pushed)
 {
     if (!bmm__remote_try_claim(span, pushed))
-        return;
+        return false;
     if (heap != NULL)
         bmm__heap_gave_back(heap);
     else
         bmm__purge_tick();
+    return true;
 }
 
 /* One slot alone. */
@@ -148,11 +151,12 @@ static void push(struct bmm__heap *heap, struct bmm__span *span, uint32_t index)
     settle(heap, span, publish(span, index, 0));
 }
 
-/* The batch is written in the slot that came last, which is likeliest to be in the cache still. */
-static void send(struct bmm__heap *heap, struct bmm__outbox *box)
+/* The batch is written in the slot that came last, which is likeliest to be in the cache still. Returns how many bytes went back. */
+static size_t send(struct bmm__heap *heap, struct bmm__outbox *box)
 {
     struct bmm__span *span = box->span;
     BMM_ASSERT(span != NULL && box->count != 0);
+    size_t span_bytes = span->span_bytes;
     uint32_t other_count = box->count - 1u, last = box->slots[other_count];
     struct bmm__slot_link *carrier =
         (struct bmm__slot_link *)(span->start + (uintptr_t)last * span->list.slot_bytes); /* NOLINT */
@@ -163,12 +167,12 @@ static void send(struct bmm__heap *heap, struct bmm__outbox *box)
         bmm__batch_others(carrier)[i] = box->slots[i];
     bmm__store_relaxed(&heap->sending, span);
     box->room = 0;
-    heap->posted_bytes -= (uint32_t)span->span_bytes;
+    heap->posted_bytes -= (uint32_t)span_bytes;
     heap->posted[(box - heap->outbox) / 64] &= ~(1ull << (box - heap->outbox) % 64);
     bmm__store_release(&box->span, NULL); /* who sees the box empty sees that the batch is on its way (visit.c) */
     uint64_t pushed = publish(span, last, other_count);
     bmm__store_release(&heap->sending, NULL); /* and now it has arrived */
-    settle(heap, span, pushed);
+    return settle(heap, span, pushed) ? span_bytes : 0;
 }
 
 void bmm__remote_send_all(struct bmm__heap *heap)
@@ -178,14 +182,21 @@ void bmm__remote_send_all(struct bmm__heap *heap)
             send(heap, &heap->outbox[i * 64 + (unsigned)__builtin_ctzll(left)]);
 }
 
-/* Entries in turn, until they are of half of what may wait: the others go on to be filled. */
-static void send_some(struct bmm__heap *heap)
+/* Entries in turn, until those that are left are of no more than so many bytes, or much memory has gone back. */
+static void send_some(struct bmm__heap *heap, uint32_t left_bytes)
 {
-    while (heap->posted_bytes > POSTED_BYTES_MAX / 2) {
+    size_t closed_bytes = 0;
+    for (unsigned n = 0; n < BMM__OUTBOX_COUNT && heap->posted_bytes > left_bytes && closed_bytes < CLOSED_BYTES_MAX;
+         n++) {
         unsigned i = heap->next_to_send++ % BMM__OUTBOX_COUNT;
         if ((heap->posted[i / 64] >> i % 64 & 1) != 0)
-            send(heap, &heap->outbox[i]);
+            closed_bytes += send(heap, &heap->outbox[i]);
     }
+}
+
+void bmm__remote_send_due(struct bmm__heap *heap)
+{
+    send_some(heap, 0);
 }
 
 /* How many slots a batch is to have: what it has room to name, and little memory. */
@@ -210,7 +221,7 @@ static void post(struct bmm__heap *heap, struct bmm__span *span, const void *slo
         if (box->span != NULL)
             send(heap, box);
         if (heap->posted_bytes > POSTED_BYTES_MAX)
-            send_some(heap);
+            send_some(heap, POSTED_BYTES_MAX / 2); /* the others go on to be filled */
         heap->posted_bytes += (uint32_t)span->span_bytes;
         heap->posted[(box - heap->outbox) / 64] |= 1ull << (box - heap->outbox) % 64;
         bmm__store_release(&box->count, 0);

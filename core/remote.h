@@ -21,6 +21,8 @@ void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, void *slot
 
 /* Pushes what the heap's outbox holds. */
 void bmm__remote_send_all(struct bmm__heap *heap);
+/* The same, but no more than what gives some MiB back: for calls that are to be short. */
+void bmm__remote_send_due(struct bmm__heap *heap);
 
 /* The entry of an outbox where slots are that were found by a list (page_map.h) of that key. */
 static inline uint32_t bmm__remote_key(const struct bmm__list *list)

@@ -192,6 +192,45 @@ PLAIN_TEST(no_call_spends_long_on_what_nobody_noticed)
 
 static pthread_barrier_t all_ready;
 
+/* Blocks of a size of which a span has some more than full batches: the last of each span wait with those of others. */
+#define LEFT_OVER_BYTES ((size_t)6000)
+#define LEFT_OVER_COUNT (((size_t)300 << 20) / LEFT_OVER_BYTES)
+
+static void *make_all_and_wait(void *blocks)
+{
+    for (size_t i = 0; i < LEFT_OVER_COUNT; i++)
+        ((void **)blocks)[i] = memset(malloc(LEFT_OVER_BYTES), 1, LEFT_OVER_BYTES);
+    pthread_barrier_wait(&all_ready);
+    pause();
+    return blocks;
+}
+
+static uint64_t longest_call_for_another_ns(size_t unused)
+{
+    (void)unused;
+    void **blocks =
+        mmap(NULL, LEFT_OVER_COUNT * sizeof *blocks, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pthread_t thread;
+    pthread_barrier_init(&all_ready, NULL, 2);
+    pthread_create(&thread, NULL, make_all_and_wait, blocks);
+    pthread_barrier_wait(&all_ready);
+    uint64_t longest = 0;
+    for (size_t i = 0; i < LEFT_OVER_COUNT; i++) {
+        uint64_t start = processor_ns();
+        free(blocks[i]);
+        uint64_t took = processor_ns() - start;
+        longest = took > longest ? took : longest;
+    }
+    return longest;
+}
+
+PLAIN_TEST(no_call_spends_long_on_another_threads_blocks)
+{
+    if (takes_time())
+        PLAIN_SKIP("debugging, or an emulator, takes its own time");
+    check_short("another thread's ", longest_call_for_another_ns, LEFT_OVER_BYTES);
+}
+
 static void *use_many_sizes_and_wait(void *unused)
 {
     for (size_t size = 16; size < 4000; size += 16)
