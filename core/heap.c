@@ -121,7 +121,7 @@ void bmm__heap_gave_back(struct bmm__heap *heap)
     }
 }
 
-/* How long it is since the last look at the clock; what waits in the outbox is sent on the occasion. */
+/* How long it is since the last look at the clock; what waits in the outbox, or some of it, is sent on the occasion. */
 static uint64_t look_at_clock(struct bmm__heap *heap)
 {
     uint64_t now = bmm__os_clock_coarse_ms(), since_ms = now - heap->slow_ms;
@@ -297,7 +297,7 @@ static void extend(struct bmm__span *span, struct bmm__list *list)
 {
     uint32_t index = span->extended;
     uint32_t count = bmm__list_new_count(EXTEND_BYTES / span->list.slot_bytes, span->slot_count - index);
-    if ((span->use & BMM__SPAN_IS_FRESH) != 0)
+    if ((span->use & BMM__SPAN_IS_FRESH) != 0 && !bmm__load_relaxed(&bmm__heap_has_company))
         populate(span, index, count);
     bmm__list_put_new(list, (uintptr_t)slot_at(span, index), index, count);
     bmm__store_relaxed(&span->extended, (uint16_t)(index + count));
@@ -376,7 +376,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index,
     bmm__store_relaxed(&span->slot_count, (uint32_t)(span->span_bytes / slot_bytes));
     span->class_index = (uint16_t)class_index;
     span->align_shift = (uint8_t)(BMM__ALIGN_SHIFT_MIN + class_index / BMM__CLASS_COUNT);
-    span->start += lead_bytes(span, slot_bytes);
+    bmm__store_relaxed(&span->start, span->start + lead_bytes(span, slot_bytes)); /* a walk may look already */
     bmm__store_release(&span->heap, heap);
     if (heap->object != NULL && !bmm__object_add_span(heap->object, span)) {
         bmm__span_close(span, false);

@@ -174,7 +174,7 @@ static inline struct bmm__slot_link *bmm__heap_take(struct bmm__heap *heap, stru
 bool bmm__heap_minimize(struct bmm__heap *heap);
 /* Counts how often all heaps were asked to do so; each does when its thread finds that it did not yet. */
 extern uint32_t bmm__heap_minimize_wish BMM__HIDDEN;
-/* More than one thread has, or had, a heap. */
+/* More than one thread has, or had, a heap (of its own: not one that the program made). */
 extern bool bmm__heap_has_company BMM__HIDDEN;
 /* Pushes what waits in the outbox. */
 void bmm__heap_send(struct bmm__heap *heap);

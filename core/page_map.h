@@ -76,7 +76,7 @@ static inline struct bmm__span *bmm__page_map_find(uintptr_t address)
  * another may be opened there meanwhile. */
 static inline bool bmm__page_map_has(const struct bmm__span *span)
 {
-    return bmm__page_map_find(span->start) == span;
+    return bmm__page_map_find(bmm__load_relaxed(&span->start)) == span;
 }
 
 /* Enters span (or NULL) for the granules of [start, start + bytes). False: no memory for a leaf, nothing entered. */

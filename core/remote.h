@@ -4,7 +4,8 @@
  *
  * Programs free now here, now there: with as many entries as there are spans in turn, batches become full. A heap's outbox
  * holds slots of small size only, of spans of few MiB together, so that what a thread keeps back when it falls asleep stays
- * little. It is emptied when its thread looks at the clock and time has gone on, and after 4096 local frees in a row.
+ * little. It is emptied, some MiB that go back by it at a time, when its thread looks at the clock and time has gone on, and after 4096
+ * local frees in a row.
  *
  * Invariants: O1 the slots of an entry lie in its span, and a batch has room for them. O2 they count as live in their
  * span (P2) until they are pushed. O3 posted and posted_bytes of a heap say which entries have slots, and of how much.

@@ -11,8 +11,8 @@ static uint32_t slot_count(const struct bmm__span *span, const struct bmm__list 
     uint32_t count = 0;
     const void *at = NULL;
     for (const struct bmm__slot_link *slot; (slot = bmm__list_walk(list, &at)) != NULL; count++) {
-        uintptr_t offset = (uintptr_t)slot - span->start;
-        if (offset >= span->span_bytes || !bmm__span_is_at_slot(span, offset) || count > span->slot_count)
+        uint32_t index;
+        if (!bmm__span_slot_at(span, (uintptr_t)slot - span->start, &index) || count > span->slot_count)
             return UINT32_MAX;
     }
     return count;

@@ -30,8 +30,8 @@ static void mark_local(struct bmm__span *span, uint64_t *is_free)
     const void *at = NULL;
     for (uint32_t i = 0; i < span->slot_count; i++) {
         const struct bmm__slot_link *slot = bmm__list_walk(list, &at);
-        if (slot == NULL || (uintptr_t)slot - span->start >= span->span_bytes ||
-            !bmm__span_is_at_slot(span, (uintptr_t)slot - span->start))
+        uint32_t index;
+        if (slot == NULL || !bmm__span_slot_at(span, (uintptr_t)slot - span->start, &index))
             return;
         mark(span, (uintptr_t)slot, is_free);
     }

@@ -8,8 +8,8 @@
 #define BYTES_MIN ((size_t)64 << 20)
 #define BYTES_MAX ((size_t)16 << 40)
 /* Granules. A step is as much as is there: while one is made, whoever touches new memory waits, and where two threads ran, one of them
- * may wake on the other's processor and share that with it for some milliseconds. A quarter of that where the system counts what is
- * mapped as used. */
+ * may wake on the other's processor and share that with it for some milliseconds. A quarter of what is there, and smaller ones, where the system
+ * counts what is mapped as used; a sixteenth of a limit at most. */
 #define STEP_MIN ((size_t)1024)
 #define STEP_MAX ((size_t)4096)
 #define STEP_MIN_COUNTED ((size_t)64)
@@ -35,12 +35,13 @@ bool bmm__window_is_tight;
 struct bmm__run_map bmm__window_map = { .unit_shift = BMM__GRANULE_SHIFT };
 
 BMM__LOCK(lock, BMM__RANK_ARENA);
-static size_t capacity;      /* granules */
-static size_t reserved;      /* granules */
-static size_t own_count;     /* granules of the tables and the bits */
-static size_t table_bytes;   /* of each table that are committed */
-static bool has_failed;      /* no window is to be had */
-static bool is_counted;      /* what is mapped: bmm__os_counts_mapped */
+static size_t capacity;            /* granules */
+static size_t reserved;            /* granules */
+static size_t own_count;           /* granules of the tables and the bits */
+static size_t table_bytes;         /* of each table that are committed */
+static bool has_failed;            /* no window is to be had */
+static size_t step_max = STEP_MAX; /* less once the system refused more */
+static bool is_counted;            /* what is mapped: bmm__os_counts_mapped */
 static uint64_t tight_bytes; /* from there on it is tight: as of its beginning, for a sandbox may forbid to ask later */
 
 static size_t granules_for(size_t bytes)
@@ -209,10 +210,26 @@ static size_t next_step(size_t count)
     size_t step = is_counted ? there / 4 : there, most = is_counted ? STEP_MAX_COUNTED : STEP_MAX,
            least = is_counted ? STEP_MIN_COUNTED : STEP_MIN;
     step = step < least ? least : step > most ? most : step;
-    if (step > tight_bytes / 2 >> BMM__GRANULE_SHIFT)
-        step = STEP_MIN_COUNTED;
+    uint64_t limited = tight_bytes / 2 >> BMM__GRANULE_SHIFT;
+    limited = limited < step_max ? limited : step_max;
+    if (step > limited)
+        step = limited < STEP_MIN_COUNTED ? STEP_MIN_COUNTED : (size_t)limited;
     step = step < count ? count : step;
     return step < left ? step : left;
+}
+
+/* One that the system refuses (limits that were set meanwhile; memory that is locked as it is mapped; what lies behind the window) is
+ * halved, from then on. Under lock. */
+static bool extend_somewhat(size_t step, size_t count)
+{
+    size_t least = count < STEP_MIN_COUNTED ? STEP_MIN_COUNTED : count;
+    bool is_done = extend(step);
+    while (!is_done && step > least) {
+        step = step / 2 < least ? least : step / 2;
+        step_max = step;
+        is_done = extend(step);
+    }
+    return is_done;
 }
 
 bool bmm__window_grow(size_t count)
@@ -227,7 +244,7 @@ bool bmm__window_grow(size_t count)
         is_done = false;
     } else if (before == 0 || bmm__window_count == before) { /* else another thread grew it: look again */
         size_t step = next_step(count);
-        is_done = step >= count && extend(step);
+        is_done = step >= count && extend_somewhat(step, count);
         if (!is_done && step > count) {
             bmm__store_relaxed(&bmm__window_is_tight, true);
             is_done = extend(count);
