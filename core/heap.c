@@ -378,6 +378,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index,
     span->align_shift = (uint8_t)(BMM__ALIGN_SHIFT_MIN + class_index / BMM__CLASS_COUNT);
     bmm__store_relaxed(&span->start, span->start + lead_bytes(span, slot_bytes)); /* a walk may look already */
     bmm__store_release(&span->heap, heap);
+    bmm__tally_add_class(class_index % BMM__CLASS_COUNT, span->span_bytes);
     if (heap->object != NULL && !bmm__object_add_span(heap->object, span)) {
         bmm__span_close(span, false);
         bmm__span_free(span);
@@ -385,7 +386,6 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index,
     }
     uint64_t inverse = UINT64_MAX / slot_bytes + 1;
     bmm__secure_open(span, inverse);
-    bmm__tally_add_class(class_index % BMM__CLASS_COUNT, span->span_bytes);
     bmm__store_release(&span->inverse, inverse); /* now it can be walked */
     heap->align_sets |= (uint16_t)(1u << class_index / BMM__CLASS_COUNT);
     bmm__store_relaxed(&span->remote, empty_word(span, BMM__REMOTE_CURRENT));

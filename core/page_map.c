@@ -101,6 +101,7 @@ static void clear(struct bmm__span **from, struct bmm__span **to)
 bool bmm__page_map_enter(uintptr_t start, size_t bytes, struct bmm__span *span)
 {
     uintptr_t end = start + bytes;
+    BMM_ASSERT(start % BMM__GRANULE == 0);
     uintptr_t index = (start - bmm__window_start) >> BMM__GRANULE_SHIFT;
     if (index < bmm__load_acquire(&bmm__window_count)) {
         for (uintptr_t i = index; i < index + (bytes >> BMM__GRANULE_SHIFT); i++) {

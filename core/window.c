@@ -219,17 +219,18 @@ static size_t next_step(size_t count)
 }
 
 /* One that the system refuses (limits that were set meanwhile; memory that is locked as it is mapped; what lies behind the window) is
- * halved, from then on. Under lock. */
+ * halved, from then on, down to count alone. Under lock. */
 static bool extend_somewhat(size_t step, size_t count)
 {
-    size_t least = count < STEP_MIN_COUNTED ? STEP_MIN_COUNTED : count;
-    bool is_done = extend(step);
-    while (!is_done && step > least) {
-        step = step / 2 < least ? least : step / 2;
+    while (!extend(step)) {
+        if (step <= count)
+            return false;
+        step = step / 2 < count ? count : step / 2;
         step_max = step;
-        is_done = extend(step);
+        if (step < STEP_MIN_COUNTED)
+            bmm__store_relaxed(&bmm__window_is_tight, true);
     }
-    return is_done;
+    return true;
 }
 
 bool bmm__window_grow(size_t count)
@@ -245,10 +246,6 @@ bool bmm__window_grow(size_t count)
     } else if (before == 0 || bmm__window_count == before) { /* else another thread grew it: look again */
         size_t step = next_step(count);
         is_done = step >= count && extend_somewhat(step, count);
-        if (!is_done && step > count) {
-            bmm__store_relaxed(&bmm__window_is_tight, true);
-            is_done = extend(count);
-        }
     }
     bmm__lock_release(&lock);
     return is_done;
