@@ -25,6 +25,8 @@
 #define LOOKS_EVERY 15u
 #define IDLE_LOOKS 8u /* of those at which nothing waits, one is at the clock */
 #define WATCH 16u
+#define LIST_AT_ONCE 64u /* spans */
+#define COOL_AT_ONCE 4u  /* likewise; with thousands of slots each */
 
 uint32_t bmm__heap_minimize_wish;
 bool bmm__heap_has_company;
@@ -416,23 +418,24 @@ static void set_live(struct bmm__span *span, uint32_t live)
     bmm__store_release(&span->bias, (uint16_t)0); /* release: who sees it sees countdown */
 }
 
-/* Takes the ready stack; the first in it becomes the last. */
+/* Takes some of the ready stack; the first of them becomes the last. */
 static struct bmm__span *take_ready(struct bmm__heap *heap)
 {
-    struct bmm__span *span = bmm__exchange_acq_rel(&heap->ready, NULL), *reversed = NULL, *next;
-    for (; span != NULL; span = next) {
-        next = span->next;
+    if (heap->unlisted == NULL && bmm__load_relaxed(&heap->ready) != NULL)
+        heap->unlisted = bmm__exchange_acq_rel(&heap->ready, NULL);
+    struct bmm__span *reversed = NULL;
+    for (unsigned i = 0; i < LIST_AT_ONCE && heap->unlisted != NULL; i++) {
+        struct bmm__span *span = heap->unlisted;
+        heap->unlisted = span->next;
         bmm__store_relaxed(&span->next, reversed);
         reversed = span;
     }
     return reversed;
 }
 
-/* Lists what others freed into while it was full. */
-static void list_ready(struct bmm__heap *heap)
+/* Lists what others freed into while it was full, or some of it: a thread that has slept may find a million. True: all. */
+static bool list_ready(struct bmm__heap *heap)
 {
-    if (bmm__load_relaxed(&heap->ready) == NULL)
-        return;
     for (struct bmm__span *span = take_ready(heap), *next; span != NULL; span = next) {
         next = span->next;
         if (BMM__REMOTE_STATE(bmm__load_acquire(&span->remote)) == BMM__REMOTE_CLAIMED &&
@@ -442,6 +445,7 @@ static void list_ready(struct bmm__heap *heap)
             set_live(span, span->list.countdown + span->bias);
         list_prepend(heap, span);
     }
+    return heap->unlisted == NULL;
 }
 
 /* Between begin and end. */
@@ -617,21 +621,55 @@ void bmm__heap_send(struct bmm__heap *heap)
     bmm__heap_end(heap);
 }
 
+/* The next class from index on, of those that were used; BMM__HEAP_CLASS_COUNT: there is none. */
+static unsigned next_used(const struct bmm__heap *heap, unsigned index)
+{
+    while (index < BMM__HEAP_CLASS_COUNT && (heap->align_sets >> index / BMM__CLASS_COUNT & 1) == 0)
+        index += BMM__CLASS_COUNT - index % BMM__CLASS_COUNT;
+    return index;
+}
+
 bool bmm__heap_minimize(struct bmm__heap *heap)
 {
     bool has_released = false;
     bmm__heap_begin(heap);
     bmm__remote_send_all(heap);
-    list_ready(heap);
-    for (unsigned index = 0; index < BMM__HEAP_CLASS_COUNT; index++) {
-        if (index % BMM__CLASS_COUNT == 0 && (heap->align_sets >> index / BMM__CLASS_COUNT & 1) == 0) {
-            index += BMM__CLASS_COUNT - 1;
-            continue;
-        }
+    while (!list_ready(heap))
+        ;
+    for (unsigned index = 0; (index = next_used(heap, index)) < BMM__HEAP_CLASS_COUNT; index++) {
         if (heap->bins[index].current != NULL)
             retire_current(heap, index);
         has_released = collect_all(heap, &heap->bins[index]) || has_released;
     }
     bmm__heap_end(heap);
     return has_released;
+}
+
+/* The current span of a class, or else the spare one. False: there is neither. */
+static bool let_go(struct bmm__heap *heap, unsigned class_index)
+{
+    const struct bmm__bin *bin = &heap->bins[class_index];
+    struct bmm__span *span = bin->current;
+    if (span != NULL)
+        retire_current(heap, class_index);
+    else if ((span = bin->last) == NULL || span->listed != BMM__LISTED_SPARE)
+        return false;
+    list_remove(heap, span);
+    collect(heap, span);
+    return true;
+}
+
+bool bmm__heap_cool(struct bmm__heap *heap)
+{
+    bmm__heap_begin(heap);
+    bmm__remote_send_due(heap);
+    bool is_done = heap->posted_bytes == 0 && list_ready(heap);
+    unsigned index = is_done ? 0 : BMM__HEAP_CLASS_COUNT, count = 0;
+    while (count < COOL_AT_ONCE && (index = next_used(heap, index)) < BMM__HEAP_CLASS_COUNT)
+        if (let_go(heap, index))
+            count++;
+        else
+            index++;
+    bmm__heap_end(heap);
+    return is_done && count < COOL_AT_ONCE;
 }

@@ -78,9 +78,10 @@ struct bmm__heap {
     uint16_t next_to_send; /* entry of the outbox, modulo their count */
     uint32_t posted_bytes; /* of the spans that the outbox has slots of; one may count more than once */
     uint64_t posted[BMM__OUTBOX_COUNT / 64]; /* bit i: entry i has some */
-    struct bmm__span *sending; /* a batch is on its way from the outbox to this one; NULL: none (visit.c) */
-    struct bmm__span *ready;   /* full spans that others freed into, through next; pushed with acq_rel, taken whole */
-    struct bmm__heap *next;    /* in the pool */
+    struct bmm__span *sending;  /* a batch is on its way from the outbox to this one; NULL: none (visit.c) */
+    struct bmm__span *unlisted; /* some that were taken from there and are in no list yet, through next */
+    struct bmm__span *ready;    /* full spans that others freed into, through next; pushed with acq_rel, taken whole */
+    struct bmm__heap *next;     /* in the pool */
     struct bmm__heap *all_next;
     struct bmm_heap *object; /* the program's whose heap it is, and no thread's: heap_object.h; NULL: none */
     struct bmm__bin bins[BMM__HEAP_CLASS_COUNT];
@@ -172,6 +173,9 @@ static inline struct bmm__slot_link *bmm__heap_take(struct bmm__heap *heap, stru
 }
 /* Collects what others freed, gives empty spans back. True if something was given back. */
 bool bmm__heap_minimize(struct bmm__heap *heap);
+/* Of a heap that nobody has: with each call some more of its spans are such that who frees the last slots of one gives it back. True:
+ * all are. */
+bool bmm__heap_cool(struct bmm__heap *heap);
 /* Counts how often all heaps were asked to do so; each does when its thread finds that it did not yet. */
 extern uint32_t bmm__heap_minimize_wish BMM__HIDDEN;
 /* More than one thread has, or had, a heap (of its own: not one that the program made). */

@@ -188,6 +188,7 @@ static void forget_lists(struct bmm__heap *heap)
             continue; /* and its page, maybe, was never touched */
         bin->current = bin->first = bin->last = NULL;
     }
+    heap->unlisted = NULL;
     (void)bmm__exchange_acq_rel(&heap->ready, NULL);
     heap->align_sets = 0;
 }

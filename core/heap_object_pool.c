@@ -86,7 +86,8 @@ static bool keep_warm(struct bmm_heap *object)
 static bool is_empty(const struct bmm_heap *object)
 {
     const struct bmm__heap *heap = object->heap;
-    bool is_any = object->span_count != 0 || object->large != NULL || bmm__load_acquire(&heap->ready) != NULL;
+    bool is_any = object->span_count != 0 || object->large != NULL || heap->unlisted != NULL ||
+                  bmm__load_acquire(&heap->ready) != NULL;
     for (unsigned i = 0; i < BMM__HEAP_CLASS_COUNT && !is_any; i++)
         is_any = (heap->align_sets >> i / BMM__CLASS_COUNT & 1) != 0 && !bmm__bin_is_empty(&heap->bins[i]);
     return !is_any;

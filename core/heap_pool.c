@@ -147,9 +147,13 @@ bool bmm__heap_pool_cool(bool is_all)
     bmm__lock_release(&lock);
     if (heap == NULL)
         return true;
-    bmm__heap_minimize(heap); /* not under the lock: it tells the client, and takes others */
+    bool is_done = true;
+    if (is_all)
+        bmm__heap_minimize(heap); /* not under the lock: it tells the client, and takes others */
+    else
+        is_done = bmm__heap_cool(heap);
     bmm__lock_take(&lock);
-    put(heap, BMM__HEAP_COLD);
+    put(heap, is_done ? BMM__HEAP_COLD : BMM__HEAP_COOLING);
     bmm__lock_release(&lock);
     return false;
 }

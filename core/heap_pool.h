@@ -17,8 +17,8 @@ void bmm__heap_pool_give(struct bmm__heap *heap, bool has_client);
 
 /* How many are warm; for a look without a lock. */
 extern uint32_t bmm__heap_pool_warm BMM__HIDDEN;
-/* One of the warm heaps that were so in the pass before, too (or of all), gives back what it can. True: there was none left,
- * and the pass is complete. One caller at a time. */
+/* One of the warm heaps that were so in the pass before, too, lets go of some spans that it allocates from, or (is_all) of the warm
+ * ones any gives back all it can. True: there was none left, and the pass is complete. One caller at a time. */
 bool bmm__heap_pool_cool(bool is_all);
 
 /* Every heap ever made for a thread, through all_next; none is ever taken away. */

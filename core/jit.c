@@ -42,8 +42,10 @@ static bool is_refusal(int error)
 static struct bmm__jit_region *open_region(struct bmm_jit_heap *heap, size_t bytes, size_t own_bytes)
 {
     struct bmm__jit_region *region = bmm__jit_region_open(heap, bytes, own_bytes, heap->has_two_views);
-    if (region == NULL && errno == ENOMEM && bmm__purge_all())
+    if (region == NULL && errno == ENOMEM) {
+        bmm__purge_all();
         region = bmm__jit_region_open(heap, bytes, own_bytes, heap->has_two_views);
+    }
     if (region == NULL && !heap->has_two_views && is_refusal(errno)) {
         region = bmm__jit_region_open(heap, bytes, own_bytes, true);
         bmm__store_relaxed(&heap->has_two_views, region != NULL);

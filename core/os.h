@@ -16,6 +16,13 @@
 #define BMM__GRANULE ((size_t)65536)
 #define BMM__GRANULE_SHIFT 16
 
+/* Mappings lie below 2 to this power, unless a place beyond is asked for. */
+#if defined(__x86_64__)
+#define BMM__ADDRESS_BITS 47
+#else
+#define BMM__ADDRESS_BITS 48
+#endif
+
 /* ---- memory ---- */
 
 size_t bmm__os_page_bytes(void);
@@ -28,8 +35,8 @@ void *bmm__os_reserve(size_t bytes, size_t align);
  * then on ranges may span both, and they are released together. False: not to be had there. Optional: a system may
  * always say false. */
 bool bmm__os_reserve_at(void *start, size_t bytes);
-/* That and bmm__os_commit at once. */
-bool bmm__os_map_at(void *start, size_t bytes);
+/* That and bmm__os_commit at once. *is_taken: not to be had because something lies there. */
+bool bmm__os_map_at(void *start, size_t bytes, bool *is_taken);
 
 /* A place below end, a multiple of `align`, with much unused address space behind it, where neither the system nor programs
  * are likely to put anything; another at each call. NULL: this system knows none. Nothing is reserved. */
@@ -137,8 +144,10 @@ uint32_t bmm__os_thread_id(void);
 uintptr_t bmm__os_thread_key(void);      /* not 0, no system call; no two living threads have the same */
 void bmm__os_thread_name(char name[16]); /* of the calling thread, NUL-padded */
 uint64_t bmm__os_process_birth(void);    /* stays over exec and tells two users of one process id apart; 0: unknown */
-uint64_t bmm__os_address_limit(
-    void); /* most bytes of address space the process may have (RLIMIT_AS); UINT64_MAX: any */
+/* Most bytes of address space that the process may have (RLIMIT_AS), and of private memory that can be written (RLIMIT_DATA);
+ * UINT64_MAX: any. */
+uint64_t bmm__os_address_limit(void);
+uint64_t bmm__os_data_limit(void);
 /* Private memory counts as used as soon as it is mapped (vm.overcommit_memory is 2): what one process maps ahead the others lack. */
 bool bmm__os_counts_mapped(void);
 bool bmm__os_is_secure(void); /* set-uid or alike: the environment must not be believed (AT_SECURE) */

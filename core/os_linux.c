@@ -78,10 +78,11 @@ bool bmm__os_reserve_at(void *start, size_t bytes)
     return is_done;
 }
 
-bool bmm__os_map_at(void *start, size_t bytes)
+bool bmm__os_map_at(void *start, size_t bytes, bool *is_taken)
 {
     int saved_errno = errno;
     bool is_done = map_at(start, bytes, PROT_READ | PROT_WRITE);
+    *is_taken = !is_done && errno == EEXIST;
     errno = saved_errno;
     return is_done;
 }
@@ -403,10 +404,20 @@ void bmm__os_thread_name(char name[16])
     prctl(PR_GET_NAME, name);
 }
 
-uint64_t bmm__os_address_limit(void)
+static uint64_t limit_of(int resource)
 {
     struct rlimit limit;
-    return getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
+    return getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
+}
+
+uint64_t bmm__os_address_limit(void)
+{
+    return limit_of(RLIMIT_AS);
+}
+
+uint64_t bmm__os_data_limit(void)
+{
+    return limit_of(RLIMIT_DATA);
 }
 
 bool bmm__os_is_secure(void)

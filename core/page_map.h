@@ -20,7 +20,7 @@
 #include "core/window.h"
 
 #define BMM__LEAF_SHIFT 35
-#define BMM__ROOT_COUNT ((size_t)1 << (47 - BMM__LEAF_SHIFT))
+#define BMM__ROOT_COUNT ((size_t)1 << (BMM__ADDRESS_BITS - BMM__LEAF_SHIFT))
 #define BMM__LEAF_COUNT ((size_t)1 << (BMM__LEAF_SHIFT - BMM__GRANULE_SHIFT))
 
 extern uintptr_t bmm__page_map_root[BMM__ROOT_COUNT];

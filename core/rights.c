@@ -37,7 +37,7 @@ bool bmm_pages_protect(void *pages, size_t count, unsigned rights)
         return false;
     }
     if (__builtin_mul_overflow(count, BMM_PAGE_BYTES, &bytes) || start + bytes < start ||
-        start + bytes > (uintptr_t)1 << 47) {
+        start + bytes > (uintptr_t)1 << BMM__ADDRESS_BITS) {
         errno = ENOMEM; /* as the system says of what is not there */
         return false;
     }

@@ -12,6 +12,8 @@
 #include "core/secure_span.h"
 #include "core/tally.h"
 
+#include <string.h>
+
 /* Unused descriptors: a stack whose head carries a tag in its upper 16 bits against the ABA problem (P4 makes reading
  * next of a descriptor that was popped meanwhile harmless). */
 static uint64_t unused;
@@ -62,6 +64,28 @@ static void clean(struct bmm__span *span)
     bmm__store_relaxed(&span->heap, NULL);
 }
 
+/* A granule that reads as zero. Where the system has no more, one of those for blocks: who has freed nearly all that a limit lets
+ * him have would else get no block of it again. NULL: none is left. */
+static char *take_chunk(bool *is_block)
+{
+    bool is_zero = true;
+    char *chunk = bmm__meta_map(BMM__GRANULE);
+    *is_block = chunk == NULL;
+    if (*is_block)
+        chunk = bmm__arena_alloc(BMM__GRANULE, BMM__GRANULE, &is_zero);
+    if (chunk != NULL && !is_zero)
+        memset(chunk, 0, BMM__GRANULE);
+    return chunk;
+}
+
+static void give_chunk(char *chunk, bool is_block)
+{
+    if (is_block)
+        bmm__arena_free(chunk, BMM__GRANULE, true, false);
+    else
+        bmm__meta_unmap(chunk, BMM__GRANULE);
+}
+
 /* NULL: out of memory. */
 static struct bmm__span *take_part(void)
 {
@@ -73,12 +97,13 @@ static struct bmm__span *take_part(void)
                 return (struct bmm__span *)part; /* NOLINT */
             continue;
         }
-        char *chunk = bmm__meta_map(BMM__GRANULE);
+        bool is_block;
+        char *chunk = take_chunk(&is_block);
         if (chunk == NULL)
             return NULL;
         if (bmm__cas_acq_rel(&parts, &found, (uintptr_t)(chunk + PART_BYTES) | (BMM__GRANULE / PART_BYTES - 1)))
             return (struct bmm__span *)(void *)chunk;
-        bmm__meta_unmap(chunk, BMM__GRANULE); /* another thread was faster, nobody has seen it */
+        give_chunk(chunk, is_block); /* another thread was faster, nobody has seen it */
     }
 }
 
@@ -120,7 +145,7 @@ struct bmm__span *bmm__span_first(void)
 
 static void describe(struct bmm__span *span, void *start, size_t bytes, enum bmm__span_is kind)
 {
-    span->start = (uintptr_t)start;
+    bmm__store_relaxed(&span->start, (uintptr_t)start); /* somebody may still look */
     span->span_bytes = bytes;
     bmm__store_relaxed(&span->slot_count, 1u);
     bmm__store_release(&span->kind, (uint8_t)kind);
@@ -132,8 +157,10 @@ struct bmm__span *bmm__span_open(size_t bytes, size_t align, enum bmm__span_is k
     if (span == NULL)
         return NULL;
     void *start = bmm__arena_alloc(bytes, align, is_zero);
-    if (start == NULL && bmm__purge_all())
+    if (start == NULL) {
+        bmm__purge_all(); /* whatever it gives back: another thread may have had what it was giving back itself */
         start = bmm__arena_alloc(bytes, align, is_zero);
+    }
     if (start == NULL) {
         bmm__span_free(span);
         return NULL;
@@ -159,8 +186,10 @@ struct bmm__span *bmm__span_open_large(size_t bytes, size_t align)
         return NULL;
     align = align < BMM__GRANULE ? BMM__GRANULE : align;
     void *start = bmm__os_map(whole, align);
-    if (start == NULL && bmm__purge_all())
+    if (start == NULL) {
+        bmm__purge_all();
         start = bmm__os_map(whole, align);
+    }
     if (start == NULL) {
         bmm__span_free(span);
         return NULL;

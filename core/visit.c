@@ -31,7 +31,8 @@ static void mark_local(struct bmm__span *span, uint64_t *is_free)
     for (uint32_t i = 0; i < span->slot_count; i++) {
         const struct bmm__slot_link *slot = bmm__list_walk(list, &at);
         uint32_t index;
-        if (slot == NULL || !bmm__span_slot_at(span, (uintptr_t)slot - span->start, &index))
+        if (slot == NULL || bmm__page_map_find((uintptr_t)slot) != span ||
+            !bmm__span_slot_at(span, (uintptr_t)slot - span->start, &index))
             return;
         mark(span, (uintptr_t)slot, is_free);
     }
@@ -48,8 +49,10 @@ static void mark_chain(const struct bmm__span *span, uint32_t head, uint32_t cou
 {
     uint32_t in_batch;
     for (uint32_t i = 0; i < count && head != 0 && head <= span->slot_count; i += in_batch + 1) {
-        struct bmm__slot_link *slot =
-            (struct bmm__slot_link *)(span->start + (uintptr_t)(head - 1) * span->list.slot_bytes); /* NOLINT */
+        uintptr_t address = bmm__load_relaxed(&span->start) + (uintptr_t)(head - 1) * span->list.slot_bytes;
+        struct bmm__slot_link *slot = (struct bmm__slot_link *)address; /* NOLINT */
+        if (bmm__page_map_find(address) != span)                        /* it is another's by now, with larger slots */
+            return;
         mark_index(span, head - 1, is_free);
         head = bmm__batch_read(slot, &in_batch);
         for (uint32_t k = 0; k < in_batch && k < bmm__batch_room(span->list.slot_bytes); k++)

@@ -7,13 +7,11 @@
 
 #define BYTES_MIN ((size_t)64 << 20)
 #define BYTES_MAX ((size_t)16 << 40)
-/* Granules. A step is as much as is there: while one is made, whoever touches new memory waits, and where two threads ran, one of them
- * may wake on the other's processor and share that with it for some milliseconds. A quarter of what is there, and smaller ones, where the system
+/* Granules. While a step is made, whoever touches new memory waits, and where two threads ran, one of them may wake on the other's
+ * processor and share that with it for some milliseconds: so steps are large; a quarter of what is there where the system
  * counts what is mapped as used; a sixteenth of a limit at most. */
-#define STEP_MIN ((size_t)1024)
-#define STEP_MAX ((size_t)4096)
-#define STEP_MIN_COUNTED ((size_t)64)
-#define STEP_MAX_COUNTED ((size_t)1024)
+#define STEP_MIN ((size_t)64)
+#define STEP_MAX ((size_t)1024)
 #define ATTEMPTS 3u
 #define TIGHT_PART 8u
 #define PLACE_ALIGN (2 * BMM__WINDOW_ALIGN) /* so that what the table has below the window is whole granules */
@@ -22,7 +20,6 @@
 #else
 #define PLACE_END ((uint64_t)64 << 30) /* 8 MiB of zeros at most: a program may limit its address space later */
 #endif
-#define ADDRESS_BITS 47
 
 uintptr_t bmm__window_limit;
 #ifndef BMM_SECURE
@@ -40,8 +37,9 @@ static size_t reserved;            /* granules */
 static size_t own_count;           /* granules of the tables and the bits */
 static size_t table_bytes;         /* of each table that are committed */
 static bool has_failed;            /* no window is to be had */
-static size_t step_max = STEP_MAX; /* less once the system refused more */
+static size_t step_max = STEP_MAX; /* STEP_MIN once the system refused more */
 static bool is_counted;            /* what is mapped: bmm__os_counts_mapped */
+static bool is_blocked;            /* something lies where the last step was to be */
 static uint64_t tight_bytes; /* from there on it is tight: as of its beginning, for a sandbox may forbid to ask later */
 
 static size_t granules_for(size_t bytes)
@@ -53,8 +51,8 @@ static size_t granules_for(size_t bytes)
 static size_t wanted_bytes(void)
 {
     size_t bytes = BYTES_MAX, memory = bmm__os_memory_bytes();
-    uint64_t limit = bmm__os_address_limit();
-    tight_bytes = limit / TIGHT_PART;
+    uint64_t limit = bmm__os_address_limit(), data_limit = bmm__os_data_limit();
+    tight_bytes = (limit < data_limit ? limit : data_limit) / TIGHT_PART;
     is_counted = bmm__os_counts_mapped();
     while (bytes > BYTES_MIN && memory != 0 && bytes / 8 >= memory)
         bytes /= 2;
@@ -110,7 +108,7 @@ static struct reservation reserve(void)
             return (struct reservation){ place - zeros, bytes, place };
     }
     reserved = capacity;
-    size_t zeros = zeros_below((uintptr_t)1 << ADDRESS_BITS), bytes = zeros + (capacity << BMM__GRANULE_SHIFT);
+    size_t zeros = zeros_below((uintptr_t)1 << BMM__ADDRESS_BITS), bytes = zeros + (capacity << BMM__GRANULE_SHIFT);
     char *base = bmm__os_reserve(bytes, PLACE_ALIGN);
     return (struct reservation){ base, bytes, base + zeros };
 }
@@ -178,15 +176,15 @@ static bool commit(size_t now, size_t end)
 static bool map_up_to(size_t end)
 {
     char *start = (char *)bmm__window_start + (reserved << BMM__GRANULE_SHIFT); /* NOLINT */
+    bool is_taken = true;
     /* bmm__os_move may have a page there for a moment, to see whether it can */
-    for (unsigned attempt = 0; end > reserved; attempt++)
-        if (bmm__os_map_at(start, (end - reserved) << BMM__GRANULE_SHIFT))
+    for (unsigned attempt = 0; end > reserved && is_taken && attempt <= ATTEMPTS; attempt++)
+        if (bmm__os_map_at(start, (end - reserved) << BMM__GRANULE_SHIFT, &is_taken))
             reserved = end;
-        else if (attempt == ATTEMPTS)
-            return false;
         else
             bmm__pause();
-    return true;
+    is_blocked = end > reserved && is_taken;
+    return end <= reserved;
 }
 
 /* Under lock: step more granules. */
@@ -207,30 +205,31 @@ static bool extend(size_t step)
 static size_t next_step(size_t count)
 {
     size_t there = bmm__window_count - own_count, left = capacity - bmm__window_count;
-    size_t step = is_counted ? there / 4 : there, most = is_counted ? STEP_MAX_COUNTED : STEP_MAX,
-           least = is_counted ? STEP_MIN_COUNTED : STEP_MIN;
-    step = step < least ? least : step > most ? most : step;
-    uint64_t limited = tight_bytes / 2 >> BMM__GRANULE_SHIFT;
-    limited = limited < step_max ? limited : step_max;
-    if (step > limited)
-        step = limited < STEP_MIN_COUNTED ? STEP_MIN_COUNTED : (size_t)limited;
+    uint64_t most = tight_bytes / 2 >> BMM__GRANULE_SHIFT;
+    most = most < step_max ? most : step_max;
+    size_t step = is_counted && there / 4 < most ? there / 4 : (size_t)most;
+    step = step < STEP_MIN ? STEP_MIN : step;
     step = step < count ? count : step;
     return step < left ? step : left;
 }
 
-/* One that the system refuses (limits that were set meanwhile; memory that is locked as it is mapped; what lies behind the window) is
- * halved, from then on, down to count alone. Under lock. */
+/* What the system refuses (limits that were set meanwhile; memory that is locked as it is mapped; what lies behind the window) is not
+ * asked for again: from then on it grows by little, or, if even that is refused, by what is wanted. Under lock. */
 static bool extend_somewhat(size_t step, size_t count)
 {
-    while (!extend(step)) {
-        if (step <= count)
-            return false;
-        step = step / 2 < count ? count : step / 2;
-        step_max = step;
-        if (step < STEP_MIN_COUNTED)
-            bmm__store_relaxed(&bmm__window_is_tight, true);
-    }
-    return true;
+    if (extend(step))
+        return true;
+    if (step <= count)
+        return false;
+    step_max = STEP_MIN;
+    if (count < STEP_MIN && STEP_MIN < step && extend(STEP_MIN))
+        return true;
+    bmm__store_relaxed(&bmm__window_is_tight, true);
+    if (extend(count))
+        return true;
+    if (is_blocked)
+        capacity = bmm__window_count; /* it stays as it is */
+    return false;
 }
 
 bool bmm__window_grow(size_t count)

@@ -231,6 +231,38 @@ PLAIN_TEST(no_call_spends_long_on_another_threads_blocks)
     check_short("another thread's ", longest_call_for_another_ns, LEFT_OVER_BYTES);
 }
 
+/* Blocks of a thread that ends, of which another has freed three of four: its spans, now the pool's, hold millions of slots that
+ * nobody has collected. */
+static void *make_shared(void *bytes)
+{
+    for (size_t i = 0; i < SHARED_COUNT; i++)
+        memset(shared[i] = malloc((size_t)bytes), 1, (size_t)bytes);
+    pthread_barrier_wait(&all_ready);
+    pthread_barrier_wait(&all_ready);
+    return bytes;
+}
+
+static uint64_t longest_call_after_owner_ns(size_t bytes)
+{
+    pthread_t thread;
+    pthread_barrier_init(&all_ready, NULL, 2);
+    pthread_create(&thread, NULL, make_shared, (void *)bytes); /* NOLINT */
+    pthread_barrier_wait(&all_ready);
+    for (size_t i = 0; i < SHARED_COUNT; i++)
+        if (i % 4 != 0)
+            free(shared[i]);
+    pthread_barrier_wait(&all_ready);
+    pthread_join(thread, NULL);
+    return longest_small_call_ns();
+}
+
+PLAIN_TEST(no_call_spends_long_on_the_spans_of_a_thread_that_is_gone)
+{
+    if (takes_time())
+        PLAIN_SKIP("debugging, or an emulator, takes its own time");
+    check_short("gone thread's ", longest_call_after_owner_ns, 64);
+}
+
 static void *use_many_sizes_and_wait(void *unused)
 {
     for (size_t size = 16; size < 4000; size += 16)
