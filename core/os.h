@@ -64,8 +64,10 @@ void bmm__os_populate(void *start, size_t bytes);
 void bmm__os_populate_allow(bool is_allowed);
 
 /* Gives the memory behind committed pages back; they stay usable and read as zero when touched again. False: the system
- * keeps it (locked pages, say); what is there may still be there. */
+ * keeps it (locked pages, say); what is there may still be there. Locked pages only while that is wished: a program that locks
+ * its memory wants no page faults later on. */
 bool bmm__os_purge(void *start, size_t bytes);
+void bmm__os_purge_locked(bool is_wished);
 uint64_t bmm__os_purged_bytes(void);               /* that were given back so, and by bmm__os_purge_moved, until now */
 bool bmm__os_purge_own(void *start, size_t bytes); /* the same of tables and descriptors; it is not counted */
 

@@ -166,20 +166,33 @@ void bmm__os_populate_allow(bool is_allowed)
 
 static uint64_t purged_bytes; /* relaxed */
 
-bool bmm__os_purge_own(void *start, size_t bytes)
+static bool purges_locked; /* relaxed */
+
+void bmm__os_purge_locked(bool is_wished)
+{
+    bmm__store_relaxed(&purges_locked, is_wished);
+}
+
+static bool dont_need(void *start, size_t bytes, bool is_locked_too)
 {
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* from 5.18 on */
 #endif
     int saved_errno = errno;
-    bool is_done = madvise(start, bytes, MADV_DONTNEED) == 0 || madvise(start, bytes, MADV_DONTNEED_LOCKED) == 0;
+    bool is_done = madvise(start, bytes, MADV_DONTNEED) == 0 ||
+                   (is_locked_too && madvise(start, bytes, MADV_DONTNEED_LOCKED) == 0);
     errno = saved_errno;
     return is_done;
 }
 
+bool bmm__os_purge_own(void *start, size_t bytes)
+{
+    return dont_need(start, bytes, true);
+}
+
 bool bmm__os_purge(void *start, size_t bytes)
 {
-    bool is_done = bmm__os_purge_own(start, bytes);
+    bool is_done = dont_need(start, bytes, bmm__load_relaxed(&purges_locked));
     if (is_done)
         bmm__add_relaxed(&purged_bytes, (uint64_t)bytes);
     return is_done;

@@ -1,43 +1,11 @@
 /* Every C++ operator new and delete but the nothrow forms of new, by its mangled name. See override_cxx.h. */
-#define _GNU_SOURCE
 #include "core/override_cxx.h"
 
 #include "core/entry.h"
-#include "core/os.h"
 
 #include "brainmm/snapshot.h"
 
-#include <string.h>
-
-/* Of the C++ runtime, if it is there. */
-void (*_ZSt15get_new_handlerv(void))(void) __attribute__((weak));
-_Noreturn void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
-
 /* ---- out of memory ---- */
-
-typedef void (*new_handler)(void);
-
-static new_handler current_handler(const void *caller)
-{
-    new_handler (*get)(void) = _ZSt15get_new_handlerv;
-    if (get == NULL) {
-        void *found = bmm__cxx_runtime("_ZSt15get_new_handlerv", caller);
-        memcpy(&get, &found, sizeof get);
-    }
-    return get != NULL ? get() : NULL;
-}
-
-static _Noreturn void throw_bad_alloc(const void *caller)
-{
-    void (*throw)(void) = _ZSt17__throw_bad_allocv;
-    if (throw == NULL) {
-        void *found = bmm__cxx_runtime("_ZSt17__throw_bad_allocv", caller);
-        memcpy(&throw, &found, sizeof throw);
-    }
-    if (throw != NULL)
-        throw();
-    bmm__os_abort();
-}
 
 /* As the standard has it: the handler makes room, throws, or ends the program; without one, std::bad_alloc. */
 __attribute__((noinline, cold)) static void *bmm__new_retry(size_t size, size_t align, unsigned kind,
@@ -45,9 +13,9 @@ __attribute__((noinline, cold)) static void *bmm__new_retry(size_t size, size_t 
 {
     void *p = NULL;
     while (p == NULL) {
-        new_handler handler = current_handler(caller);
+        bmm__new_handler *handler = bmm__cxx_new_handler(caller);
         if (handler == NULL)
-            throw_bad_alloc(caller);
+            bmm__cxx_throw_bad_alloc(caller);
         handler();
         p = bmm__alloc_slow(size, align, false, kind);
     }

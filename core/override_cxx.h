@@ -57,8 +57,14 @@ static inline bool bmm__family_is_whole(unsigned family)
 /* The same, for certain. */
 bool bmm__family_ask(unsigned family);
 
-/* What the C++ runtime behind us has under that name: the global one, or else that of the module that `caller` lies
- * in (a C++ plug-in of a C program brings its runtime along, unseen by others). NULL: none. */
+/* Of the C++ runtime; `caller` has called the operator. The handler that std::set_new_handler has set, NULL: none. And what throws
+ * std::bad_alloc; where there is no runtime it says so and stops the program. */
+typedef void bmm__new_handler(void);
+bmm__new_handler *bmm__cxx_new_handler(const void *caller);
+_Noreturn void bmm__cxx_throw_bad_alloc(const void *caller);
+
+/* In the shared libraries: what the C++ runtime behind us has under that name: the global one, or else that of the module that
+ * `caller` lies in (a C++ plug-in of a C program brings its runtime along, unseen by others). NULL: none. */
 void *bmm__cxx_runtime(const char *name, const void *caller);
 
 #endif

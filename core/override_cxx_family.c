@@ -89,17 +89,3 @@ bool bmm__family_ask(unsigned family)
     }
     return (bmm__load_relaxed(&bmm__families_whole) >> family & 1) != 0;
 }
-
-void *bmm__cxx_runtime(const char *name, const void *caller)
-{
-    void *found = dlsym(RTLD_NEXT, name);
-    Dl_info module;
-    if (found != NULL || dladdr(caller, &module) == 0)
-        return found;
-    void *handle = dlopen(module.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
-    if (handle == NULL)
-        return NULL;
-    found = dlsym(handle, name);
-    dlclose(handle); /* the module stays: it is what has called us */
-    return found;
-}

@@ -142,9 +142,11 @@ bool bmm__purge_all(void)
     if (bmm__lock_is_mine(&lock))
         return false;
     bmm__lock_take(&lock);
+    bmm__os_purge_locked(true);
     for (unsigned complete = 0; complete < 2;) /* the running pass, and a whole one: areas that end leave granules */
         if (step(true, &work))
             complete++;
+    bmm__os_purge_locked(false);
     bmm__lock_release(&lock);
     return work.given_bytes != 0;
 }

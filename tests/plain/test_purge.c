@@ -53,6 +53,44 @@ static void touch_seldom(int times)
     }
 }
 
+/* Whether each page has memory. */
+static bool is_resident(void *start, size_t bytes)
+{
+    static unsigned char pages[4096];
+    size_t count = bytes / bmm__os_page_bytes();
+    if (count > sizeof pages || mincore(start, bytes, pages) != 0)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if ((pages[i] & 1) == 0)
+            return false;
+    return true;
+}
+
+/* Who locks his memory wants no page faults, unless he asks for it. */
+PLAIN_TEST(what_is_locked_stays_until_all_is_to_go_back)
+{
+    enum { COUNT = 8 };
+    size_t bytes = BMM__GRANULE * 16;
+    void *blocks[COUNT];
+    bmm__purge_all();
+    for (int i = 0; i < COUNT; i++) {
+        blocks[i] = bmm__core_alloc(bytes, BMM__GRANULE, false);
+        PLAIN_CHECK(blocks[i] != NULL);
+        memset(blocks[i], 1, bytes);
+        if (i % 2 == 0 && mlock(blocks[i], bytes) != 0)
+            PLAIN_SKIP("the system does not let us lock so much");
+    }
+    for (int i = 0; i < COUNT; i++)
+        bmm__core_free(blocks[i]);
+    touch_seldom(100);
+    for (int i = 0; i < COUNT; i++)
+        PLAIN_CHECK(is_resident(blocks[i], bytes) == (i % 2 == 0));
+    bmm__purge_all();
+    PLAIN_CHECK(!is_resident(blocks[0], bytes));
+    for (int i = 0; i < COUNT; i += 2)
+        munlock(blocks[i], bytes);
+}
+
 static void check_follows_down(size_t size)
 {
     bmm__purge_all();
