@@ -42,6 +42,11 @@ def is_loaded(path):
     return str(path.resolve()) in maps
 
 
+def is_malloc(path):
+    names = subprocess.run(["nm", "-D", "--defined-only", str(path)], capture_output=True, text=True).stdout.split()
+    return any(name.partition("@")[0] == "malloc" for name in names)
+
+
 def libraries(given=(), pattern=None):
     """Name → path (None for glibc): ours first, then Debian's, then those given as NAME=PATH, which may replace any.
     A pattern keeps those whose whole name matches, and ours."""
@@ -59,6 +64,8 @@ def libraries(given=(), pattern=None):
             stop(f"{name}: there is no {path}")
         if path and not is_loaded(path):
             stop(f"{name}: {path} cannot be preloaded")
+        if path and not is_malloc(path):
+            stop(f"{name}: {path} has no malloc")
     return found
 
 
