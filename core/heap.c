@@ -421,7 +421,7 @@ static void set_live(struct bmm__span *span, uint32_t live)
 /* Takes some of the ready stack; the first of them becomes the last. */
 static struct bmm__span *take_ready(struct bmm__heap *heap)
 {
-    if (heap->unlisted == NULL && bmm__load_relaxed(&heap->ready) != NULL)
+    if (heap->unlisted == NULL)
         heap->unlisted = bmm__exchange_acq_rel(&heap->ready, NULL);
     struct bmm__span *reversed = NULL;
     for (unsigned i = 0; i < LIST_AT_ONCE && heap->unlisted != NULL; i++) {
@@ -433,8 +433,7 @@ static struct bmm__span *take_ready(struct bmm__heap *heap)
     return reversed;
 }
 
-/* Lists what others freed into while it was full, or some of it: a thread that has slept may find a million. True: all. */
-static bool list_ready(struct bmm__heap *heap)
+static __attribute__((noinline)) bool list_some(struct bmm__heap *heap)
 {
     for (struct bmm__span *span = take_ready(heap), *next; span != NULL; span = next) {
         next = span->next;
@@ -446,6 +445,12 @@ static bool list_ready(struct bmm__heap *heap)
         list_prepend(heap, span);
     }
     return heap->unlisted == NULL;
+}
+
+/* Lists what others freed into while it was full, or some of it: a thread that has slept may find a million. True: all. */
+static bool list_ready(struct bmm__heap *heap)
+{
+    return (heap->unlisted == NULL && bmm__load_relaxed(&heap->ready) == NULL) || list_some(heap);
 }
 
 /* Between begin and end. */
