@@ -7,6 +7,7 @@
 
 #define WARM_MAX 8u
 #define BATCH 8u
+#define POPULATED_MAX 4u
 #define HEAP_BYTES BMM__GRANULE
 _Static_assert(sizeof(struct bmm__heap) <= HEAP_BYTES, "what is behind it is never touched");
 
@@ -17,6 +18,7 @@ static struct bmm__heap *warm, *cold; /* under lock */
 static struct bmm__heap *all;         /* written under lock, release; read by anyone, acquire */
 static char *blank;                   /* under lock: memory for blank_count heaps that were never used */
 static unsigned blank_count;
+static uint32_t populated; /* heaps that were, or would have been; relaxed */
 
 static void count_warm(int change)
 {
@@ -83,9 +85,13 @@ static bool map_blank(void)
     return is_any || start != NULL;
 }
 
-/* What nearly every thread touches: the tables by size with the first bins, and the lists, which stand empty for who has a client. */
+/* What nearly every thread touches: the tables by size with the first bins, and the lists, which stand empty for who has a client. Of
+ * the first few only: the call waits for whoever maps something, which page faults do not, and where many threads begin, who has to
+ * wait lets the others on, so that more of them have blocks at once. */
 static void populate(struct bmm__heap *heap, bool has_client)
 {
+    if (bmm__add_relaxed(&populated, 1u) >= POPULATED_MAX)
+        return;
     bmm__os_populate(heap, offsetof(struct bmm__heap, bins[BMM__CLASS_COUNT]));
     if (!has_client)
         bmm__os_populate(heap->lists, sizeof heap->lists);

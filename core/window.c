@@ -224,7 +224,8 @@ static bool extend_somewhat(size_t step, size_t count)
     step_max = STEP_MIN;
     if (count < STEP_MIN && STEP_MIN < step && extend(STEP_MIN))
         return true;
-    bmm__store_relaxed(&bmm__window_is_tight, true);
+    if (count < STEP_MIN)
+        bmm__store_relaxed(&bmm__window_is_tight, true);
     if (extend(count))
         return true;
     if (is_blocked)
