@@ -382,7 +382,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index,
     bmm__store_release(&span->heap, heap);
     bmm__tally_add_class(class_index % BMM__CLASS_COUNT, span->span_bytes);
     if (heap->object != NULL && !bmm__object_add_span(heap->object, span)) {
-        bmm__span_close(span, false);
+        bmm__span_close(span, !is_zero);
         bmm__span_free(span);
         return NULL;
     }
@@ -472,7 +472,8 @@ static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
     bin->current = NULL; /* it is full */
     fulfil_wish(heap);
     list_ready(heap);
-    for (struct bmm__span *span; (span = bin->first) != NULL;) {
+    struct bmm__span *span;
+    for (unsigned gone = 0; (span = bin->first) != NULL && gone < LIST_AT_ONCE; gone++) {
         list_remove(heap, span);
         uint64_t word = take_remote(span, BMM__REMOTE_CURRENT);
         if (is_claimed(heap, span, word))

@@ -43,7 +43,7 @@ static struct bmm__jit_region *open_region(struct bmm_jit_heap *heap, size_t byt
 {
     struct bmm__jit_region *region = bmm__jit_region_open(heap, bytes, own_bytes, heap->has_two_views);
     if (region == NULL && errno == ENOMEM) {
-        bmm__purge_all();
+        bmm__purge_for_room();
         region = bmm__jit_region_open(heap, bytes, own_bytes, heap->has_two_views);
     }
     if (region == NULL && !heap->has_two_views && is_refusal(errno)) {

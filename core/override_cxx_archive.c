@@ -1,5 +1,5 @@
-/* The C++ runtime, for the archives: a program that calls an operator has one, and what is named here the linker takes from it,
- * also where all of it is linked in and nothing could be looked up. By the names of the C++ ABI (Itanium), which libstdc++ and libc++
+/* The C++ runtime, for the archives: a program that calls an operator is linked with one, and what is named here the linker takes from
+ * it, also where all of it is linked in and nothing could be looked up. By the names of the C++ ABI (Itanium), which libstdc++ and libc++
  * share. See override_cxx.h. */
 #include "core/override_cxx.h"
 

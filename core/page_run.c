@@ -25,6 +25,7 @@ struct bmm__page_area {
     struct bmm__span *span;
     uint32_t index;   /* in areas */
     uint32_t is_open; /* changed by compare-and-swap: whoever opens a closed area fills it */
+    bool was_empty;   /* at the last look, and dirty; of the purge alone */
     uint64_t used[WORDS], dirty[WORDS], aged[WORDS], starts[WORDS];
     uint64_t rights[WORDS];     /* pages that may have other rights than to be read and written */
     uint16_t length[PAGES_MAX]; /* pages */
@@ -342,17 +343,20 @@ bool bmm__page_run_restore_rights(const struct bmm__span *span, uintptr_t start,
 
 /* ---- giving back ---- */
 
+/* At the second look also what is dirty still: the system keeps it, for it is locked. */
 static void close_if_empty(struct bmm__page_area *area)
 {
     uint32_t page_count = bmm__load_acquire(&area->map.unit_count);
+    bool was_empty = area->was_empty;
+    area->was_empty = false;
     if (page_count == 0 || bmm__run_map_free_at(&area->map, 0, page_count) < page_count) /* being opened, or in use */
         return;
-    bool is_dirty = false;
     for (unsigned i = 0; i < WORDS; i++)
-        is_dirty = is_dirty || bmm__load_relaxed(&area->dirty[i]) != 0;
+        area->was_empty = area->was_empty || bmm__load_relaxed(&area->dirty[i]) != 0;
     uint32_t dirty_count; /* another thread may have come and gone since the look */
-    if (is_dirty || !bmm__run_map_take_all(&area->map, &dirty_count)) /* not left alone long enough yet */
+    if ((area->was_empty && !was_empty) || !bmm__run_map_take_all(&area->map, &dirty_count))
         return;
+    area->was_empty = false;
     struct bmm__span *span = area->span;
     bmm__store_relaxed(&longest[area->index], 0);
     count_used(area, page_count, 0);

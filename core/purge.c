@@ -136,17 +136,27 @@ size_t bmm__purge_excess(void *start, size_t bytes)
     return done;
 }
 
-bool bmm__purge_all(void)
+static bool purge_all(bool is_locked_too)
 {
     struct bmm__purge_work work = bmm__purge_work_begin(SIZE_MAX, BMM__PURGE_NO_END);
     if (bmm__lock_is_mine(&lock))
         return false;
     bmm__lock_take(&lock);
-    bmm__os_purge_locked(true);
+    bmm__os_purge_locked(is_locked_too);
     for (unsigned complete = 0; complete < 2;) /* the running pass, and a whole one: areas that end leave granules */
         if (step(true, &work))
             complete++;
     bmm__os_purge_locked(false);
     bmm__lock_release(&lock);
     return work.given_bytes != 0;
+}
+
+bool bmm__purge_all(void)
+{
+    return purge_all(true);
+}
+
+void bmm__purge_for_room(void)
+{
+    purge_all(false);
 }

@@ -8,7 +8,7 @@
  * A thread comes by when it opens, empties or refills a span, every 4096th local free of a current span (64th while
  * something waits), and every 16th free of what others own; and one that gave memory back and then allocates or frees
  * seldom is kept on the slow path until everything is given back (heap.c). A thread that neither gave anything back nor
- * passes by so is not told that others did. Where the system takes nothing (locked pages before Linux 5.18), it is asked
+ * passes by so is not told that others did. Where the system takes nothing (locked pages), it is asked
  * again at every pass only.
  *
  * Invariants: U1 a slice gives back about SLICE_BYTES at most and spends about SLICE_NS, and so does a call that finds
@@ -46,7 +46,9 @@ void bmm__purge_tick_at(uint64_t now);
  * that goes in the time of a slice (U1). Returns how many bytes from start on are clean. */
 size_t bmm__purge_excess(void *start, size_t bytes);
 
-/* Gives everything back at once. True if there was something. */
+/* Gives everything back at once, also what the program has locked. True if there was something. */
 bool bmm__purge_all(void);
+/* For who found no memory: all that is not locked. */
+void bmm__purge_for_room(void);
 
 #endif

@@ -64,30 +64,42 @@ static void clean(struct bmm__span *span)
     bmm__store_relaxed(&span->heap, NULL);
 }
 
-/* A granule that reads as zero. Where the system has no more, one of those for blocks: who has freed nearly all that a limit lets
- * him have would else get no block of it again. NULL: none is left. */
-static char *take_chunk(bool *is_block)
+#ifdef BMM_SECURE
+#define GUARD BMM__GRANULE /* as around meta.h's */
+#else
+#define GUARD ((size_t)0)
+#endif
+
+/* A granule of those for blocks, which reads as zero: for who has had all that the system gives, and has freed it. NULL: none is
+ * left. */
+static char *take_from_blocks(void)
 {
-    bool is_zero = true;
-    char *chunk = bmm__meta_map(BMM__GRANULE);
-    *is_block = chunk == NULL;
-    if (*is_block)
-        chunk = bmm__arena_alloc(BMM__GRANULE, BMM__GRANULE, &is_zero);
-    if (chunk != NULL && !is_zero)
+    bool is_zero;
+    size_t bytes = BMM__GRANULE + 2 * GUARD;
+    char *start = bmm__arena_alloc(bytes, BMM__GRANULE, &is_zero);
+    if (start == NULL)
+        return NULL;
+    char *chunk = start + GUARD;
+    if (!is_zero)
         memset(chunk, 0, BMM__GRANULE);
+    if (GUARD != 0 && !(bmm__os_protect(start, GUARD, 0) && bmm__os_protect(chunk + BMM__GRANULE, GUARD, 0))) {
+        bmm__os_commit(start, bytes);
+        bmm__arena_free(start, bytes, true, false);
+        return NULL;
+    }
     return chunk;
 }
 
-static void give_chunk(char *chunk, bool is_block)
+static void give_to_blocks(char *chunk)
 {
-    if (is_block)
-        bmm__arena_free(chunk, BMM__GRANULE, true, false);
-    else
-        bmm__meta_unmap(chunk, BMM__GRANULE);
+    char *start = chunk - GUARD;
+    size_t bytes = BMM__GRANULE + 2 * GUARD;
+    if (GUARD == 0 || bmm__os_commit(start, bytes)) /* else it stays taken */
+        bmm__arena_free(start, bytes, true, false);
 }
 
 /* NULL: out of memory. */
-static struct bmm__span *take_part(void)
+static struct bmm__span *take_part(bool may_be_of_blocks)
 {
     uintptr_t found = bmm__load_acquire(&parts);
     for (;;) {
@@ -97,17 +109,22 @@ static struct bmm__span *take_part(void)
                 return (struct bmm__span *)part; /* NOLINT */
             continue;
         }
-        bool is_block;
-        char *chunk = take_chunk(&is_block);
+        char *chunk = bmm__meta_map(BMM__GRANULE);
+        bool is_of_blocks = chunk == NULL && may_be_of_blocks;
+        if (is_of_blocks)
+            chunk = take_from_blocks();
         if (chunk == NULL)
             return NULL;
         if (bmm__cas_acq_rel(&parts, &found, (uintptr_t)(chunk + PART_BYTES) | (BMM__GRANULE / PART_BYTES - 1)))
             return (struct bmm__span *)(void *)chunk;
-        give_chunk(chunk, is_block); /* another thread was faster, nobody has seen it */
+        if (is_of_blocks) /* another thread was faster, nobody has seen it */
+            give_to_blocks(chunk);
+        else
+            bmm__meta_unmap(chunk, BMM__GRANULE);
     }
 }
 
-struct bmm__span *bmm__span_make(void)
+static struct bmm__span *make(bool may_be_of_blocks)
 {
     for (;;) {
         uint64_t head = bmm__load_acquire(&unused);
@@ -120,7 +137,7 @@ struct bmm__span *bmm__span_make(void)
         clean(span);
         return span;
     }
-    struct bmm__span *part = take_part();
+    struct bmm__span *part = take_part(may_be_of_blocks);
     for (size_t i = 0; part != NULL && i < PART_BYTES / sizeof *part; i++) {
         struct bmm__span *first = bmm__load_relaxed(&all);
         do
@@ -130,6 +147,11 @@ struct bmm__span *bmm__span_make(void)
             push_unused(&part[i]);
     }
     return part;
+}
+
+struct bmm__span *bmm__span_make(void)
+{
+    return make(false);
 }
 
 void bmm__span_free(struct bmm__span *span)
@@ -153,12 +175,12 @@ static void describe(struct bmm__span *span, void *start, size_t bytes, enum bmm
 
 struct bmm__span *bmm__span_open(size_t bytes, size_t align, enum bmm__span_is kind, bool *is_zero)
 {
-    struct bmm__span *span = bytes > BMM__ARENA_RUN_MAX || align > BMM__ARENA_ALIGN_MAX ? NULL : bmm__span_make();
+    struct bmm__span *span = bytes > BMM__ARENA_RUN_MAX || align > BMM__ARENA_ALIGN_MAX ? NULL : make(true);
     if (span == NULL)
         return NULL;
     void *start = bmm__arena_alloc(bytes, align, is_zero);
     if (start == NULL) {
-        bmm__purge_all(); /* whatever it gives back: another thread may have had what it was giving back itself */
+        bmm__purge_for_room(); /* whatever it gives back: another thread may have had what it was giving back itself */
         start = bmm__arena_alloc(bytes, align, is_zero);
     }
     if (start == NULL) {
@@ -181,13 +203,13 @@ struct bmm__span *bmm__span_open(size_t bytes, size_t align, enum bmm__span_is k
 struct bmm__span *bmm__span_open_large(size_t bytes, size_t align)
 {
     size_t whole = (bytes + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
-    struct bmm__span *span = whole < bytes || !bmm__page_map_has_room(whole) ? NULL : bmm__span_make();
+    struct bmm__span *span = whole < bytes || !bmm__page_map_has_room(whole) ? NULL : make(true);
     if (span == NULL)
         return NULL;
     align = align < BMM__GRANULE ? BMM__GRANULE : align;
     void *start = bmm__os_map(whole, align);
     if (start == NULL) {
-        bmm__purge_all();
+        bmm__purge_for_room();
         start = bmm__os_map(whole, align);
     }
     if (start == NULL) {

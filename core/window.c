@@ -13,6 +13,7 @@
 #define STEP_MIN ((size_t)64)
 #define STEP_MAX ((size_t)1024)
 #define ATTEMPTS 3u
+#define BLOCKED_MAX 100u
 #define TIGHT_PART 8u
 #define PLACE_ALIGN (2 * BMM__WINDOW_ALIGN) /* so that what the table has below the window is whole granules */
 #ifdef BMM_SECURE
@@ -40,6 +41,7 @@ static bool has_failed;            /* no window is to be had */
 static size_t step_max = STEP_MAX; /* STEP_MIN once the system refused more */
 static bool is_counted;            /* what is mapped: bmm__os_counts_mapped */
 static bool is_blocked;            /* something lies where the last step was to be */
+static unsigned blocked_in_a_row;
 static uint64_t tight_bytes; /* from there on it is tight: as of its beginning, for a sandbox may forbid to ask later */
 
 static size_t granules_for(size_t bytes)
@@ -217,18 +219,22 @@ static size_t next_step(size_t count)
  * asked for again: from then on it grows by little, or, if even that is refused, by what is wanted. Under lock. */
 static bool extend_somewhat(size_t step, size_t count)
 {
-    if (extend(step))
+    if (extend(step)) {
+        blocked_in_a_row = 0;
         return true;
+    }
     if (step <= count)
         return false;
     step_max = STEP_MIN;
     if (count < STEP_MIN && STEP_MIN < step && extend(STEP_MIN))
         return true;
-    if (count < STEP_MIN)
+    if (count < STEP_MIN && !is_blocked)
         bmm__store_relaxed(&bmm__window_is_tight, true);
     if (extend(count))
         return true;
-    if (is_blocked)
+    /* a page of bmm__os_move's may be in the way, while its thread waits for its turn; but not so often */
+    blocked_in_a_row = is_blocked ? blocked_in_a_row + 1 : 0;
+    if (blocked_in_a_row == BLOCKED_MAX)
         capacity = bmm__window_count; /* it stays as it is */
     return false;
 }
