@@ -6,11 +6,7 @@
 #include "core/lock.h"
 #include "core/os.h"
 
-#ifdef BMM_SECURE
-#define GUARD BMM__GRANULE
-#else
-#define GUARD ((size_t)0)
-#endif
+#define GUARD BMM__META_GUARD
 
 void *bmm__meta_map(size_t bytes)
 {

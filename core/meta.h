@@ -2,7 +2,16 @@
 #ifndef BMM_META_H
 #define BMM_META_H
 
+#include "core/os.h"
+
 #include <stddef.h>
+
+/* On both sides of it, where an access faults. */
+#ifdef BMM_SECURE
+#define BMM__META_GUARD BMM__GRANULE
+#else
+#define BMM__META_GUARD ((size_t)0)
+#endif
 
 /* bytes (a multiple of the granule) that read as zero; in the secure variant between granules that fault. NULL: out of
  * memory. */

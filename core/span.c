@@ -64,11 +64,7 @@ static void clean(struct bmm__span *span)
     bmm__store_relaxed(&span->heap, NULL);
 }
 
-#ifdef BMM_SECURE
-#define GUARD BMM__GRANULE /* as around meta.h's */
-#else
-#define GUARD ((size_t)0)
-#endif
+#define GUARD BMM__META_GUARD
 
 /* A granule of those for blocks, which reads as zero: for who has had all that the system gives, and has freed it. NULL: none is
  * left. */
