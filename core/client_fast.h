@@ -39,11 +39,15 @@ static inline bool bmm__fast_alloc(size_t size, struct bmm__slot *slot)
     if (BMM__UNLIKELY(size - 1 >= BMM__SLOT_BYTES_MAX))
         return false;
     struct bmm__heap *heap = bmm__heap;
-    struct bmm__span *span = heap->bins[bmm__size_class(size)].current;
-    if (BMM__UNLIKELY(!bmm__heap_has_slot(span)))
+    struct bmm__bin *bin = &heap->bins[bmm__size_class(size)];
+    if (BMM__UNLIKELY(!bmm__heap_has_slot(bin->current)))
         return false;
-    if (BMM__UNLIKELY(bmm__heap_is_to_look(heap)))
-        bmm__heap_look_now(heap);
+    if (BMM__UNLIKELY(bmm__heap_is_to_look(heap))) {
+        bmm__heap_look_now(heap); /* it may let the span go */
+        if (!bmm__heap_has_slot(bin->current))
+            return false;
+    }
+    struct bmm__span *span = bin->current;
     uintptr_t start = (uintptr_t)bmm__heap_take(heap, span);
     bmm__list_prefetch(&span->list); /* lest the next call wait for it */
     bmm__slot_describe(slot, span, start, bmm__span_index(span, start - span->start));

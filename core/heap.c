@@ -3,6 +3,7 @@
 #include "core/assert.h"
 #include "core/atomic.h"
 #include "core/heap_object.h"
+#include "core/let_go.h"
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/purge.h"
@@ -19,6 +20,7 @@
 #define LINE_BYTES ((size_t)64)
 /* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
 #define HEARTBEAT_PENDING 64u
+#define HEARTBEAT_SPARE 1024u /* while spare spans wait, and nothing else */
 #define HEARTBEAT 4096u
 #define SELDOM_MS 4u        /* between two slow calls of a thread that is watched */
 #define SELDOM_LOOKS_MS 12u /* between two looks at one that is not: a slice would have been due */
@@ -47,9 +49,11 @@ void bmm__heap_init(struct bmm__heap *heap, bool has_client)
         heap->medium_list[i] = distance_of(heap, bmm__size_class((i + 1) * BMM__MEDIUM_BYTES_STEP));
 }
 
-static uint32_t heartbeat(void)
+static inline __attribute__((always_inline)) uint32_t heartbeat(void)
 {
-    return bmm__purge_is_pending() ? HEARTBEAT_PENDING : HEARTBEAT;
+    if (bmm__purge_is_urgent())
+        return HEARTBEAT_PENDING;
+    return bmm__load_relaxed(&bmm__remote_waiting) != 0 ? HEARTBEAT_SPARE : HEARTBEAT;
 }
 
 /* Has the window find the list for the span. */
@@ -75,7 +79,7 @@ static void show(struct bmm__heap *heap, struct bmm__span *span)
     if (span->is_shown || (heap->token & 1) != 0 || span->class_index >= BMM__CLASS_COUNT)
         return;
     struct bmm__list *list = shown_list(heap, span->class_index);
-    list->countdown = heartbeat(); /* what others were told before may be too much now */
+    list->countdown = span->list.countdown;
     list->slot_bytes = span->list.slot_bytes;
     if (list->owner == 0) /* else others need not fetch it anew */
         bmm__store_relaxed(&list->owner, heap->token);
@@ -99,16 +103,33 @@ static void hide(struct bmm__span *span)
     enter_list(span, &span->list);
 }
 
-/* From now on the first allocation of each class is a slow one. */
+static bool recover_from_others(struct bmm__heap *heap, struct bmm__span *span);
+
+/* Before the owner looks at a current span: others may not claim it any more. False: they have, and it is none. */
+static bool recover(struct bmm__heap *heap, struct bmm__span *span)
+{
+    return BMM__LIKELY(span->listed != BMM__LISTED_OPEN) || recover_from_others(heap, span);
+}
+
+static void let_current_go(struct bmm__heap *heap, unsigned class_index);
+
+/* From now on the first allocation of each class is a slow one. Its thread gives memory back, or comes by seldom: so that it is noticed
+ * who frees the last slots of the spans that it has allocated from, they become available ones. */
 static void hide_all(struct bmm__heap *heap)
 {
-    for (size_t i = 0; i < BMM__CLASS_COUNT; i++) {
+    uint64_t now = bmm__os_clock_coarse_ms();
+    bool may_let_go = now - heap->let_go_ms >= BMM__LET_GO_MS;
+    if (may_let_go)
+        heap->let_go_ms = now;
+    for (unsigned i = 0; i < BMM__CLASS_COUNT; i++) {
         struct bmm__span *span = heap->bins[i].current;
-        if (span == NULL)
+        if (span == NULL || !recover(heap, span))
             continue;
         hide(span);
-        if (span->list.countdown > HEARTBEAT_PENDING)
-            bmm__store_relaxed(&span->list.countdown, HEARTBEAT_PENDING);
+        if (may_let_go && bmm__let_go_is_worth_it(span))
+            let_current_go(heap, i);
+        else
+            bmm__let_go_look_sooner(span, HEARTBEAT_PENDING);
     }
 }
 
@@ -118,8 +139,8 @@ void bmm__heap_gave_back(struct bmm__heap *heap)
         return;
     bmm__purge_tick();
     if (heap->watch != WATCH) {
+        heap->watch = WATCH; /* first: it comes here again */
         hide_all(heap);
-        heap->watch = WATCH;
     }
 }
 
@@ -167,12 +188,6 @@ void bmm__heap_look_now(struct bmm__heap *heap)
     bmm__heap_begin(heap);
     bmm__heap_look(heap);
     bmm__heap_end(heap);
-}
-
-static void show_or_wait(struct bmm__heap *heap, struct bmm__span *span)
-{
-    if (!bmm__heap_pass_by(heap))
-        show(heap, span);
 }
 
 static void link_between(struct bmm__heap *heap, struct bmm__span *before, struct bmm__span *span,
@@ -306,18 +321,18 @@ static void extend(struct bmm__span *span, struct bmm__list *list)
 }
 
 /* True if the current span, whose list this is, has a free slot again; false if it was let go as full. */
-static bool refill(struct bmm__span *span, struct bmm__list *list)
+static bool refill(const struct bmm__bin *bin, struct bmm__span *span, struct bmm__list *list)
 {
     for (;;) {
-        bmm__store_relaxed(&list->countdown, heartbeat());
         if (span->waiting == 0 && BMM__REMOTE_COUNT(bmm__load_relaxed(&span->remote)) != 0)
             await(span, take_remote(span, BMM__REMOTE_CURRENT));
-        if (span->waiting != 0) {
-            splice(span, list); /* one: while its slots are used the next comes to the cache */
-            return true;
-        }
-        if (span->extended < span->slot_count) {
-            extend(span, list);
+        uint32_t live = span->extended - span->waiting_count;
+        if (span->waiting != 0 || live < span->slot_count) {
+            if (span->waiting != 0)
+                splice(span, list); /* one: while its slots are used the next comes to the cache */
+            else
+                extend(span, list);
+            bmm__let_go_expect(bin, span, list, live, heartbeat());
             return true;
         }
         hide(span);
@@ -366,6 +381,8 @@ static size_t lead_bytes(const struct bmm__span *span, uint32_t slot_bytes)
 static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index, bool is_next)
 {
     uint32_t slot_bytes = bmm__class_bytes(class_index % BMM__CLASS_COUNT);
+    if (heap->bins[class_index].is_busy)
+        bmm__let_go_is_time(&heap->bins[class_index], bmm__os_clock_coarse_ms());
     bool is_zero;
     struct bmm__span *span = bmm__span_open(span_bytes(slot_bytes), BMM__GRANULE, BMM__SPAN_SLOTS, &is_zero);
     if (span == NULL)
@@ -392,6 +409,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index,
     heap->align_sets |= (uint16_t)(1u << class_index / BMM__CLASS_COUNT);
     bmm__store_relaxed(&span->remote, empty_word(span, BMM__REMOTE_CURRENT));
     bmm__store_relaxed(&span->list.countdown, HEARTBEAT_PENDING);
+    bmm__store_relaxed(&span->bias, (uint16_t)BMM__LET_GO_NOT_EXPECTED);
     bmm__store_relaxed(&span->list.owner, heap->token);
     span->entries = bmm__page_map_entry(span->start);
     enter_list(span, &span->list);
@@ -409,6 +427,30 @@ static bool is_claimed(struct bmm__heap *heap, struct bmm__span *span, uint64_t 
     if ((taken & BMM__REMOTE_DONE) != 0)
         bmm__span_free(span); /* else the claimer does */
     return true;
+}
+
+/* See recover(). */
+static __attribute__((noinline)) bool recover_from_others(struct bmm__heap *heap, struct bmm__span *span)
+{
+    bmm__store_relaxed(&span->listed, (uint8_t)BMM__LISTED_NOT); /* seen by who sees the new epoch */
+    uint64_t word = take_remote(span, BMM__REMOTE_CURRENT);
+    if (BMM__REMOTE_STATE(word) != BMM__REMOTE_CLAIMED) {
+        await(span, word);
+        return true;
+    }
+    heap->bins[span->class_index].current = NULL;
+    bmm__store_relaxed(&span->is_shown, 0); /* the list that stood for its own is empty, and its entries are others' */
+    is_claimed(heap, span, word);
+    return false;
+}
+
+/* After a slot was taken from the current span: if there is no other, they may, for the owner does not touch it before he comes to
+ * recover(). */
+static void open_to_others(const struct bmm__heap *heap, struct bmm__span *span)
+{
+    if (bmm__load_relaxed(&bmm__heap_has_company) && span->waiting == 0 && bmm__let_go_is_worth_it(span) &&
+        heap->object == NULL)
+        bmm__store_release(&span->listed, (uint8_t)BMM__LISTED_OPEN); /* release: who sees it sees what is in use */
 }
 
 /* The live count goes from countdown + bias to countdown alone (P2). */
@@ -465,7 +507,7 @@ static void fulfil_wish(struct bmm__heap *heap)
 }
 
 /* The first available span, or a new one; as current. */
-static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
+static __attribute__((noinline)) struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
 {
     struct bmm__bin *bin = &heap->bins[class_index];
     bool is_next = bin->current != NULL;
@@ -478,7 +520,7 @@ static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
         uint64_t word = take_remote(span, BMM__REMOTE_CURRENT);
         if (is_claimed(heap, span, word))
             continue;
-        bmm__store_relaxed(&span->list.countdown, HEARTBEAT_PENDING);
+        bmm__let_go_expect_nothing(bin, span, heartbeat());
         await(span, word);
         return span;
     }
@@ -488,11 +530,14 @@ static struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
 void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
 {
     struct bmm__bin *bin = &heap->bins[class_index];
-    struct bmm__span *span = bin->current;
     struct bmm__list *shown = shown_list(heap, class_index);
-    struct bmm__list *list = span != NULL && !span->is_shown ? &span->list : shown;
     bmm__heap_begin(heap);
-    while (span == NULL || (bmm__list_is_empty(list) && !refill(span, list))) {
+    bmm__heap_pass_by(heap); /* first: it may let current spans go */
+    struct bmm__span *span = bin->current;
+    struct bmm__list *list = span != NULL && !span->is_shown ? &span->list : shown;
+    if (span != NULL && !recover(heap, span))
+        span = NULL;
+    while (span == NULL || (bmm__list_is_empty(list) && !refill(bin, span, list))) {
         span = bin->current = next_span(heap, class_index);
         if (span == NULL) {
             bmm__heap_end(heap);
@@ -500,8 +545,12 @@ void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
         }
         list = &span->list;
     }
-    show_or_wait(heap, span);
-    struct bmm__slot_link *slot = bmm__list_take(span->is_shown ? shown : &span->list);
+    if (heap->watch == 0)
+        show(heap, span);
+    list = span->is_shown ? shown : &span->list;
+    struct bmm__slot_link *slot = bmm__list_take(list);
+    if (bmm__list_is_empty(list))
+        open_to_others(heap, span);
     bmm__heap_end(heap);
     return slot;
 }
@@ -521,15 +570,37 @@ static void become_available(struct bmm__heap *heap, struct bmm__span *span)
 }
 
 /* The last live slot of an available span was freed by its owner. The only one there is stays: many a program goes up and
- * down where a span begins, and would open it each time. */
+ * down where a span begins, and would open it each time. But if it does not, the span is not to stay for ever. */
 static void become_empty(struct bmm__heap *heap, struct bmm__span *span)
 {
-    if (span->span_bytes <= SPARE_BYTES && span->prev == NULL && span->next == NULL) {
+    bool is_all =
+        heap->bins[span->class_index].current == NULL; /* that there is of its class, if it is alone in the list */
+    if ((is_all || span->span_bytes <= SPARE_BYTES) && span->prev == NULL && span->next == NULL) {
         bmm__store_release(&span->listed, (uint8_t)BMM__LISTED_SPARE); /* release: who claims sees what was freed */
+        if (is_all && bmm__let_go_is_worth_it(span))
+            bmm__remote_tell_spare();
         return;
     }
     list_remove(heap, span);
     release(heap, span);
+}
+
+/* Countdown of a current span is over. */
+static void look_at_current(struct bmm__heap *heap, struct bmm__span *span)
+{
+    struct bmm__bin *bin = &heap->bins[span->class_index];
+    if (!bmm__purge_is_pending())
+        bmm__remote_send_due(heap);
+    bmm__heap_look(heap);
+    fulfil_wish(heap);
+    if (bin->current != span)
+        return;
+    uint32_t most = heartbeat();
+    uint64_t now = heap->slow_ms;
+    if (bmm__let_go_is_worth_it(span) && !bmm__purge_is_pending()) /* else it was just looked at */
+        now = bmm__os_clock_coarse_ms();
+    if (bmm__let_go_is_due(bin, span, bmm__span_list(span), now, most))
+        let_current_go(heap, span->class_index);
 }
 
 void bmm__heap_countdown_over(struct bmm__list *list)
@@ -537,13 +608,11 @@ void bmm__heap_countdown_over(struct bmm__list *list)
     struct bmm__heap *heap = (struct bmm__heap *)(list->owner & ~(uintptr_t)1); /* NOLINT */
     struct bmm__span *span = (struct bmm__span *)(void *)list;                  /* it begins with its list */
     bool is_bin = (uintptr_t)list - (uintptr_t)heap < sizeof *heap;
+    if (is_bin)
+        span = heap->bins[bmm__heap_class((uintptr_t)list - (uintptr_t)heap)].current;
     if (is_bin || heap->bins[span->class_index].current == span) {
-        bmm__store_relaxed(&list->countdown, heartbeat());
         bmm__heap_begin(heap);
-        if (!bmm__purge_is_pending())
-            bmm__remote_send_due(heap);
-        bmm__heap_look(heap);
-        fulfil_wish(heap);
+        look_at_current(heap, span);
         bmm__heap_end(heap);
         return;
     }
@@ -566,10 +635,12 @@ void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot, 
     bmm__heap_put(bmm__span_list(span), slot, index);
 }
 
-/* The current span goes to the available list, with its live count found by counting. */
-static void retire_current(struct bmm__heap *heap, unsigned class_index)
+/* The current span goes to the available list, with its live count found by counting. False: it was gone. */
+static bool retire_current(struct bmm__heap *heap, unsigned class_index)
 {
     struct bmm__span *span = heap->bins[class_index].current;
+    if (!recover(heap, span))
+        return false;
     heap->bins[class_index].current = NULL;
     hide(span);
     splice_all(span, &span->list);
@@ -581,6 +652,20 @@ static void retire_current(struct bmm__heap *heap, unsigned class_index)
     while (!bmm__cas_weak_seq_cst(&span->remote, &word, word & ~(uint64_t)3))
         ;
     list_append(heap, span);
+    return true;
+}
+
+/* The same, and if no slot is live, it is spare, or goes back. */
+static void let_current_go(struct bmm__heap *heap, unsigned class_index)
+{
+    struct bmm__span *span = heap->bins[class_index].current;
+    if (!retire_current(heap, class_index))
+        return;
+    uint64_t word = bmm__load_acquire(&span->remote);
+    if (span->list.countdown == 0)
+        become_empty(heap, span);
+    else if (BMM__REMOTE_COUNT(word) != 0 && bmm__remote_try_claim(span, word))
+        bmm__heap_gave_back(heap);
 }
 
 /* Collects from a span that was taken off the available list; true if it was given back. */
@@ -656,9 +741,9 @@ static bool let_go(struct bmm__heap *heap, unsigned class_index)
 {
     const struct bmm__bin *bin = &heap->bins[class_index];
     struct bmm__span *span = bin->current;
-    if (span != NULL)
-        retire_current(heap, class_index);
-    else if ((span = bin->last) == NULL || span->listed != BMM__LISTED_SPARE)
+    if (span != NULL && !retire_current(heap, class_index))
+        return true;
+    if (span == NULL && ((span = bin->last) == NULL || span->listed != BMM__LISTED_SPARE))
         return false;
     list_remove(heap, span);
     collect(heap, span);

@@ -35,6 +35,9 @@
 struct bmm__bin {
     struct bmm__span *current;      /* NULL: none */
     struct bmm__span *first, *last; /* available */
+    uint32_t let_go_ms;             /* when current was last let go without need (heap.c) */
+    uint8_t let_go_count;           /* how often since then */
+    bool is_busy;                   /* and would have been again, too soon */
 };
 
 static inline bool bmm__bin_is_empty(const struct bmm__bin *bin)
@@ -67,6 +70,7 @@ struct bmm__heap {
     uintptr_t token;
     void *client_state;
     uint64_t slow_ms;      /* the last look at the clock */
+    uint64_t let_go_ms;    /* when current spans of all classes were last let go without need (heap.c) */
     uint8_t is_busy;       /* H3 */
     uint8_t watch;         /* slow calls for which the clock is looked at each time */
     uint8_t looks;         /* slow calls until the next look at the clock */

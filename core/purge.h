@@ -36,6 +36,14 @@ static inline bool bmm__purge_is_pending(void)
            bmm__load_relaxed(&bmm__heap_pool_warm) != 0 || bmm__load_relaxed(&bmm__remote_waiting) != 0;
 }
 
+/* And it is more than spare spans, so that threads are to pass by often. */
+static inline bool bmm__purge_is_urgent(void)
+{
+    return bmm__load_relaxed(&bmm__dirty_bytes) > BMM__PURGE_BYTES_MIN ||
+           bmm__load_relaxed(&bmm__heap_pool_warm) != 0 ||
+           bmm__load_relaxed(&bmm__remote_waiting) > BMM__REMOTE_WAITS_SPARE;
+}
+
 /* Looks at the clock, and does a slice if it is time. */
 void bmm__purge_tick(void);
 /* The same for who knows that something is pending, and the time (bmm__os_clock_coarse_ms). */

@@ -42,8 +42,26 @@ static bool claim(struct bmm__span *span, uint64_t word)
     return true;
 }
 
+/* Whether others have freed all that was ever allocated of a CURRENT span (P7). */
+static bool has_all(struct bmm__span *span, uint64_t word)
+{
+    return bmm__load_acquire(&span->listed) == BMM__LISTED_OPEN &&
+           BMM__REMOTE_COUNT(word) == bmm__load_relaxed(&span->extended);
+}
+
+/* Only by a sweep: its owner may be about to allocate from it. */
+static bool try_claim_current(struct bmm__span *span, uint64_t word, enum bmm__remote_waits waits)
+{
+    if (waits == BMM__REMOTE_WAITS_OLD)
+        return claim(span, word);
+    tell(BMM__REMOTE_WAITS_SPARE);
+    return false;
+}
+
 static bool try_claim(struct bmm__span *span, uint64_t word, enum bmm__remote_waits waits)
 {
+    if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CURRENT)
+        return has_all(span, word) && try_claim_current(span, word, waits);
     if (BMM__REMOTE_STATE(word) != BMM__REMOTE_OWNED)
         return false;
     if (BMM__REMOTE_COUNT(word) == 0)
@@ -56,6 +74,11 @@ static bool try_claim(struct bmm__span *span, uint64_t word, enum bmm__remote_wa
     return false;
 }
 
+void bmm__remote_tell_spare(void)
+{
+    tell(BMM__REMOTE_WAITS_SPARE);
+}
+
 bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word)
 {
     return try_claim(span, word, BMM__REMOTE_WAITS_NEW);
@@ -66,8 +89,9 @@ static bool is_put_off(bool is_all)
 {
     static unsigned fruitless, passed_by; /* in a row; passes since the last one */
     static uint64_t claimed_before;
+    uint32_t waits = bmm__load_relaxed(&bmm__remote_waiting);
     unsigned shift =
-        bmm__load_relaxed(&bmm__remote_waiting) == BMM__REMOTE_WAITS_NEW ? PASSES_SHIFT_NEW : PASSES_SHIFT_OLD;
+        waits == BMM__REMOTE_WAITS_NEW || waits == BMM__REMOTE_WAITS_SPARE ? PASSES_SHIFT_NEW : PASSES_SHIFT_OLD;
     if (claimed_count != claimed_before)
         fruitless = 0;
     claimed_before = claimed_count;

@@ -22,6 +22,8 @@ void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, void *slot
 
 /* Pushes what the heap's outbox holds. */
 void bmm__remote_send_all(struct bmm__heap *heap);
+/* A spare span shall be swept, lest it stay with an owner that sleeps. */
+void bmm__remote_tell_spare(void);
 /* The same, but no more than what gives some MiB back: for calls that are to be short. */
 void bmm__remote_send_due(struct bmm__heap *heap);
 
@@ -65,11 +67,13 @@ static inline bool bmm__remote_try_add(struct bmm__heap *heap, const struct bmm_
  * others freed every live slot of it. True: it is gone. */
 bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word);
 
-/* Whether available spans hold slots that others freed. If their owner frees the last ones, nobody notices at first (P3). */
+/* What a sweep may find. Spare spans, which are no hurry; or available ones that hold slots that others freed: if their owner frees the
+ * last ones, nobody notices at first (P3). */
 enum bmm__remote_waits {
     BMM__REMOTE_WAITS_NOT,
     BMM__REMOTE_WAITS_SWEEP, /* that is not through yet */
-    BMM__REMOTE_WAITS_OLD,   /* a sweep has looked at them */
+    BMM__REMOTE_WAITS_SPARE,
+    BMM__REMOTE_WAITS_OLD, /* a sweep has looked at them */
     BMM__REMOTE_WAITS_NEW
 };
 extern uint32_t bmm__remote_waiting BMM__HIDDEN; /* enum bmm__remote_waits */

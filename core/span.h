@@ -12,7 +12,8 @@
  * Who claims gives the memory back and then marks the word as done; the owner, who still has the descriptor in a list,
  * leaves it when it comes by. The second of the two frees the descriptor.
  *
- * (Where all memory is to go back, the owner makes its CURRENT span OWNED: bmm__heap_minimize.)
+ * (Where memory is to go back, the owner makes its CURRENT span OWNED: bmm__heap_minimize, let_go.h. And of a CURRENT one that is OPEN others
+ * may have all: P7.)
  *
  * A span keeps its owner for life, so that what a thread allocates comes back to it whoever frees it. *Enough* is
  * bmm__span_enough() slots, by the owner or by others (the two are not added up): with fewer, the owner would soon be
@@ -22,7 +23,8 @@
  *  P1  Only the owner changes free, countdown, bias, extended, waiting, waiting_count and the list links (next also: whoever
  *      moves remote from FULL to OWNED, until the ready stack has it); others change remote only.
  *  P2  countdown + bias of a FULL or OWNED span is its live count, or more while the owner changes them; countdown of a
- *      CURRENT one is the local frees until the owner looks at the clock, of a FULL one those until enough are free.
+ *      CURRENT one is the local frees until the owner looks at the clock, bias those from then on until he lets it go
+ *      (let_go.h); countdown of a FULL one is those until enough are free.
  *  P3  Whoever moves remote to CLAIMED gives the memory back, and until it is done nobody uses the descriptor anew. He is who
  *      freed the last slots, of all that others than the owner freed, or a bmm__remote_sweep, which finds two kinds
  *      more: a spare span (BMM__LISTED_SPARE), which calls for no sweep, so that a process at rest keeps it; and a span
@@ -31,6 +33,9 @@
  *  P5  The epoch grows whenever the remote list is taken over and when a descriptor is used anew, so that a claim
  *      decided on an old word cannot succeed on a later one that looks alike.
  *  P6  Batches wait in CURRENT spans only: all are on the list before the state is another one.
+ *  P7  A CURRENT span is OPEN (listed) only if every slot that was ever on a free list is live, was freed by others, or was freed by
+ *      the owner since; he changes that, and extended, after he has begun a new epoch of remote. So if remote has all of them,
+ *      he has none, and a sweep may claim it.
  */
 #ifndef BMM_SPAN_H
 #define BMM_SPAN_H
@@ -104,8 +109,9 @@ enum bmm__span_is {
     BMM__SPAN_JIT
 };
 
-/* Whether a span is in its owner's available list. SPARE: and is kept though no slot of it is live. */
-enum bmm__listed { BMM__LISTED_NOT = 0, BMM__LISTED, BMM__LISTED_SPARE };
+/* Whether a span is in its owner's available list. SPARE: and is kept though no slot of it is live. OPEN: it is not, for it is a
+ * CURRENT one, but none of its slots are the owner's (P7). */
+enum bmm__listed { BMM__LISTED_NOT = 0, BMM__LISTED, BMM__LISTED_SPARE, BMM__LISTED_OPEN };
 
 enum { BMM__REMOTE_OWNED = 0, BMM__REMOTE_FULL = 1, BMM__REMOTE_CLAIMED = 2, BMM__REMOTE_CURRENT = 3 };
 #define BMM__REMOTE_DONE ((uint64_t)1 << 2) /* of CLAIMED: the claimer is through */

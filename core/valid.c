@@ -64,9 +64,12 @@ static const char *bin_invalid(const struct bmm__heap *heap, unsigned class_inde
 {
     const struct bmm__bin *bin = &heap->bins[class_index];
     struct bmm__span *current = bin->current;
+    if (current != NULL && BMM__REMOTE_STATE(bmm__load_acquire(&current->remote)) == BMM__REMOTE_CLAIMED)
+        current = NULL; /* P7 */
     const char *wrong = current == NULL ? NULL : span_invalid(heap, current, class_index);
     if (wrong == NULL && current != NULL &&
-        (current->listed != BMM__LISTED_NOT || BMM__REMOTE_STATE(current->remote) != BMM__REMOTE_CURRENT))
+        ((current->listed != BMM__LISTED_NOT && current->listed != BMM__LISTED_OPEN) ||
+         BMM__REMOTE_STATE(current->remote) != BMM__REMOTE_CURRENT))
         wrong = "P: state of a current span";
     if (wrong == NULL && class_index < BMM__CLASS_COUNT && !bmm__list_is_empty(&heap->lists[class_index].list) &&
         (current == NULL || !current->is_shown))

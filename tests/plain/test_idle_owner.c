@@ -1,0 +1,249 @@
+/* A thread that sleeps for ever keeps nothing of what it allocated, whoever freed it; and if it wakes, it goes on (P7, heap.c). */
+#include "tests/plain.h"
+
+#include "core/arena.h"
+#include "core/atomic.h"
+#include "core/client.h"
+#include "core/heap.h"
+#include "core/os.h"
+#include "core/page_map.h"
+#include "core/process.h"
+#include "core/purge.h"
+#include "core/valid.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Of each size several dozen, in one span or two: so each class has a span that blocks are allocated from, and most have no other. */
+static const size_t sizes[] = { 2500, 5000, 9000, 14000, 20000, 28000, 32768 };
+enum { SIZE_COUNT = sizeof sizes / sizeof sizes[0], OF_EACH = 40, BLOCKS = SIZE_COUNT * OF_EACH };
+
+enum who { OWNER, OTHERS, BOTH };
+
+struct owner {
+    enum who who; /* that frees */
+    char *blocks[BLOCKS];
+    sem_t is_asleep, may_wake;
+};
+
+static void fill(struct owner *owner)
+{
+    for (size_t i = 0; i < BLOCKS; i++) {
+        owner->blocks[i] = bmm__core_alloc(sizes[i % SIZE_COUNT], 16, false);
+        memset(owner->blocks[i], (int)i, sizes[i % SIZE_COUNT]);
+    }
+}
+
+static bool frees(enum who who, enum who me, size_t i)
+{
+    return who == BOTH ? (i / SIZE_COUNT % 2 != 0) == (me == OWNER) : who == me;
+}
+
+static void free_those_of(struct owner *owner, enum who me)
+{
+    for (size_t i = 0; i < BLOCKS; i++)
+        if (frees(owner->who, me, i))
+            bmm__core_free(owner->blocks[i]);
+}
+
+static void check_valid(void)
+{
+    const char *broken = bmm__heap_invalid(bmm__thread_heap());
+    if (broken != NULL)
+        plain_stop(PLAIN_FAILED, "not valid: %s", broken);
+}
+
+static void *sleep_and_go_on(void *context)
+{
+    struct owner *owner = context;
+    fill(owner);
+    free_those_of(owner, OWNER);
+    sem_post(&owner->is_asleep);
+    sem_wait(&owner->may_wake);
+    fill(owner);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        PLAIN_CHECK(owner->blocks[i][0] == (char)i && owner->blocks[i][sizes[i % SIZE_COUNT] - 1] == (char)i);
+        bmm__core_free(owner->blocks[i]);
+    }
+    check_valid();
+    return NULL;
+}
+
+static size_t used_bytes(void)
+{
+    return bmm__load_relaxed(&bmm__arena_used_bytes);
+}
+
+/* Nobody has let spans go of late. */
+static void rest(void)
+{
+    bmm__heap_minimize(bmm__thread_heap());
+    bmm__purge_all();
+    nanosleep(&(struct timespec){ 0, 100000000 }, NULL);
+}
+
+/* Bytes that an owner keeps while it sleeps, once the others have passed by. */
+static size_t kept_bytes(enum who who)
+{
+    static struct owner owner;
+    pthread_t thread;
+    rest();
+    size_t before = used_bytes();
+    owner.who = who;
+    sem_init(&owner.is_asleep, 0, 0);
+    sem_init(&owner.may_wake, 0, 0);
+    PLAIN_CHECK(pthread_create(&thread, NULL, sleep_and_go_on, &owner) == 0);
+    sem_wait(&owner.is_asleep);
+    PLAIN_CHECK(who == OWNER || used_bytes() - before > (size_t)OF_EACH * 60000);
+    free_those_of(&owner, OTHERS);
+    bmm__heap_send(bmm__thread_heap());
+    bmm__purge_all();
+    size_t kept = used_bytes() - before;
+    sem_post(&owner.may_wake);
+    pthread_join(thread, NULL);
+    return kept;
+}
+
+PLAIN_TEST(an_owner_that_frees_all_and_sleeps_keeps_nothing)
+{
+    PLAIN_CHECK_EQUAL(kept_bytes(OWNER), 0);
+}
+
+PLAIN_TEST(an_owner_that_sleeps_keeps_nothing_of_what_others_free)
+{
+    PLAIN_CHECK_EQUAL(kept_bytes(OTHERS), 0);
+}
+
+PLAIN_TEST(an_owner_that_frees_some_and_sleeps_keeps_nothing_when_others_have_freed_the_rest)
+{
+    PLAIN_CHECK_EQUAL(kept_bytes(BOTH), 0);
+}
+
+/* Without anybody asking for it: others allocate now and then. */
+PLAIN_TEST(what_a_sleeping_owner_freed_goes_back_while_others_work)
+{
+    static struct owner owner;
+    pthread_t thread;
+    rest();
+    size_t before = used_bytes();
+    owner.who = OWNER;
+    sem_init(&owner.is_asleep, 0, 0);
+    sem_init(&owner.may_wake, 0, 0);
+    PLAIN_CHECK(pthread_create(&thread, NULL, sleep_and_go_on, &owner) == 0);
+    sem_wait(&owner.is_asleep);
+    uint64_t end_ms = bmm__os_clock_coarse_ms() + 10000;
+    while (used_bytes() > before + 4 * BMM__GRANULE && bmm__os_clock_coarse_ms() < end_ms)
+        bmm__core_free(bmm__core_alloc(16, 16, false));
+    bmm__heap_minimize(bmm__thread_heap());
+    size_t after = used_bytes();
+    sem_post(&owner.may_wake);
+    pthread_join(thread, NULL);
+    PLAIN_CHECK(after <= before + 4 * BMM__GRANULE);
+}
+
+PLAIN_TEST(who_frees_and_allocates_in_turn_does_no_span_work)
+{
+    size_t opened = 0;
+    for (size_t size = 16; size <= 32768; size *= 2) {
+        void *blocks[8];
+        for (int round = 0; round < 1000; round++) {
+            size_t before = used_bytes();
+            for (int i = 0; i < 8; i++)
+                blocks[i] = bmm__core_alloc(size, 16, false);
+            opened += round != 0 && used_bytes() != before;
+            for (int i = 0; i < 8; i++)
+                bmm__core_free(blocks[i]);
+        }
+    }
+    PLAIN_CHECK_EQUAL(opened, 0);
+}
+
+/* ---- and when the owner wakes at the same moment ---- */
+
+enum { BATCH = 24, HANDOVERS = 4000, MAKERS = 2 };
+static struct {
+    size_t *blocks[BATCH];
+} table[MAKERS]; /* that each maker hands over */
+static sem_t is_made[MAKERS], is_freed[MAKERS];
+static uint32_t is_over, wrong;
+
+static size_t one_of(unsigned *seed)
+{
+    return sizes[(unsigned)rand_r(seed) % SIZE_COUNT];
+}
+
+/* All of a batch are of one size, so that others free all there is of a span that blocks are allocated from. */
+static void *make(void *number)
+{
+    uintptr_t me = (uintptr_t)number;
+    unsigned seed = (unsigned)me + 1;
+    for (int n = 0; n < HANDOVERS; n++) {
+        size_t size = one_of(&seed), count = 1 + (size_t)rand_r(&seed) % BATCH, own = (size_t)rand_r(&seed) % 3;
+        for (size_t i = 0; i < BATCH; i++) {
+            size_t *block = i < count ? bmm__core_alloc(size, 16, false) : NULL;
+            if (block != NULL) {
+                block[0] = (uintptr_t)block ^ size;
+                block[1] = block[size / 8 - 1] = size;
+            }
+            if (block != NULL && own == 0 && i % 2 == 0) {
+                bmm__core_free(block);
+                block = NULL;
+            }
+            table[me].blocks[i] = block;
+        }
+        sem_post(&is_made[me]);
+        sem_wait(&is_freed[me]);
+    }
+    check_valid();
+    return NULL;
+}
+
+static void *free_batches(void *number)
+{
+    uintptr_t me = (uintptr_t)number;
+    size_t *blocks[BATCH];
+    for (int n = 0; n < HANDOVERS; n++) {
+        sem_wait(&is_made[me]);
+        memcpy(blocks, table[me].blocks, sizeof blocks);
+        for (int i = 0; i < BATCH; i++) {
+            if (i == n % BATCH)
+                sem_post(&is_freed[me]); /* it goes on before the rest is free */
+            if (blocks[i] == NULL)
+                continue;
+            size_t size = blocks[i][1];
+            if (blocks[i][0] != ((uintptr_t)blocks[i] ^ size) || blocks[i][size / 8 - 1] != size)
+                bmm__add_relaxed(&wrong, 1);
+            bmm__core_free(blocks[i]);
+        }
+    }
+    return NULL;
+}
+
+static void *sweep(void *unused)
+{
+    while (bmm__load_acquire(&is_over) == 0)
+        bmm__purge_all();
+    return unused;
+}
+
+PLAIN_TEST(owners_and_sweeps_do_not_both_have_a_span)
+{
+    pthread_t makers[MAKERS], freers[MAKERS], sweeper;
+    for (uintptr_t i = 0; i < MAKERS; i++) {
+        sem_init(&is_made[i], 0, 0);
+        sem_init(&is_freed[i], 0, 0);
+        PLAIN_CHECK(pthread_create(&makers[i], NULL, make, (void *)i) == 0);         /* NOLINT */
+        PLAIN_CHECK(pthread_create(&freers[i], NULL, free_batches, (void *)i) == 0); /* NOLINT */
+    }
+    PLAIN_CHECK(pthread_create(&sweeper, NULL, sweep, NULL) == 0);
+    for (int i = 0; i < MAKERS; i++) {
+        pthread_join(makers[i], NULL);
+        pthread_join(freers[i], NULL);
+    }
+    bmm__store_release(&is_over, 1u);
+    pthread_join(sweeper, NULL);
+    PLAIN_CHECK_EQUAL(wrong, 0);
+}
