@@ -122,6 +122,44 @@ PLAIN_TEST(an_owner_that_frees_some_and_sleeps_keeps_nothing_when_others_have_fr
     PLAIN_CHECK_EQUAL(kept_bytes(BOTH), 0);
 }
 
+/* Works at full speed until it frees all it has, several spans of each size, and sleeps. */
+enum { MANY = 20000, BYTES_MIN = 200, BYTES_MAX = 1200 };
+
+static void *work_and_sleep(void *context)
+{
+    struct owner *owner = context;
+    static char *many[MANY];
+    unsigned seed = 1;
+    for (int i = 0; i < 4 * MANY; i++) {
+        char **block = &many[i < MANY ? i : rand_r(&seed) % MANY];
+        if (i >= MANY)
+            bmm__core_free(*block);
+        *block = bmm__core_alloc(BYTES_MIN + (size_t)rand_r(&seed) % (BYTES_MAX - BYTES_MIN), 16, false);
+    }
+    for (int i = 0; i < MANY; i++)
+        bmm__core_free(many[i]);
+    sem_post(&owner->is_asleep);
+    sem_wait(&owner->may_wake);
+    return NULL;
+}
+
+PLAIN_TEST(an_owner_that_works_until_it_frees_all_and_sleeps_keeps_little)
+{
+    static struct owner owner;
+    pthread_t thread;
+    rest();
+    size_t before = used_bytes();
+    sem_init(&owner.is_asleep, 0, 0);
+    sem_init(&owner.may_wake, 0, 0);
+    PLAIN_CHECK(pthread_create(&thread, NULL, work_and_sleep, &owner) == 0);
+    sem_wait(&owner.is_asleep);
+    bmm__purge_all();
+    size_t kept = used_bytes() - before;
+    sem_post(&owner.may_wake);
+    pthread_join(thread, NULL);
+    PLAIN_CHECK_EQUAL(kept, 0);
+}
+
 /* Without anybody asking for it: others allocate now and then. */
 PLAIN_TEST(what_a_sleeping_owner_freed_goes_back_while_others_work)
 {
@@ -163,7 +201,44 @@ PLAIN_TEST(who_frees_and_allocates_in_turn_does_no_span_work)
 
 /* ---- and when the owner wakes at the same moment ---- */
 
-enum { BATCH = 24, HANDOVERS = 4000, MAKERS = 2 };
+static void *free_it(void *block)
+{
+    PLAIN_CHECK(bmm__core_free(block));
+    return NULL;
+}
+
+static void let_another_free(void *block)
+{
+    pthread_t thread;
+    PLAIN_CHECK(pthread_create(&thread, NULL, free_it, block) == 0);
+    pthread_join(thread, NULL);
+}
+
+/* So who has decided on the old one cannot claim the span (P5, P7). */
+PLAIN_TEST(an_owner_who_allocates_again_begins_a_new_epoch)
+{
+    enum { COUNT = 3, BYTES = 20000 };
+    char *own[COUNT];
+    rest();
+    for (int i = 0; i < COUNT; i++)
+        own[i] = bmm__core_alloc(BYTES, 16, false);
+    struct bmm__span *span = bmm__page_map_find((uintptr_t)own[0]);
+    PLAIN_CHECK(bmm__page_map_find((uintptr_t)own[COUNT - 1]) == span);
+    PLAIN_CHECK_EQUAL(span->listed, BMM__LISTED_OPEN);
+    for (int i = 0; i < COUNT; i++)
+        let_another_free(own[i]);
+    uint64_t word = bmm__load_acquire(&span->remote);
+    PLAIN_CHECK_EQUAL(BMM__REMOTE_COUNT(word), COUNT);
+    PLAIN_CHECK_EQUAL(BMM__REMOTE_STATE(word), BMM__REMOTE_CURRENT);
+    own[0] = bmm__core_alloc(BYTES, 16, false);
+    PLAIN_CHECK(bmm__page_map_find((uintptr_t)own[0]) == span);
+    PLAIN_CHECK(BMM__REMOTE_EPOCH(bmm__load_acquire(&span->remote)) != BMM__REMOTE_EPOCH(word));
+    PLAIN_CHECK(span->listed != BMM__LISTED_OPEN);
+    bmm__core_free(own[0]);
+    check_valid();
+}
+
+enum { BATCH = 24, HANDOVERS = 40000, MAKERS = 2 };
 static struct {
     size_t *blocks[BATCH];
 } table[MAKERS]; /* that each maker hands over */
@@ -197,7 +272,6 @@ static void *make(void *number)
         sem_post(&is_made[me]);
         sem_wait(&is_freed[me]);
     }
-    check_valid();
     return NULL;
 }
 
