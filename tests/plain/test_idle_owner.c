@@ -85,25 +85,39 @@ static void rest(void)
     nanosleep(&(struct timespec){ 0, 100000000 }, NULL);
 }
 
-/* Bytes that an owner keeps while it sleeps, once the others have passed by. */
-static size_t kept_bytes(enum who who)
+static pthread_t thread;
+static size_t used_before;
+
+/* An owner that does so, and sleeps now. */
+static struct owner *asleep(void *(*does)(void *), enum who who)
 {
     static struct owner owner;
-    pthread_t thread;
     rest();
-    size_t before = used_bytes();
+    used_before = used_bytes();
     owner.who = who;
     sem_init(&owner.is_asleep, 0, 0);
     sem_init(&owner.may_wake, 0, 0);
-    PLAIN_CHECK(pthread_create(&thread, NULL, sleep_and_go_on, &owner) == 0);
+    PLAIN_CHECK(pthread_create(&thread, NULL, does, &owner) == 0);
     sem_wait(&owner.is_asleep);
-    PLAIN_CHECK(who == OWNER || used_bytes() - before > (size_t)OF_EACH * 60000);
-    free_those_of(&owner, OTHERS);
+    return &owner;
+}
+
+static void wake(struct owner *owner)
+{
+    sem_post(&owner->may_wake);
+    pthread_join(thread, NULL);
+}
+
+/* Bytes that an owner keeps while it sleeps, once the others have passed by. */
+static size_t kept_bytes(enum who who)
+{
+    struct owner *owner = asleep(sleep_and_go_on, who);
+    PLAIN_CHECK(who == OWNER || used_bytes() - used_before > (size_t)OF_EACH * 60000);
+    free_those_of(owner, OTHERS);
     bmm__heap_send(bmm__thread_heap());
     bmm__purge_all();
-    size_t kept = used_bytes() - before;
-    sem_post(&owner.may_wake);
-    pthread_join(thread, NULL);
+    size_t kept = used_bytes() - used_before;
+    wake(owner);
     return kept;
 }
 
@@ -143,43 +157,26 @@ static void *work_and_sleep(void *context)
     return NULL;
 }
 
-PLAIN_TEST(an_owner_that_works_until_it_frees_all_and_sleeps_keeps_little)
+PLAIN_TEST(an_owner_that_works_until_it_frees_all_and_sleeps_keeps_nothing)
 {
-    static struct owner owner;
-    pthread_t thread;
-    rest();
-    size_t before = used_bytes();
-    sem_init(&owner.is_asleep, 0, 0);
-    sem_init(&owner.may_wake, 0, 0);
-    PLAIN_CHECK(pthread_create(&thread, NULL, work_and_sleep, &owner) == 0);
-    sem_wait(&owner.is_asleep);
+    struct owner *owner = asleep(work_and_sleep, OWNER);
     bmm__purge_all();
-    size_t kept = used_bytes() - before;
-    sem_post(&owner.may_wake);
-    pthread_join(thread, NULL);
+    size_t kept = used_bytes() - used_before;
+    wake(owner);
     PLAIN_CHECK_EQUAL(kept, 0);
 }
 
 /* Without anybody asking for it: others allocate now and then. */
 PLAIN_TEST(what_a_sleeping_owner_freed_goes_back_while_others_work)
 {
-    static struct owner owner;
-    pthread_t thread;
-    rest();
-    size_t before = used_bytes();
-    owner.who = OWNER;
-    sem_init(&owner.is_asleep, 0, 0);
-    sem_init(&owner.may_wake, 0, 0);
-    PLAIN_CHECK(pthread_create(&thread, NULL, sleep_and_go_on, &owner) == 0);
-    sem_wait(&owner.is_asleep);
+    struct owner *owner = asleep(sleep_and_go_on, OWNER);
     uint64_t end_ms = bmm__os_clock_coarse_ms() + 10000;
-    while (used_bytes() > before + 4 * BMM__GRANULE && bmm__os_clock_coarse_ms() < end_ms)
+    while (used_bytes() > used_before + 4 * BMM__GRANULE && bmm__os_clock_coarse_ms() < end_ms)
         bmm__core_free(bmm__core_alloc(16, 16, false));
     bmm__heap_minimize(bmm__thread_heap());
     size_t after = used_bytes();
-    sem_post(&owner.may_wake);
-    pthread_join(thread, NULL);
-    PLAIN_CHECK(after <= before + 4 * BMM__GRANULE);
+    wake(owner);
+    PLAIN_CHECK(after <= used_before + 4 * BMM__GRANULE);
 }
 
 PLAIN_TEST(who_frees_and_allocates_in_turn_does_no_span_work)
