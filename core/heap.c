@@ -126,7 +126,7 @@ static void hide_all(struct bmm__heap *heap)
         if (span == NULL || !recover(heap, span))
             continue;
         hide(span);
-        if (may_let_go && bmm__let_go_is_worth_it(span))
+        if (may_let_go && bmm__let_go_is_much(span))
             let_current_go(heap, i);
         else
             bmm__let_go_look_sooner(span, HEARTBEAT_PENDING);
@@ -577,7 +577,7 @@ static void become_empty(struct bmm__heap *heap, struct bmm__span *span)
         heap->bins[span->class_index].current == NULL; /* that there is of its class, if it is alone in the list */
     if ((is_all || span->span_bytes <= SPARE_BYTES) && span->prev == NULL && span->next == NULL) {
         bmm__store_release(&span->listed, (uint8_t)BMM__LISTED_SPARE); /* release: who claims sees what was freed */
-        if (is_all && bmm__let_go_is_worth_it(span))
+        if (is_all && bmm__let_go_is_much(span))
             bmm__remote_tell_spare();
         return;
     }

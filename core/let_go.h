@@ -22,10 +22,15 @@
 #define BMM__LET_GO_NOT_EXPECTED UINT16_MAX /* as bias of a CURRENT span (span.h) */
 
 /* Whether so much of the span was used that it should not stay with an owner who needs it no more. */
+static inline bool bmm__let_go_is_much(const struct bmm__span *span)
+{
+    return (size_t)span->extended * span->list.slot_bytes >= BMM__LET_GO_BYTES_MIN;
+}
+
+/* And so few slots that the owner may count them now and then. */
 static inline bool bmm__let_go_is_worth_it(const struct bmm__span *span)
 {
-    return span->list.slot_bytes >= BMM__LET_GO_SLOT_MIN &&
-           (size_t)span->extended * span->list.slot_bytes >= BMM__LET_GO_BYTES_MIN;
+    return span->list.slot_bytes >= BMM__LET_GO_SLOT_MIN && bmm__let_go_is_much(span);
 }
 
 /* Whether it was not done for some time, by the coarse clock; if so, that begins anew. */

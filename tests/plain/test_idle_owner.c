@@ -206,9 +206,9 @@ static void *free_it(void *block)
 
 static void let_another_free(void *block)
 {
-    pthread_t thread;
-    PLAIN_CHECK(pthread_create(&thread, NULL, free_it, block) == 0);
-    pthread_join(thread, NULL);
+    pthread_t other;
+    PLAIN_CHECK(pthread_create(&other, NULL, free_it, block) == 0);
+    pthread_join(other, NULL);
 }
 
 /* So who has decided on the old one cannot claim the span (P5, P7). */
