@@ -20,15 +20,15 @@
 #define LINE_BYTES ((size_t)64)
 /* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
 #define HEARTBEAT_PENDING 64u
-#define HEARTBEAT_SPARE 1024u /* while spare spans wait, and nothing else */
 #define HEARTBEAT 4096u
 #define SELDOM_MS 4u        /* between two slow calls of a thread that is watched */
 #define SELDOM_LOOKS_MS 12u /* between two looks at one that is not: a slice would have been due */
 #define LOOKS_EVERY 15u
 #define IDLE_LOOKS 8u /* of those at which nothing waits, one is at the clock */
 #define WATCH 16u
-#define LIST_AT_ONCE 64u /* spans */
-#define COOL_AT_ONCE 4u  /* likewise; with thousands of slots each */
+#define LIST_AT_ONCE 64u   /* spans */
+#define COOL_AT_ONCE 4u    /* likewise; with thousands of slots each */
+#define COUNT_AT_ONCE 512u /* slots */
 
 uint32_t bmm__heap_minimize_wish;
 bool bmm__heap_has_company;
@@ -51,9 +51,7 @@ void bmm__heap_init(struct bmm__heap *heap, bool has_client)
 
 static inline __attribute__((always_inline)) uint32_t heartbeat(void)
 {
-    if (bmm__purge_is_urgent())
-        return HEARTBEAT_PENDING;
-    return bmm__load_relaxed(&bmm__remote_waiting) != 0 ? HEARTBEAT_SPARE : HEARTBEAT;
+    return bmm__purge_is_urgent() ? HEARTBEAT_PENDING : HEARTBEAT;
 }
 
 /* Has the window find the list for the span. */
@@ -113,24 +111,43 @@ static bool recover(struct bmm__heap *heap, struct bmm__span *span)
 
 static void let_current_go(struct bmm__heap *heap, unsigned class_index);
 
-/* From now on the first allocation of each class is a slow one. Its thread gives memory back, or comes by seldom: so that it is noticed
- * who frees the last slots of the spans that it has allocated from, they become available ones. */
+/* From now on the first allocation of each class is a slow one. */
 static void hide_all(struct bmm__heap *heap)
 {
-    uint64_t now = bmm__os_clock_coarse_ms();
-    bool may_let_go = now - heap->let_go_ms >= BMM__LET_GO_MS;
-    if (may_let_go)
-        heap->let_go_ms = now;
     for (unsigned i = 0; i < BMM__CLASS_COUNT; i++) {
         struct bmm__span *span = heap->bins[i].current;
         if (span == NULL || !recover(heap, span))
             continue;
         hide(span);
-        if (may_let_go && bmm__let_go_is_much(span))
-            let_current_go(heap, i);
-        else
-            bmm__let_go_look_sooner(span, HEARTBEAT_PENDING);
+        bmm__let_go_look_sooner(span, HEARTBEAT_PENDING);
     }
+}
+
+/* The thread is one that gives memory back, or comes by seldom: so that it is noticed who frees the last slots of the spans that it
+ * has allocated from, they become available ones; some of them, for their slots are counted. */
+static void let_some_go(struct bmm__heap *heap)
+{
+    unsigned next = heap->let_go_next;
+    heap->let_go_next = BMM__CLASS_COUNT; /* for what comes here again from below */
+    for (uint32_t counted = 0; next < BMM__CLASS_COUNT && counted < COUNT_AT_ONCE; next++) {
+        struct bmm__span *span = heap->bins[next].current;
+        if (span == NULL || !recover(heap, span) || !bmm__let_go_is_much(span))
+            continue;
+        counted += span->extended;
+        let_current_go(heap, next);
+    }
+    heap->let_go_next = (uint8_t)next;
+}
+
+/* Begins with that, or goes on. */
+static void let_go_by_and_by(struct bmm__heap *heap, uint64_t now)
+{
+    if (heap->let_go_next == BMM__CLASS_COUNT && now - heap->let_go_ms >= BMM__LET_GO_MS) {
+        heap->let_go_ms = now;
+        heap->let_go_next = 0;
+    }
+    if (heap->let_go_next != BMM__CLASS_COUNT)
+        let_some_go(heap);
 }
 
 void bmm__heap_gave_back(struct bmm__heap *heap)
@@ -139,9 +156,10 @@ void bmm__heap_gave_back(struct bmm__heap *heap)
         return;
     bmm__purge_tick();
     if (heap->watch != WATCH) {
-        heap->watch = WATCH; /* first: it comes here again */
+        heap->watch = WATCH;
         hide_all(heap);
     }
+    let_go_by_and_by(heap, bmm__os_clock_coarse_ms());
 }
 
 /* How long it is since the last look at the clock; what waits in the outbox, or some of it, is sent on the occasion. */
@@ -178,8 +196,11 @@ bool bmm__heap_look(struct bmm__heap *heap)
         if (heap->watch == 0)
             hide_all(heap);
         heap->watch = WATCH;
+        let_go_by_and_by(heap, heap->slow_ms);
         return true;
     }
+    if (heap->watch != 0 && heap->let_go_next != BMM__CLASS_COUNT)
+        let_some_go(heap);
     return heap->watch != 0 && --heap->watch != 0;
 }
 
@@ -321,7 +342,7 @@ static void extend(struct bmm__span *span, struct bmm__list *list)
 }
 
 /* True if the current span, whose list this is, has a free slot again; false if it was let go as full. */
-static bool refill(const struct bmm__bin *bin, struct bmm__span *span, struct bmm__list *list)
+static bool refill(struct bmm__bin *bin, struct bmm__span *span, struct bmm__list *list)
 {
     for (;;) {
         if (span->waiting == 0 && BMM__REMOTE_COUNT(bmm__load_relaxed(&span->remote)) != 0)
@@ -432,15 +453,21 @@ static bool is_claimed(struct bmm__heap *heap, struct bmm__span *span, uint64_t 
 /* See recover(). */
 static __attribute__((noinline)) bool recover_from_others(struct bmm__heap *heap, struct bmm__span *span)
 {
+    unsigned class_index = span->class_index;
     bmm__store_relaxed(&span->listed, (uint8_t)BMM__LISTED_NOT); /* seen by who sees the new epoch */
+    if (span->waiting != 0) {
+        span->epoch++;
+        if (BMM__REMOTE_STATE(bmm__add_acq_rel(&span->remote, (uint64_t)1 << 32)) != BMM__REMOTE_CLAIMED)
+            return true;
+    }
     uint64_t word = take_remote(span, BMM__REMOTE_CURRENT);
     if (BMM__REMOTE_STATE(word) != BMM__REMOTE_CLAIMED) {
         await(span, word);
         return true;
     }
-    heap->bins[span->class_index].current = NULL;
-    bmm__store_relaxed(&span->is_shown, 0); /* the list that stood for its own is empty, and its entries are others' */
-    is_claimed(heap, span, word);
+    heap->bins[class_index].current = NULL;
+    is_claimed(heap, span,
+               word); /* nor is the descriptor ours from the exchange on; the list that stood for its own is empty */
     return false;
 }
 
@@ -448,8 +475,8 @@ static __attribute__((noinline)) bool recover_from_others(struct bmm__heap *heap
  * recover(). */
 static void open_to_others(const struct bmm__heap *heap, struct bmm__span *span)
 {
-    if (bmm__load_relaxed(&bmm__heap_has_company) && span->waiting == 0 && bmm__let_go_is_worth_it(span) &&
-        heap->object == NULL)
+    bool has_lock = heap->object != NULL; /* which a sweep does not take */
+    if (bmm__load_relaxed(&bmm__heap_has_company) && bmm__let_go_is_worth_it(span) && !has_lock)
         bmm__store_release(&span->listed, (uint8_t)BMM__LISTED_OPEN); /* release: who sees it sees what is in use */
 }
 
@@ -589,17 +616,15 @@ static void become_empty(struct bmm__heap *heap, struct bmm__span *span)
 static void look_at_current(struct bmm__heap *heap, struct bmm__span *span)
 {
     struct bmm__bin *bin = &heap->bins[span->class_index];
-    if (!bmm__purge_is_pending())
+    bool is_pending = bmm__purge_is_pending(); /* then the heap looks at the clock */
+    if (!is_pending)
         bmm__remote_send_due(heap);
     bmm__heap_look(heap);
     fulfil_wish(heap);
     if (bin->current != span)
         return;
-    uint32_t most = heartbeat();
-    uint64_t now = heap->slow_ms;
-    if (bmm__let_go_is_worth_it(span) && !bmm__purge_is_pending()) /* else it was just looked at */
-        now = bmm__os_clock_coarse_ms();
-    if (bmm__let_go_is_due(bin, span, bmm__span_list(span), now, most))
+    uint64_t now = is_pending || !bmm__let_go_is_worth_it(span) ? heap->slow_ms : bmm__os_clock_coarse_ms();
+    if (bmm__let_go_is_due(bin, span, bmm__span_list(span), now, heartbeat()))
         let_current_go(heap, span->class_index);
 }
 

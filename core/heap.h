@@ -35,9 +35,10 @@
 struct bmm__bin {
     struct bmm__span *current;      /* NULL: none */
     struct bmm__span *first, *last; /* available */
-    uint32_t let_go_ms;             /* when current was last let go without need (heap.c) */
+    uint32_t let_go_ms;             /* when current was last let go without need (let_go.h) */
     uint8_t let_go_count;           /* how often since then */
     bool is_busy;                   /* and would have been again, too soon */
+    uint8_t busy_times;             /* lists without slots while that is so, modulo 256 */
 };
 
 static inline bool bmm__bin_is_empty(const struct bmm__bin *bin)
@@ -70,7 +71,8 @@ struct bmm__heap {
     uintptr_t token;
     void *client_state;
     uint64_t slow_ms;      /* the last look at the clock */
-    uint64_t let_go_ms;    /* when current spans of all classes were last let go without need (heap.c) */
+    uint64_t let_go_ms;    /* when current spans of all classes began to be let go last (heap.c) */
+    uint8_t let_go_next;   /* the class to go on with; BMM__CLASS_COUNT: it is through */
     uint8_t is_busy;       /* H3 */
     uint8_t watch;         /* slow calls for which the clock is looked at each time */
     uint8_t looks;         /* slow calls until the next look at the clock */

@@ -3,10 +3,10 @@
  * not know it, and if he falls asleep, nobody ever does. But most that free go on to allocate, and for them it is work for nothing.
  *
  *   a list without slots: all others are live ─► so many frees of the owner later it may be empty: then, LET_GO_MOST times in a row
- *                                             ─► some frees later already: if it was not for LET_GO_MS, for others may have the rest
- *   his heap gives memory back, or he comes by seldom ─► all current spans: if it was not for LET_GO_MS
+ *                                             ─► with his first free already: if it was not for LET_GO_MS, for others may have the rest
+ *   his heap gives memory back, or he comes by seldom ─► all that are shown, some at each call: if it was not for LET_GO_MS
  *
- * Only of spans of which much was used. All this between begin and end of the owner's heap; list is the one that stands for the span
+ * Only spans of which much was used. All this between begin and end of the owner's heap; list is the one that stands for the span
  * now, and most the frees after which he is to look in any case.
  */
 #ifndef BMM_LET_GO_H
@@ -14,9 +14,11 @@
 
 #include "core/atomic.h"
 #include "core/heap.h"
+#include "core/os.h"
 
 #define BMM__LET_GO_MS 50u
 #define BMM__LET_GO_MOST 4u
+#define BMM__LET_GO_ASK_EVERY 8u
 #define BMM__LET_GO_BYTES_MIN ((size_t)32 << 10)
 #define BMM__LET_GO_SLOT_MIN 193u           /* bytes: smaller slots have spans of one granule */
 #define BMM__LET_GO_NOT_EXPECTED UINT16_MAX /* as bias of a CURRENT span (span.h) */
@@ -45,10 +47,13 @@ static inline bool bmm__let_go_is_time(struct bmm__bin *bin, uint64_t now)
 }
 
 /* There is no slot on the list, live ones are in use, and one more is about to be. */
-static inline void bmm__let_go_expect(const struct bmm__bin *bin, struct bmm__span *span, struct bmm__list *list,
+static inline void bmm__let_go_expect(struct bmm__bin *bin, struct bmm__span *span, struct bmm__list *list,
                                       uint32_t live, uint32_t most)
 {
-    uint32_t first = bin->is_busy ? live + 1 : live / 4 + 1, bias = BMM__LET_GO_NOT_EXPECTED;
+    bool may_be_over = bin->is_busy || bin->let_go_count == BMM__LET_GO_MOST;
+    if (BMM__UNLIKELY(may_be_over) && ++bin->busy_times % BMM__LET_GO_ASK_EVERY == 0)
+        bmm__let_go_is_time(bin, bmm__os_clock_coarse_ms());
+    uint32_t first = bin->is_busy ? live + 1 : 1, bias = BMM__LET_GO_NOT_EXPECTED;
     if (bin->let_go_count == BMM__LET_GO_MOST || !bmm__let_go_is_worth_it(span)) {
         first = most;
     } else {
@@ -62,9 +67,8 @@ static inline void bmm__let_go_expect(const struct bmm__bin *bin, struct bmm__sp
 /* Slots of the span, which was an available one, are free; most of what was ever used may be. */
 static inline void bmm__let_go_expect_nothing(const struct bmm__bin *bin, struct bmm__span *span, uint32_t most)
 {
-    uint32_t some = span->extended / 8u + 1;
-    bool is_early = !bin->is_busy && some < most && bmm__let_go_is_worth_it(span);
-    bmm__store_relaxed(&span->list.countdown, is_early ? some : most);
+    bool is_early = !bin->is_busy && bin->let_go_count != BMM__LET_GO_MOST && bmm__let_go_is_worth_it(span);
+    bmm__store_relaxed(&span->list.countdown, is_early ? 1 : most);
     bmm__store_relaxed(&span->bias, (uint16_t)BMM__LET_GO_NOT_EXPECTED);
 }
 

@@ -18,6 +18,7 @@
 uint32_t bmm__remote_waiting;
 
 static uint64_t claimed_count; /* by sweeps; under the purge lock */
+static bool is_spare_told;     /* since the last sweep began */
 
 /* seq_cst, as the change of a remote word before it, and the sweep's exchange and load: else both might miss the other's
  * store. */
@@ -28,6 +29,12 @@ static void tell(enum bmm__remote_waits waits)
         ;
 }
 
+void bmm__remote_tell_spare(void)
+{
+    bmm__store_relaxed(&is_spare_told, true);
+    tell(BMM__REMOTE_WAITS_SPARE);
+}
+
 /* The caller has seen that no slot is live while this was the span's word. */
 static bool claim(struct bmm__span *span, uint64_t word)
 {
@@ -35,6 +42,8 @@ static bool claim(struct bmm__span *span, uint64_t word)
     if (!bmm__cas_acq_rel(&span->remote, &seen, (uint64_t)BMM__REMOTE_CLAIMED))
         return false;
     bmm__secure_receive_all(span, word);
+    if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CURRENT)
+        bmm__secure_receive_all(span, (uint64_t)span->waiting << 16 | (uint64_t)span->waiting_count << 2);
     bmm__span_close(span, true);
     /* release: who sees it sees that the memory is gone */
     if (BMM__REMOTE_STATE(bmm__or_acq_rel(&span->remote, BMM__REMOTE_DONE)) != BMM__REMOTE_CLAIMED)
@@ -46,7 +55,7 @@ static bool claim(struct bmm__span *span, uint64_t word)
 static bool has_all(struct bmm__span *span, uint64_t word)
 {
     return bmm__load_acquire(&span->listed) == BMM__LISTED_OPEN &&
-           BMM__REMOTE_COUNT(word) == bmm__load_relaxed(&span->extended);
+           BMM__REMOTE_COUNT(word) + bmm__load_relaxed(&span->waiting_count) == bmm__load_relaxed(&span->extended);
 }
 
 /* Only by a sweep: its owner may be about to allocate from it. */
@@ -54,7 +63,7 @@ static bool try_claim_current(struct bmm__span *span, uint64_t word, enum bmm__r
 {
     if (waits == BMM__REMOTE_WAITS_OLD)
         return claim(span, word);
-    tell(BMM__REMOTE_WAITS_SPARE);
+    bmm__remote_tell_spare();
     return false;
 }
 
@@ -74,11 +83,6 @@ static bool try_claim(struct bmm__span *span, uint64_t word, enum bmm__remote_wa
     return false;
 }
 
-void bmm__remote_tell_spare(void)
-{
-    tell(BMM__REMOTE_WAITS_SPARE);
-}
-
 bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word)
 {
     return try_claim(span, word, BMM__REMOTE_WAITS_NEW);
@@ -89,11 +93,11 @@ static bool is_put_off(bool is_all)
 {
     static unsigned fruitless, passed_by; /* in a row; passes since the last one */
     static uint64_t claimed_before;
-    uint32_t waits = bmm__load_relaxed(&bmm__remote_waiting);
     unsigned shift =
-        waits == BMM__REMOTE_WAITS_NEW || waits == BMM__REMOTE_WAITS_SPARE ? PASSES_SHIFT_NEW : PASSES_SHIFT_OLD;
-    if (claimed_count != claimed_before)
+        bmm__load_relaxed(&bmm__remote_waiting) == BMM__REMOTE_WAITS_NEW ? PASSES_SHIFT_NEW : PASSES_SHIFT_OLD;
+    if (claimed_count != claimed_before || bmm__load_relaxed(&is_spare_told))
         fruitless = 0;
+    bmm__store_relaxed(&is_spare_told, false);
     claimed_before = claimed_count;
     shift = fruitless < shift ? fruitless : shift;
     if (!is_all && ++passed_by < 1u << shift)

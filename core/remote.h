@@ -22,8 +22,6 @@ void bmm__remote_free(struct bmm__heap *heap, struct bmm__span *span, void *slot
 
 /* Pushes what the heap's outbox holds. */
 void bmm__remote_send_all(struct bmm__heap *heap);
-/* A spare span shall be swept, lest it stay with an owner that sleeps. */
-void bmm__remote_tell_spare(void);
 /* The same, but no more than what gives some MiB back: for calls that are to be short. */
 void bmm__remote_send_due(struct bmm__heap *heap);
 
@@ -77,6 +75,9 @@ enum bmm__remote_waits {
     BMM__REMOTE_WAITS_NEW
 };
 extern uint32_t bmm__remote_waiting BMM__HIDDEN; /* enum bmm__remote_waits */
+
+/* A sweep shall come by for a spare span, or an OPEN one that others have freed all of, lest it stay with an owner that sleeps. */
+void bmm__remote_tell_spare(void);
 
 /* P3: claims spare spans and empty ones that nobody has noticed, looking at count descriptors, or up to one that it
  * claims. True: the pass is through with it, having looked at all, or, where is_all is false and the last sweeps found

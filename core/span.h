@@ -26,16 +26,16 @@
  *      CURRENT one is the local frees until the owner looks at the clock, bias those from then on until he lets it go
  *      (let_go.h); countdown of a FULL one is those until enough are free.
  *  P3  Whoever moves remote to CLAIMED gives the memory back, and until it is done nobody uses the descriptor anew. He is who
- *      freed the last slots, of all that others than the owner freed, or a bmm__remote_sweep, which finds two kinds
- *      more: a spare span (BMM__LISTED_SPARE), which calls for no sweep, so that a process at rest keeps it; and a span
- *      whose last live slots its owner freed, after or while others freed the rest, which neither noticed.
+ *      freed the last slots, of all that others than the owner freed, or a bmm__remote_sweep, which finds three kinds
+ *      more: a spare span (BMM__LISTED_SPARE), which calls for a sweep only if it is all that its bin has; a span
+ *      whose last live slots its owner freed, after or while others freed the rest, which neither noticed; and an OPEN one (P7).
  *  P4  A descriptor's memory is never used for anything but descriptors, so a stale pointer to one can be read.
  *  P5  The epoch grows whenever the remote list is taken over and when a descriptor is used anew, so that a claim
  *      decided on an old word cannot succeed on a later one that looks alike.
  *  P6  Batches wait in CURRENT spans only: all are on the list before the state is another one.
  *  P7  A CURRENT span is OPEN (listed) only if every slot that was ever on a free list is live, was freed by others, or was freed by
- *      the owner since; he changes that, and extended, after he has begun a new epoch of remote. So if remote has all of them,
- *      he has none, and a sweep may claim it.
+ *      the owner since; he changes that, extended and waiting, after he has begun a new epoch of remote. So if all are in remote or
+ *      wait, he has none, and a sweep may claim it.
  */
 #ifndef BMM_SPAN_H
 #define BMM_SPAN_H

@@ -9,6 +9,7 @@
 #include "core/page_map.h"
 #include "core/process.h"
 #include "core/purge.h"
+#include "core/remote.h"
 #include "core/valid.h"
 
 #include <pthread.h>
@@ -188,9 +189,11 @@ PLAIN_TEST(who_frees_and_allocates_in_turn_does_no_span_work)
             size_t before = used_bytes();
             for (int i = 0; i < 8; i++)
                 blocks[i] = bmm__core_alloc(size, 16, false);
-            opened += round != 0 && used_bytes() != before;
+            size_t during = used_bytes();
+            opened += round != 0 && during != before;
             for (int i = 0; i < 8; i++)
                 bmm__core_free(blocks[i]);
+            opened += used_bytes() != during;
         }
     }
     PLAIN_CHECK_EQUAL(opened, 0);
@@ -211,11 +214,11 @@ static void let_another_free(void *block)
     pthread_join(other, NULL);
 }
 
-/* So who has decided on the old one cannot claim the span (P5, P7). */
-PLAIN_TEST(an_owner_who_allocates_again_begins_a_new_epoch)
+enum { COUNT = 3, BYTES = 20000 };
+
+/* Blocks of a span that their owner, who is the caller, allocates from, and of which others have freed all. */
+static struct bmm__span *freed_by_others(void *own[COUNT])
 {
-    enum { COUNT = 3, BYTES = 20000 };
-    char *own[COUNT];
     rest();
     for (int i = 0; i < COUNT; i++)
         own[i] = bmm__core_alloc(BYTES, 16, false);
@@ -224,13 +227,66 @@ PLAIN_TEST(an_owner_who_allocates_again_begins_a_new_epoch)
     PLAIN_CHECK_EQUAL(span->listed, BMM__LISTED_OPEN);
     for (int i = 0; i < COUNT; i++)
         let_another_free(own[i]);
+    return span;
+}
+
+static uintptr_t owner_at(const void *address)
+{
+    struct bmm__list_place place;
+    return bmm__page_map_look((uintptr_t)address, &place) ? bmm__list_at(place)->owner : 0;
+}
+
+/* Until one lies there, and then until its owner may wake. */
+static void *allocate_there(void *context)
+{
+    struct owner *owner = context;
+    for (int i = 0; i < BLOCKS; i++) {
+        owner->blocks[i] = bmm__core_alloc(BYTES, 16, false);
+        if (owner_at(owner->blocks[BLOCKS - 1]) != 0)
+            break;
+    }
+    sem_post(&owner->is_asleep);
+    sem_wait(&owner->may_wake);
+    return NULL;
+}
+
+/* Its heap looks at all spans that it allocates from, of which others have one by now. */
+PLAIN_TEST(an_owner_who_comes_by_leaves_the_memory_of_a_claimed_span_alone)
+{
+    static struct owner other;
+    void *own[COUNT];
+    struct bmm__heap *heap = bmm__thread_heap();
+    struct bmm__span *span = freed_by_others(own);
+    unsigned class_index = span->class_index;
+    PLAIN_CHECK(span->is_shown && heap->bins[class_index].current == span);
+    bmm__purge_all();
+    PLAIN_CHECK_EQUAL(owner_at(own[0]), 0);
+    sem_init(&other.is_asleep, 0, 0);
+    sem_init(&other.may_wake, 0, 0);
+    other.blocks[BLOCKS - 1] = own[0];
+    PLAIN_CHECK(pthread_create(&thread, NULL, allocate_there, &other) == 0);
+    sem_wait(&other.is_asleep);
+    uintptr_t its_owner = owner_at(own[0]);
+    PLAIN_CHECK(its_owner != 0 && its_owner != heap->token);
+    bmm__remote_tell_spare(); /* so that the heap looks at the clock */
+    nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
+    bmm__heap_look_now(heap);
+    PLAIN_CHECK(heap->bins[class_index].current == NULL);
+    PLAIN_CHECK_EQUAL(owner_at(own[0]), its_owner);
+    wake(&other);
+}
+
+/* So who has decided on the old one cannot claim the span (P5, P7). */
+PLAIN_TEST(an_owner_who_allocates_again_begins_a_new_epoch)
+{
+    void *own[COUNT];
+    struct bmm__span *span = freed_by_others(own);
     uint64_t word = bmm__load_acquire(&span->remote);
     PLAIN_CHECK_EQUAL(BMM__REMOTE_COUNT(word), COUNT);
     PLAIN_CHECK_EQUAL(BMM__REMOTE_STATE(word), BMM__REMOTE_CURRENT);
     own[0] = bmm__core_alloc(BYTES, 16, false);
     PLAIN_CHECK(bmm__page_map_find((uintptr_t)own[0]) == span);
     PLAIN_CHECK(BMM__REMOTE_EPOCH(bmm__load_acquire(&span->remote)) != BMM__REMOTE_EPOCH(word));
-    PLAIN_CHECK(span->listed != BMM__LISTED_OPEN);
     bmm__core_free(own[0]);
     check_valid();
 }
