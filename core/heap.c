@@ -41,6 +41,7 @@ static uint16_t distance_of(const struct bmm__heap *heap, unsigned class_index)
 void bmm__heap_init(struct bmm__heap *heap, bool has_client)
 {
     heap->token = (uintptr_t)heap | has_client;
+    heap->let_go_next = BMM__CLASS_COUNT;
     if (has_client)
         return; /* nothing is ever shown */
     for (size_t size = 0; size <= BMM__SMALL_BYTES_MAX; size++)
@@ -116,10 +117,15 @@ static void hide_all(struct bmm__heap *heap)
 {
     for (unsigned i = 0; i < BMM__CLASS_COUNT; i++) {
         struct bmm__span *span = heap->bins[i].current;
-        if (span == NULL || !recover(heap, span))
+        if (span == NULL)
+            continue;
+        bool was_open = span->listed == BMM__LISTED_OPEN;
+        if (!recover(heap, span))
             continue;
         hide(span);
         bmm__let_go_look_sooner(span, HEARTBEAT_PENDING);
+        if (was_open)
+            bmm__remote_open(span);
     }
 }
 
@@ -402,7 +408,7 @@ static size_t lead_bytes(const struct bmm__span *span, uint32_t slot_bytes)
 static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index, bool is_next)
 {
     uint32_t slot_bytes = bmm__class_bytes(class_index % BMM__CLASS_COUNT);
-    if (heap->bins[class_index].is_busy)
+    if (heap->bins[class_index].busy != 0)
         bmm__let_go_is_time(&heap->bins[class_index], bmm__os_clock_coarse_ms());
     bool is_zero;
     struct bmm__span *span = bmm__span_open(span_bytes(slot_bytes), BMM__GRANULE, BMM__SPAN_SLOTS, &is_zero);
@@ -430,7 +436,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index,
     heap->align_sets |= (uint16_t)(1u << class_index / BMM__CLASS_COUNT);
     bmm__store_relaxed(&span->remote, empty_word(span, BMM__REMOTE_CURRENT));
     bmm__store_relaxed(&span->list.countdown, HEARTBEAT_PENDING);
-    bmm__store_relaxed(&span->bias, (uint16_t)BMM__LET_GO_NOT_EXPECTED);
+    bmm__store_relaxed(&span->bias, (uint16_t)0);
     bmm__store_relaxed(&span->list.owner, heap->token);
     span->entries = bmm__page_map_entry(span->start);
     enter_list(span, &span->list);
@@ -471,8 +477,8 @@ static __attribute__((noinline)) bool recover_from_others(struct bmm__heap *heap
     return false;
 }
 
-/* After a slot was taken from the current span: if there is no other, they may, for the owner does not touch it before he comes to
- * recover(). */
+/* After a slot was taken from the current span: if there is no other, they may, for the owner changes nothing of what P7 names before
+ * he comes to recover(). */
 static void open_to_others(const struct bmm__heap *heap, struct bmm__span *span)
 {
     bool has_lock = heap->object != NULL; /* which a sweep does not take */

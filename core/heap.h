@@ -36,9 +36,8 @@ struct bmm__bin {
     struct bmm__span *current;      /* NULL: none */
     struct bmm__span *first, *last; /* available */
     uint32_t let_go_ms;             /* when current was last let go without need (let_go.h) */
-    uint8_t let_go_count;           /* how often since then */
-    bool is_busy;                   /* and would have been again, too soon */
-    uint8_t busy_times;             /* lists without slots while that is so, modulo 256 */
+    uint8_t busy;                   /* 0, or how often it would have been again, or was, sooner than that */
+    uint8_t busy_times;             /* lists without slots meanwhile, modulo 256 */
 };
 
 static inline bool bmm__bin_is_empty(const struct bmm__bin *bin)

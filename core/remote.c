@@ -12,7 +12,8 @@
     ((size_t)2 << 20)      /* of those that end by one call: what is in excess then goes back by few requests */
 #define BATCH_BYTES 32768u /* and of those of one span */
 
-#define PASSES_SHIFT_NEW 2u /* log2 of how many passes a sweep may be put off, if some of the frees are new */
+#define PASSES_SHIFT_SPARE 1u /* if spare spans wait */
+#define PASSES_SHIFT_NEW 2u   /* log2 of how many passes a sweep may be put off, if some of the frees are new */
 #define PASSES_SHIFT_OLD 5u
 
 uint32_t bmm__remote_waiting;
@@ -58,6 +59,15 @@ static bool has_all(struct bmm__span *span, uint64_t word)
            BMM__REMOTE_COUNT(word) + bmm__load_relaxed(&span->waiting_count) == bmm__load_relaxed(&span->extended);
 }
 
+void bmm__remote_open(struct bmm__span *span)
+{
+    bmm__store_release(&span->listed, (uint8_t)BMM__LISTED_OPEN); /* release: who sees it sees what is in use */
+    uint64_t word =
+        bmm__or_acq_rel(&span->remote, (uint64_t)0); /* who has pushed before could not know; who does later knows */
+    if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CURRENT && has_all(span, word))
+        bmm__remote_tell_spare();
+}
+
 /* Only by a sweep: its owner may be about to allocate from it. */
 static bool try_claim_current(struct bmm__span *span, uint64_t word, enum bmm__remote_waits waits)
 {
@@ -95,15 +105,17 @@ static bool is_put_off(bool is_all)
     static uint64_t claimed_before;
     unsigned shift =
         bmm__load_relaxed(&bmm__remote_waiting) == BMM__REMOTE_WAITS_NEW ? PASSES_SHIFT_NEW : PASSES_SHIFT_OLD;
-    if (claimed_count != claimed_before || bmm__load_relaxed(&is_spare_told))
+    if (bmm__load_relaxed(&is_spare_told))
+        shift = PASSES_SHIFT_SPARE;
+    if (claimed_count != claimed_before)
         fruitless = 0;
-    bmm__store_relaxed(&is_spare_told, false);
     claimed_before = claimed_count;
     shift = fruitless < shift ? fruitless : shift;
     if (!is_all && ++passed_by < 1u << shift)
         return true;
     passed_by = 0;
     fruitless++;
+    bmm__store_relaxed(&is_spare_told, false);
     return false;
 }
 

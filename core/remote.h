@@ -65,7 +65,7 @@ static inline bool bmm__remote_try_add(struct bmm__heap *heap, const struct bmm_
  * others freed every live slot of it. True: it is gone. */
 bool bmm__remote_try_claim(struct bmm__span *span, uint64_t word);
 
-/* What a sweep may find. Spare spans, which are no hurry; or available ones that hold slots that others freed: if their owner frees the
+/* What a sweep may find. Spare spans and OPEN ones, which are no hurry; or available ones that hold slots that others freed: if their owner frees the
  * last ones, nobody notices at first (P3). */
 enum bmm__remote_waits {
     BMM__REMOTE_WAITS_NOT,
@@ -78,6 +78,9 @@ extern uint32_t bmm__remote_waiting BMM__HIDDEN; /* enum bmm__remote_waits */
 
 /* A sweep shall come by for a spare span, or an OPEN one that others have freed all of, lest it stay with an owner that sleeps. */
 void bmm__remote_tell_spare(void);
+
+/* The owner of a CURRENT span has changed nothing of what P7 names since it was OPEN: it is again. */
+void bmm__remote_open(struct bmm__span *span);
 
 /* P3: claims spare spans and empty ones that nobody has noticed, looking at count descriptors, or up to one that it
  * claims. True: the pass is through with it, having looked at all, or, where is_all is false and the last sweeps found

@@ -23,16 +23,16 @@
  *  P1  Only the owner changes free, countdown, bias, extended, waiting, waiting_count and the list links (next also: whoever
  *      moves remote from FULL to OWNED, until the ready stack has it); others change remote only.
  *  P2  countdown + bias of a FULL or OWNED span is its live count, or more while the owner changes them; countdown of a
- *      CURRENT one is the local frees until the owner looks at the clock, bias those from then on until he lets it go
+ *      CURRENT one is the local frees until the owner looks at the clock, bias is 1 if he may let it go then
  *      (let_go.h); countdown of a FULL one is those until enough are free.
  *  P3  Whoever moves remote to CLAIMED gives the memory back, and until it is done nobody uses the descriptor anew. He is who
  *      freed the last slots, of all that others than the owner freed, or a bmm__remote_sweep, which finds three kinds
  *      more: a spare span (BMM__LISTED_SPARE), which calls for a sweep only if it is all that its bin has; a span
  *      whose last live slots its owner freed, after or while others freed the rest, which neither noticed; and an OPEN one (P7).
  *  P4  A descriptor's memory is never used for anything but descriptors, so a stale pointer to one can be read.
- *  P5  The epoch grows whenever the remote list is taken over and when a descriptor is used anew, so that a claim
+ *  P5  The epoch grows whenever the remote list is taken over, when the owner of an OPEN span comes back (P7) and when a descriptor is used anew, so that a claim
  *      decided on an old word cannot succeed on a later one that looks alike.
- *  P6  Batches wait in CURRENT spans only: all are on the list before the state is another one.
+ *  P6  Batches wait in CURRENT spans only: all are on the list before the owner makes the state another one.
  *  P7  A CURRENT span is OPEN (listed) only if every slot that was ever on a free list is live, was freed by others, or was freed by
  *      the owner since; he changes that, extended and waiting, after he has begun a new epoch of remote. So if all are in remote or
  *      wait, he has none, and a sweep may claim it.
@@ -110,7 +110,7 @@ enum bmm__span_is {
 };
 
 /* Whether a span is in its owner's available list. SPARE: and is kept though no slot of it is live. OPEN: it is not, for it is a
- * CURRENT one, but none of its slots are the owner's (P7). */
+ * CURRENT one, but others may claim it (P7). */
 enum bmm__listed { BMM__LISTED_NOT = 0, BMM__LISTED, BMM__LISTED_SPARE, BMM__LISTED_OPEN };
 
 enum { BMM__REMOTE_OWNED = 0, BMM__REMOTE_FULL = 1, BMM__REMOTE_CLAIMED = 2, BMM__REMOTE_CURRENT = 3 };
