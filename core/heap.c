@@ -478,11 +478,11 @@ static __attribute__((noinline)) bool recover_from_others(struct bmm__heap *heap
 }
 
 /* After a slot was taken from the current span: if there is no other, they may, for the owner changes nothing of what P7 names before
- * he comes to recover(). */
+ * he comes to recover(). Not while batches wait: then others free as he allocates, and each time both would want the remote word. */
 static void open_to_others(const struct bmm__heap *heap, struct bmm__span *span)
 {
     bool has_lock = heap->object != NULL; /* which a sweep does not take */
-    if (bmm__load_relaxed(&bmm__heap_has_company) && bmm__let_go_is_worth_it(span) && !has_lock)
+    if (bmm__load_relaxed(&bmm__heap_has_company) && span->waiting == 0 && bmm__let_go_is_worth_it(span) && !has_lock)
         bmm__store_release(&span->listed, (uint8_t)BMM__LISTED_OPEN); /* release: who sees it sees what is in use */
 }
 
