@@ -188,7 +188,8 @@ static bool is_seldom(struct bmm__heap *heap)
 
 /* While memory waits to be purged, a thread that allocates seldom does so slowly, so that it passes by the clock. It is
  * watched at every slow call from when it gave something back until it has made WATCH of them quickly in a row, or
- * nothing waits any more; then it is looked at now and then, HEARTBEAT_PENDING frees apart at most. True: it is watched. */
+ * nothing waits any more; then it is looked at now and then, HEARTBEAT_PENDING frees apart at most, or HEARTBEAT if only spare spans wait. True: it is
+ * watched. */
 bool bmm__heap_look(struct bmm__heap *heap)
 {
     heap->looks = LOOKS_EVERY;
@@ -471,9 +472,9 @@ static __attribute__((noinline)) bool recover_from_others(struct bmm__heap *heap
         await(span, word);
         return true;
     }
+    /* From the exchange on not even the descriptor is ours. The list that stood for its own is empty. */
     heap->bins[class_index].current = NULL;
-    is_claimed(heap, span,
-               word); /* nor is the descriptor ours from the exchange on; the list that stood for its own is empty */
+    is_claimed(heap, span, word);
     return false;
 }
 
@@ -606,8 +607,8 @@ static void become_available(struct bmm__heap *heap, struct bmm__span *span)
  * down where a span begins, and would open it each time. But if it does not, the span is not to stay for ever. */
 static void become_empty(struct bmm__heap *heap, struct bmm__span *span)
 {
-    bool is_all =
-        heap->bins[span->class_index].current == NULL; /* that there is of its class, if it is alone in the list */
+    /* That its class has, if it is alone in the list. */
+    bool is_all = heap->bins[span->class_index].current == NULL;
     if ((is_all || span->span_bytes <= SPARE_BYTES) && span->prev == NULL && span->next == NULL) {
         bmm__store_release(&span->listed, (uint8_t)BMM__LISTED_SPARE); /* release: who claims sees what was freed */
         if (is_all && bmm__let_go_is_much(span))

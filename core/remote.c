@@ -62,8 +62,8 @@ static bool has_all(struct bmm__span *span, uint64_t word)
 void bmm__remote_open(struct bmm__span *span)
 {
     bmm__store_release(&span->listed, (uint8_t)BMM__LISTED_OPEN); /* release: who sees it sees what is in use */
-    uint64_t word =
-        bmm__or_acq_rel(&span->remote, (uint64_t)0); /* who has pushed before could not know; who does later knows */
+    /* Who has pushed before could not know; who does later knows. */
+    uint64_t word = bmm__or_acq_rel(&span->remote, (uint64_t)0);
     if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CURRENT && has_all(span, word))
         bmm__remote_tell_spare();
 }
