@@ -37,7 +37,7 @@ struct bmm__bin {
     struct bmm__span *first, *last; /* available */
     uint32_t let_go_ms;             /* when current was last let go without need (let_go.h) */
     uint8_t busy;                   /* 0, or how often it would have been again, or was, sooner than that */
-    uint8_t busy_times;             /* lists without slots meanwhile, modulo 256 */
+    uint8_t busy_times; /* lists without slots meanwhile, modulo 256: one in some asks whether it still is */
 };
 
 static inline bool bmm__bin_is_empty(const struct bmm__bin *bin)

@@ -79,7 +79,7 @@ extern uint32_t bmm__remote_waiting BMM__HIDDEN; /* enum bmm__remote_waits */
 /* A sweep shall come by for a spare span, or an OPEN one that others have freed all of, lest it stay with an owner that sleeps. */
 void bmm__remote_tell_spare(void);
 
-/* The owner of a CURRENT span has changed nothing of what P7 names since it was OPEN: it is again. */
+/* The owner of a CURRENT span that was OPEN has come back, and allocated nothing from it since: it is OPEN again (P7). */
 void bmm__remote_open(struct bmm__span *span);
 
 /* P3: claims spare spans and empty ones that nobody has noticed, looking at count descriptors, or up to one that it
