@@ -1,21 +1,20 @@
 #include "core/heap.h"
 
-#include "core/assert.h"
 #include "core/atomic.h"
+#include "core/available.h"
 #include "core/heap_object.h"
 #include "core/let_go.h"
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/purge.h"
+#include "core/refill.h"
 #include "core/remote.h"
 #include "core/secure_span.h"
+#include "core/shown.h"
 #include "core/tally.h"
 #include "core/window.h"
 
-#define EXTEND_BYTES 4096u
-#define POPULATE_FROM ((size_t)2 * EXTEND_BYTES)
-#define POPULATE_BYTES ((size_t)16 << 10) /* longer steps gain little */
-#define POPULATE_PAGE_MAX EXTEND_BYTES    /* a larger page is as well had by a fault */
+#define POPULATE_PAGE_MAX 4096u /* a larger page is as well had by a fault */
 #define SPARE_BYTES (4 * BMM__GRANULE)
 #define LINE_BYTES ((size_t)64)
 /* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
@@ -55,53 +54,6 @@ static inline __attribute__((always_inline)) uint32_t heartbeat(void)
     return bmm__purge_is_urgent() ? HEARTBEAT_PENDING : HEARTBEAT;
 }
 
-/* Has the window find the list for the span. */
-static void enter_list(const struct bmm__span *span, struct bmm__list *list)
-{
-    uintptr_t *entry = span->entries, distance = (uintptr_t)list - BMM__WINDOW_TABLE;
-    if (entry == NULL)
-        return;
-    for (uintptr_t *end = entry + span->span_bytes / BMM__GRANULE; entry != end; entry++)
-        bmm__store_relaxed(entry, distance);
-}
-
-/* The list of a shown span of the class; NULL: none of it ever is. */
-static struct bmm__list *shown_list(struct bmm__heap *heap, unsigned class_index)
-{
-    return class_index < BMM__CLASS_COUNT ? &heap->lists[class_index].list : NULL;
-}
-
-/* Lets the fast path see the span (H1). */
-static void show(struct bmm__heap *heap, struct bmm__span *span)
-{
-    BMM_ASSERT(heap->is_busy);
-    if (span->is_shown || (heap->token & 1) != 0 || span->class_index >= BMM__CLASS_COUNT)
-        return;
-    struct bmm__list *list = shown_list(heap, span->class_index);
-    list->countdown = span->list.countdown;
-    list->slot_bytes = span->list.slot_bytes;
-    if (list->owner == 0) /* else others need not fetch it anew */
-        bmm__store_relaxed(&list->owner, heap->token);
-    bmm__list_stand_for(list, &span->list);
-    bmm__store_relaxed(&span->is_shown, 1);
-    enter_list(span, list);
-}
-
-static void hide(struct bmm__span *span)
-{
-    if (!span->is_shown)
-        return;
-    BMM_ASSERT(span->heap->is_busy);
-    struct bmm__list *list = shown_list(span->heap, span->class_index);
-    bmm__store_relaxed(&span->list.countdown, list->countdown);
-    bmm__list_stand_back(list, &span->list);
-    bmm__signal_fence(); /* at any moment one of the two has the slots: the process may be copied, and the copy looks */
-    bmm__store_relaxed(&span->is_shown, 0);
-    bmm__signal_fence();
-    bmm__list_clear(list);
-    enter_list(span, &span->list);
-}
-
 static bool recover_from_others(struct bmm__heap *heap, struct bmm__span *span);
 
 /* Before the owner looks at a current span: others may not claim it any more. False: they have, and it is none. */
@@ -122,7 +74,7 @@ static void hide_all(struct bmm__heap *heap)
         bool was_open = span->listed == BMM__LISTED_OPEN;
         if (!recover(heap, span))
             continue;
-        hide(span);
+        bmm__hide(span);
         bmm__let_go_look_sooner(span, HEARTBEAT_PENDING);
         if (was_open)
             bmm__remote_open(span);
@@ -218,159 +170,29 @@ void bmm__heap_look_now(struct bmm__heap *heap)
     bmm__heap_end(heap);
 }
 
-static void link_between(struct bmm__heap *heap, struct bmm__span *before, struct bmm__span *span,
-                         struct bmm__span *next)
-{
-    struct bmm__bin *bin = &heap->bins[span->class_index];
-    bmm__store_relaxed(&span->next, next); /* others may still look at it (P4) */
-    span->prev = before;
-    *(before != NULL ? &before->next : &bin->first) = span;
-    *(next != NULL ? &next->prev : &bin->last) = span;
-    bmm__store_relaxed(&span->listed, (uint8_t)BMM__LISTED);
-    heap->align_sets |= (uint16_t)(1u << span->class_index / BMM__CLASS_COUNT);
-}
-
-/* What the owner frees into comes last: it gathers more free slots until its turn; only a spare one comes after it. */
-static void list_append(struct bmm__heap *heap, struct bmm__span *span)
-{
-    struct bmm__span *last = heap->bins[span->class_index].last;
-    bool is_spare = last != NULL && last->listed == BMM__LISTED_SPARE;
-    link_between(heap, is_spare ? last->prev : last, span, is_spare ? last : NULL);
-}
-
-/* What others have freed into comes first: they go on with other spans, and what they freed last is likeliest to be in a
- * cache. */
-static void list_prepend(struct bmm__heap *heap, struct bmm__span *span)
-{
-    link_between(heap, NULL, span, heap->bins[span->class_index].first);
-}
-
-static void list_remove(struct bmm__heap *heap, struct bmm__span *span)
-{
-    struct bmm__bin *bin = &heap->bins[span->class_index];
-    *(span->prev != NULL ? &span->prev->next : &bin->first) = span->next;
-    *(span->next != NULL ? &span->next->prev : &bin->last) = span->prev;
-    bmm__store_relaxed(&span->listed, (uint8_t)BMM__LISTED_NOT);
-}
-
-static struct bmm__slot_link *slot_at(const struct bmm__span *span, uint32_t index)
-{
-    return (struct bmm__slot_link *)(span->start + (uintptr_t)index * span->list.slot_bytes); /* NOLINT */
-}
-
-/* The remote word of a span with nothing on its list. */
-static uint64_t empty_word(const struct bmm__span *span, unsigned state)
-{
-    return (uint64_t)span->epoch << 32 | state;
-}
-
-/* Empties the remote list and returns the word that was there (P5). */
-static uint64_t take_remote(struct bmm__span *span, unsigned state)
-{
-    span->epoch++;
-    return bmm__exchange_acq_rel(&span->remote, empty_word(span, state));
-}
-
-/* The slot with the index, which the batch names, or lies in, and which is put on the list. */
-static void receive(const struct bmm__span *span, struct bmm__list *list, const struct bmm__slot_link *batch,
-                    uint32_t index)
-{
-    bmm__slot_expect_index(batch, index, span->extended);
-    struct bmm__slot_link *slot = slot_at(span, index);
-    bmm__slot_receive(list, slot, index, batch);
-    bmm__list_put(list, slot, index);
-}
-
-/* What others freed waits from now on; nothing else does. */
-static void await(struct bmm__span *span, uint64_t taken)
-{
-    BMM_ASSERT(span->waiting == 0);
-    bmm__store_relaxed(&span->waiting_count, (uint16_t)BMM__REMOTE_COUNT(taken));
-    bmm__store_relaxed(&span->waiting, (uint16_t)BMM__REMOTE_HEAD(taken));
-}
-
-/* Puts the slots of the first batch that waits on the list. */
-static void splice(struct bmm__span *span, struct bmm__list *list)
-{
-    uint32_t own = span->waiting - 1u, count;
-    struct bmm__slot_link *slot = slot_at(span, own);
-    bmm__slot_expect_index(slot, own, span->extended);
-    uint32_t next = bmm__batch_read(slot, &count);
-    if (next != 0)
-        __builtin_prefetch(slot_at(span, next - 1), 1);
-    bmm__slot_expect_count(slot, count, span->list.slot_bytes);
-    for (uint32_t i = 0; i < count; i++)
-        receive(span, list, slot, bmm__batch_others(slot)[i]);
-    bmm__store_relaxed(&span->waiting_count, (uint16_t)(span->waiting_count - (count + 1)));
-    bmm__store_relaxed(&span->waiting, (uint16_t)next);
-    bmm__slot_expect_waiting(slot, span->waiting_count, next != 0);
-    bmm__signal_fence();
-    receive(span, list, slot, own); /* last: the batch is written in it, and nobody is to look there any more */
-}
-
-/* The same for all batches. Returns how many slots they had. */
-static uint32_t splice_all(struct bmm__span *span, struct bmm__list *list)
-{
-    uint32_t count = span->waiting_count;
-    while (span->waiting != 0)
-        splice(span, list);
-    return count;
-}
-
-/* Up to where a fresh span has memory when its first `bytes` are in use. A program that needs little of a class has no more than
- * that; and where the step is not too long, one that needs much of many classes has not much more either. */
-static size_t populated(const struct bmm__span *span, size_t bytes)
-{
-    size_t end = (size_t)span->slot_count * span->list.slot_bytes,
-           step = (bytes + POPULATE_BYTES - 1) & ~(POPULATE_BYTES - 1);
-    return bytes <= POPULATE_FROM ? bytes : step < end ? step : end;
-}
-
-/* count slots of a fresh span, from the one with the index on, come into use. Of larger blocks a program may use a part, and of more
- * than a page at once (the secure variant's) not all. */
-static inline void populate(const struct bmm__span *span, uint32_t index, uint32_t count)
-{
-    size_t slot_bytes = span->list.slot_bytes, old_bytes = index * slot_bytes,
-           new_bytes = old_bytes + count * slot_bytes;
-    size_t from = populated(span, old_bytes), to = populated(span, new_bytes);
-    if (to > from && new_bytes > POPULATE_FROM && new_bytes - old_bytes <= EXTEND_BYTES)
-        bmm__os_populate((void *)(span->start + from), to - from); /* NOLINT */
-}
-
-/* Puts slots that were never used on the free list: about an OS page of them, so that memory is touched in order. */
-static void extend(struct bmm__span *span, struct bmm__list *list)
-{
-    uint32_t index = span->extended;
-    uint32_t count = bmm__list_new_count(EXTEND_BYTES / span->list.slot_bytes, span->slot_count - index);
-    if ((span->use & BMM__SPAN_IS_FRESH) != 0 && !bmm__load_relaxed(&bmm__heap_has_company))
-        populate(span, index, count);
-    bmm__list_put_new(list, (uintptr_t)slot_at(span, index), index, count);
-    bmm__store_relaxed(&span->extended, (uint16_t)(index + count));
-}
-
 /* True if the current span, whose list this is, has a free slot again; false if it was let go as full. */
 static bool refill(struct bmm__bin *bin, struct bmm__span *span, struct bmm__list *list)
 {
     for (;;) {
         if (span->waiting == 0 && BMM__REMOTE_COUNT(bmm__load_relaxed(&span->remote)) != 0)
-            await(span, take_remote(span, BMM__REMOTE_CURRENT));
+            bmm__refill_await(span, bmm__refill_take(span, BMM__REMOTE_CURRENT));
         uint32_t live = span->extended - span->waiting_count;
         if (span->waiting != 0 || live < span->slot_count) {
             if (span->waiting != 0)
-                splice(span, list); /* one: while its slots are used the next comes to the cache */
+                bmm__refill_splice(span, list); /* one: while its slots are used the next comes to the cache */
             else
-                extend(span, list);
+                bmm__refill_extend(span, list);
             bmm__let_go_expect(bin, span, list, live, heartbeat());
             return true;
         }
-        hide(span);
+        bmm__hide(span);
         list = &span->list;
         uint32_t enough = bmm__span_enough(span->slot_count);
         bmm__store_relaxed(&span->bias, (uint16_t)(span->slot_count - enough));
         bmm__store_relaxed(&list->countdown, enough);
-        uint64_t word = empty_word(span, BMM__REMOTE_CURRENT);
+        uint64_t word = bmm__refill_empty_word(span, BMM__REMOTE_CURRENT);
         /* release: who claims sees countdown and bias */
-        if (bmm__cas_acq_rel(&span->remote, &word, empty_word(span, BMM__REMOTE_FULL)))
+        if (bmm__cas_acq_rel(&span->remote, &word, bmm__refill_empty_word(span, BMM__REMOTE_FULL)))
             return false;
     }
 }
@@ -435,12 +257,12 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index,
     bmm__secure_open(span, inverse);
     bmm__store_release(&span->inverse, inverse); /* now it can be walked */
     heap->align_sets |= (uint16_t)(1u << class_index / BMM__CLASS_COUNT);
-    bmm__store_relaxed(&span->remote, empty_word(span, BMM__REMOTE_CURRENT));
+    bmm__store_relaxed(&span->remote, bmm__refill_empty_word(span, BMM__REMOTE_CURRENT));
     bmm__store_relaxed(&span->list.countdown, HEARTBEAT_PENDING);
     bmm__store_relaxed(&span->bias, (uint16_t)0);
     bmm__store_relaxed(&span->list.owner, heap->token);
     span->entries = bmm__page_map_entry(span->start);
-    enter_list(span, &span->list);
+    bmm__shown_enter(span, &span->list);
     return span;
 }
 
@@ -467,9 +289,9 @@ static __attribute__((noinline)) bool recover_from_others(struct bmm__heap *heap
         if (BMM__REMOTE_STATE(bmm__add_acq_rel(&span->remote, (uint64_t)1 << 32)) != BMM__REMOTE_CLAIMED)
             return true;
     }
-    uint64_t word = take_remote(span, BMM__REMOTE_CURRENT);
+    uint64_t word = bmm__refill_take(span, BMM__REMOTE_CURRENT);
     if (BMM__REMOTE_STATE(word) != BMM__REMOTE_CLAIMED) {
-        await(span, word);
+        bmm__refill_await(span, word);
         return true;
     }
     /* From the exchange on not even the descriptor is ours. The list that stood for its own is empty. */
@@ -514,11 +336,11 @@ static __attribute__((noinline)) bool list_some(struct bmm__heap *heap)
     for (struct bmm__span *span = take_ready(heap), *next; span != NULL; span = next) {
         next = span->next;
         if (BMM__REMOTE_STATE(bmm__load_acquire(&span->remote)) == BMM__REMOTE_CLAIMED &&
-            is_claimed(heap, span, take_remote(span, BMM__REMOTE_CURRENT)))
+            is_claimed(heap, span, bmm__refill_take(span, BMM__REMOTE_CURRENT)))
             continue;
         if (span->bias != 0)
             set_live(span, span->list.countdown + span->bias);
-        list_prepend(heap, span);
+        bmm__available_prepend(heap, span);
     }
     return heap->unlisted == NULL;
 }
@@ -550,12 +372,12 @@ static __attribute__((noinline)) struct bmm__span *next_span(struct bmm__heap *h
     list_ready(heap);
     struct bmm__span *span;
     for (unsigned gone = 0; (span = bin->first) != NULL && gone < LIST_AT_ONCE; gone++) {
-        list_remove(heap, span);
-        uint64_t word = take_remote(span, BMM__REMOTE_CURRENT);
+        bmm__available_remove(heap, span);
+        uint64_t word = bmm__refill_take(span, BMM__REMOTE_CURRENT);
         if (is_claimed(heap, span, word))
             continue;
         bmm__let_go_expect_nothing(bin, span, heartbeat());
-        await(span, word);
+        bmm__refill_await(span, word);
         return span;
     }
     return open_span(heap, class_index, is_next);
@@ -564,7 +386,7 @@ static __attribute__((noinline)) struct bmm__span *next_span(struct bmm__heap *h
 void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
 {
     struct bmm__bin *bin = &heap->bins[class_index];
-    struct bmm__list *shown = shown_list(heap, class_index);
+    struct bmm__list *shown = bmm__shown_list(heap, class_index);
     bmm__heap_begin(heap);
     bmm__heap_pass_by(heap); /* first: it may let current spans go */
     struct bmm__span *span = bin->current;
@@ -580,7 +402,7 @@ void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
         list = &span->list;
     }
     if (heap->watch == 0)
-        show(heap, span);
+        bmm__show(heap, span);
     list = span->is_shown ? shown : &span->list;
     struct bmm__slot_link *slot = bmm__list_take(list);
     if (bmm__list_is_empty(list))
@@ -596,7 +418,7 @@ static void become_available(struct bmm__heap *heap, struct bmm__span *span)
     uint64_t word = bmm__load_relaxed(&span->remote);
     while (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL) /* else others were first: the ready stack has it, or will */
         if (bmm__cas_weak_seq_cst(&span->remote, &word, (word & ~(uint64_t)3) | BMM__REMOTE_OWNED)) {
-            list_append(heap, span);
+            bmm__available_append(heap, span);
             if (BMM__REMOTE_COUNT(word) != 0 && bmm__remote_try_claim(span, word & ~(uint64_t)3))
                 bmm__heap_gave_back(heap);
             return;
@@ -615,7 +437,7 @@ static void become_empty(struct bmm__heap *heap, struct bmm__span *span)
             bmm__remote_tell_spare();
         return;
     }
-    list_remove(heap, span);
+    bmm__available_remove(heap, span);
     release(heap, span);
 }
 
@@ -674,16 +496,16 @@ static bool retire_current(struct bmm__heap *heap, unsigned class_index)
     if (!recover(heap, span))
         return false;
     heap->bins[class_index].current = NULL;
-    hide(span);
-    splice_all(span, &span->list);
-    await(span, take_remote(span, BMM__REMOTE_CURRENT));
-    splice_all(span, &span->list);
+    bmm__hide(span);
+    bmm__refill_splice_all(span, &span->list);
+    bmm__refill_await(span, bmm__refill_take(span, BMM__REMOTE_CURRENT));
+    bmm__refill_splice_all(span, &span->list);
     set_live(span, span->extended -
                        bmm__list_inspect(&span->list)); /* before the state: from then on others compare with it */
     uint64_t word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_seq_cst(&span->remote, &word, word & ~(uint64_t)3))
         ;
-    list_append(heap, span);
+    bmm__available_append(heap, span);
     return true;
 }
 
@@ -704,17 +526,17 @@ static void let_current_go(struct bmm__heap *heap, unsigned class_index)
 static bool collect(struct bmm__heap *heap, struct bmm__span *span)
 {
     uint32_t live = span->list.countdown;
-    uint64_t word = take_remote(span, BMM__REMOTE_CURRENT); /* nobody claims while we look */
+    uint64_t word = bmm__refill_take(span, BMM__REMOTE_CURRENT); /* nobody claims while we look */
     if (is_claimed(heap, span, word))
         return true;
-    await(span, word);
-    live -= splice_all(span, &span->list);
+    bmm__refill_await(span, word);
+    live -= bmm__refill_splice_all(span, &span->list);
     if (live == 0) {
         release(heap, span);
         return true;
     }
     bmm__store_relaxed(&span->list.countdown, live);
-    list_append(heap, span);
+    bmm__available_append(heap, span);
     word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_seq_cst(&span->remote, &word, word & ~(uint64_t)3))
         ;
@@ -777,7 +599,7 @@ static bool let_go(struct bmm__heap *heap, unsigned class_index)
         return true;
     if (span == NULL && ((span = bin->last) == NULL || span->listed != BMM__LISTED_SPARE))
         return false;
-    list_remove(heap, span);
+    bmm__available_remove(heap, span);
     collect(heap, span);
     return true;
 }

@@ -47,16 +47,15 @@ static inline bool bmm__let_go_is_time(struct bmm__bin *bin, uint64_t now)
 static inline void bmm__let_go_expect(struct bmm__bin *bin, struct bmm__span *span, struct bmm__list *list,
                                       uint32_t live, uint32_t most)
 {
-    uint32_t first = 1, bias = 0;
-    if (bin->busy != 0) {
-        if (++bin->busy_times % BMM__LET_GO_ASK_EVERY == 0)
-            bmm__let_go_is_time(bin, bmm__os_clock_coarse_ms());
-        bias = bin->busy < BMM__LET_GO_MOST ? BMM__LET_GO_EXPECTED : 0;
-        first = bias != 0 ? live + 1 : most;
-    }
-    if (!bmm__let_go_is_worth_it(span)) {
-        first = most;
-        bias = 0;
+    uint32_t first = most, bias = 0;
+    if (bmm__let_go_is_worth_it(span)) {
+        first = 1;
+        if (bin->busy != 0) {
+            if (++bin->busy_times % BMM__LET_GO_ASK_EVERY == 0)
+                bmm__let_go_is_time(bin, bmm__os_clock_coarse_ms());
+            bias = bin->busy < BMM__LET_GO_MOST ? BMM__LET_GO_EXPECTED : 0;
+            first = bias != 0 ? live + 1 : most;
+        }
     }
     bmm__store_relaxed(&list->countdown, first);
     bmm__store_relaxed(&span->bias, (uint16_t)bias);

@@ -2,6 +2,7 @@
 
 #include "core/atomic.h"
 #include "core/jit_region.h"
+#include "core/let_go.h"
 #include "core/page_map.h"
 #include "core/remote.h"
 
@@ -36,11 +37,12 @@ static const char *span_invalid(const struct bmm__heap *heap, struct bmm__span *
         return "P: a span of another heap or class";
     if (!is_mapped(span, list))
         return "M2, H1: entries of a span";
-    if (span->extended > span->slot_count || slot_count(span, list) > span->extended)
+    uint32_t own_count = slot_count(span, list); /* first: what others free meanwhile is not among these */
+    if (span->extended > span->slot_count || own_count > span->extended)
         return "P1: the free list of a span";
-    if (span->waiting_count + BMM__REMOTE_COUNT(span->remote) > span->extended ||
+    if (own_count + span->waiting_count + BMM__REMOTE_COUNT(bmm__load_acquire(&span->remote)) > span->extended ||
         (span->waiting_count != 0) != (span->waiting != 0))
-        return "P: more slots freed by others than there are";
+        return "P, P7: more free slots than were ever used";
     return NULL;
 }
 
@@ -74,6 +76,9 @@ static const char *bin_invalid(const struct bmm__heap *heap, unsigned class_inde
     if (wrong == NULL && class_index < BMM__CLASS_COUNT && !bmm__list_is_empty(&heap->lists[class_index].list) &&
         (current == NULL || !current->is_shown))
         wrong = "H1: a list of nothing";
+    if (wrong == NULL && current != NULL && current->listed == BMM__LISTED_OPEN &&
+        (heap->object != NULL || !bmm__let_go_is_worth_it(current)))
+        wrong = "P7: a span that is never open";
     const struct bmm__span *before = NULL;
     for (struct bmm__span *span = bin->first; span != NULL && wrong == NULL; before = span, span = span->next)
         wrong = span->prev != before ? "P1: links" : available_invalid(heap, span, class_index);
