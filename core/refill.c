@@ -1,11 +1,8 @@
 #include "core/refill.h"
 
-#include "core/heap.h"
 #include "core/os.h"
-#include "core/secure_span.h"
 
-#define EXTEND_BYTES 4096u
-#define POPULATE_FROM ((size_t)2 * EXTEND_BYTES)
+#define POPULATE_FROM ((size_t)2 * BMM__EXTEND_BYTES)
 #define POPULATE_BYTES ((size_t)16 << 10) /* longer steps gain little */
 
 static struct bmm__slot_link *slot_at(const struct bmm__span *span, uint32_t index)
@@ -58,23 +55,12 @@ static size_t populated(const struct bmm__span *span, size_t bytes)
     return bytes <= POPULATE_FROM ? bytes : step < end ? step : end;
 }
 
-/* count slots of a fresh span, from the one with the index on, come into use. Of larger blocks a program may use a part, and of more
- * than a page at once (the secure variant's) not all. */
-static inline void populate(const struct bmm__span *span, uint32_t index, uint32_t count)
+/* Of larger blocks a program may use a part, and of more than a page at once (the secure variant's) not all. */
+void bmm__refill_populate(const struct bmm__span *span, uint32_t index, uint32_t count)
 {
     size_t slot_bytes = span->list.slot_bytes, old_bytes = index * slot_bytes,
            new_bytes = old_bytes + count * slot_bytes;
     size_t from = populated(span, old_bytes), to = populated(span, new_bytes);
-    if (to > from && new_bytes > POPULATE_FROM && new_bytes - old_bytes <= EXTEND_BYTES)
+    if (to > from && new_bytes > POPULATE_FROM && new_bytes - old_bytes <= BMM__EXTEND_BYTES)
         bmm__os_populate((void *)(span->start + from), to - from); /* NOLINT */
-}
-
-void bmm__refill_extend(struct bmm__span *span, struct bmm__list *list)
-{
-    uint32_t index = span->extended;
-    uint32_t count = bmm__list_new_count(EXTEND_BYTES / span->list.slot_bytes, span->slot_count - index);
-    if ((span->use & BMM__SPAN_IS_FRESH) != 0 && !bmm__load_relaxed(&bmm__heap_has_company))
-        populate(span, index, count);
-    bmm__list_put_new(list, (uintptr_t)slot_at(span, index), index, count);
-    bmm__store_relaxed(&span->extended, (uint16_t)(index + count));
 }

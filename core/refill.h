@@ -5,7 +5,7 @@
 #define BMM_REFILL_H
 
 #include "core/atomic.h"
-#include "core/span.h"
+#include "core/heap.h"
 
 /* The remote word of a span with nothing on its list. */
 static inline uint64_t bmm__refill_empty_word(const struct bmm__span *span, unsigned state)
@@ -32,8 +32,22 @@ static inline void bmm__refill_await(struct bmm__span *span, uint64_t taken)
 void bmm__refill_splice(struct bmm__span *span, struct bmm__list *list);
 /* The same for all batches. Returns how many slots they had. */
 uint32_t bmm__refill_splice_all(struct bmm__span *span, struct bmm__list *list);
+
+#define BMM__EXTEND_BYTES 4096u
+
+/* count slots of a fresh span, from the one with the index on, come into use: gives them memory a step ahead. */
+void bmm__refill_populate(const struct bmm__span *span, uint32_t index, uint32_t count);
+
 /* Puts slots that were never used on the free list: about an OS page of them, so that memory is touched in order. There are
  * some. */
-void bmm__refill_extend(struct bmm__span *span, struct bmm__list *list);
+static inline void bmm__refill_extend(struct bmm__span *span, struct bmm__list *list)
+{
+    uint32_t index = span->extended;
+    uint32_t count = bmm__list_new_count(BMM__EXTEND_BYTES / span->list.slot_bytes, span->slot_count - index);
+    if ((span->use & BMM__SPAN_IS_FRESH) != 0 && !bmm__load_relaxed(&bmm__heap_has_company))
+        bmm__refill_populate(span, index, count);
+    bmm__list_put_new(list, span->start + (uintptr_t)index * span->list.slot_bytes, index, count);
+    bmm__store_relaxed(&span->extended, (uint16_t)(index + count));
+}
 
 #endif
