@@ -17,17 +17,8 @@
 #define POPULATE_PAGE_MAX 4096u /* a larger page is as well had by a fault */
 #define SPARE_BYTES (4 * BMM__GRANULE)
 #define LINE_BYTES ((size_t)64)
-/* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
-#define HEARTBEAT_PENDING 64u
-#define HEARTBEAT 4096u
-#define SELDOM_MS 4u        /* between two slow calls of a thread that is watched */
-#define SELDOM_LOOKS_MS 12u /* between two looks at one that is not: a slice would have been due */
-#define LOOKS_EVERY 15u
-#define IDLE_LOOKS 8u /* of those at which nothing waits, one is at the clock */
-#define WATCH 16u
-#define LIST_AT_ONCE 64u   /* spans */
-#define COOL_AT_ONCE 4u    /* likewise; with thousands of slots each */
-#define COUNT_AT_ONCE 512u /* slots */
+#define LIST_AT_ONCE 64u /* spans */
+#define COOL_AT_ONCE 4u  /* likewise; with thousands of slots each */
 
 uint32_t bmm__heap_minimize_wish;
 bool bmm__heap_has_company;
@@ -49,127 +40,6 @@ void bmm__heap_init(struct bmm__heap *heap, bool has_client)
         heap->medium_list[i] = distance_of(heap, bmm__size_class((i + 1) * BMM__MEDIUM_BYTES_STEP));
 }
 
-static inline __attribute__((always_inline)) uint32_t heartbeat(void)
-{
-    return bmm__purge_is_urgent() ? HEARTBEAT_PENDING : HEARTBEAT;
-}
-
-static bool recover_from_others(struct bmm__heap *heap, struct bmm__span *span);
-
-/* Before the owner looks at a current span: others may not claim it any more. False: they have, and it is none. */
-static bool recover(struct bmm__heap *heap, struct bmm__span *span)
-{
-    return BMM__LIKELY(span->listed != BMM__LISTED_OPEN) || recover_from_others(heap, span);
-}
-
-static void let_current_go(struct bmm__heap *heap, unsigned class_index);
-
-/* From now on the first allocation of each class is a slow one. */
-static void hide_all(struct bmm__heap *heap)
-{
-    for (unsigned i = 0; i < BMM__CLASS_COUNT; i++) {
-        struct bmm__span *span = heap->bins[i].current;
-        if (span == NULL)
-            continue;
-        bool was_open = span->listed == BMM__LISTED_OPEN;
-        if (!recover(heap, span))
-            continue;
-        bmm__hide(span);
-        bmm__let_go_look_sooner(span, HEARTBEAT_PENDING);
-        if (was_open)
-            bmm__remote_open(span);
-    }
-}
-
-/* The thread is one that gives memory back, or comes by seldom: so that it is noticed who frees the last slots of the spans that it
- * has allocated from, they become available ones; some of them, for their slots are counted. */
-static void let_some_go(struct bmm__heap *heap)
-{
-    unsigned next = heap->let_go_next;
-    heap->let_go_next = BMM__CLASS_COUNT; /* for what comes here again from below */
-    for (uint32_t counted = 0; next < BMM__CLASS_COUNT && counted < COUNT_AT_ONCE; next++) {
-        struct bmm__span *span = heap->bins[next].current;
-        if (span == NULL || !recover(heap, span) || !bmm__let_go_is_much(span))
-            continue;
-        counted += span->extended;
-        let_current_go(heap, next);
-    }
-    heap->let_go_next = (uint8_t)next;
-}
-
-/* Begins with that, or goes on. */
-static void let_go_by_and_by(struct bmm__heap *heap, uint64_t now)
-{
-    if (heap->let_go_next == BMM__CLASS_COUNT && now - heap->let_go_ms >= BMM__LET_GO_MS) {
-        heap->let_go_ms = now;
-        heap->let_go_next = 0;
-    }
-    if (heap->let_go_next != BMM__CLASS_COUNT)
-        let_some_go(heap);
-}
-
-void bmm__heap_gave_back(struct bmm__heap *heap)
-{
-    if (!bmm__purge_is_pending())
-        return;
-    bmm__purge_tick();
-    if (heap->watch != WATCH) {
-        heap->watch = WATCH;
-        hide_all(heap);
-    }
-    let_go_by_and_by(heap, bmm__os_clock_coarse_ms());
-}
-
-/* How long it is since the last look at the clock; what waits in the outbox, or some of it, is sent on the occasion. */
-static uint64_t look_at_clock(struct bmm__heap *heap)
-{
-    uint64_t now = bmm__os_clock_coarse_ms(), since_ms = now - heap->slow_ms;
-    heap->slow_ms = now;
-    if (since_ms != 0) /* else it is busy, and its batches will be full soon */
-        bmm__remote_send_due(heap);
-    return since_ms;
-}
-
-/* Whether the thread comes by seldom. */
-static bool is_seldom(struct bmm__heap *heap)
-{
-    uint64_t since_ms = look_at_clock(heap);
-    bmm__purge_tick_at(heap->slow_ms);
-    return since_ms >= (heap->watch != 0 ? SELDOM_MS : SELDOM_LOOKS_MS);
-}
-
-/* While memory waits to be purged, a thread that allocates seldom does so slowly, so that it passes by the clock. It is
- * watched at every slow call from when it gave something back until it has made WATCH of them quickly in a row, or
- * nothing waits any more; then it is looked at now and then, HEARTBEAT_PENDING frees apart at most, or HEARTBEAT if only spare spans wait. True: it is
- * watched. */
-bool bmm__heap_look(struct bmm__heap *heap)
-{
-    heap->looks = LOOKS_EVERY;
-    if (!bmm__purge_is_pending()) {
-        heap->watch = 0;
-        if (heap->posted_bytes != 0 && heap->idle_looks++ % IDLE_LOOKS == 0)
-            look_at_clock(heap);
-        return false;
-    }
-    if (is_seldom(heap)) {
-        if (heap->watch == 0)
-            hide_all(heap);
-        heap->watch = WATCH;
-        let_go_by_and_by(heap, heap->slow_ms);
-        return true;
-    }
-    if (heap->watch != 0 && heap->let_go_next != BMM__CLASS_COUNT)
-        let_some_go(heap);
-    return heap->watch != 0 && --heap->watch != 0;
-}
-
-void bmm__heap_look_now(struct bmm__heap *heap)
-{
-    bmm__heap_begin(heap);
-    bmm__heap_look(heap);
-    bmm__heap_end(heap);
-}
-
 /* True if the current span, whose list this is, has a free slot again; false if it was let go as full. */
 static bool refill(struct bmm__bin *bin, struct bmm__span *span, struct bmm__list *list)
 {
@@ -182,7 +52,7 @@ static bool refill(struct bmm__bin *bin, struct bmm__span *span, struct bmm__lis
                 bmm__refill_splice(span, list); /* one: while its slots are used the next comes to the cache */
             else
                 bmm__refill_extend(span, list);
-            bmm__let_go_expect(bin, span, list, live, heartbeat());
+            bmm__let_go_expect(bin, span, list, live, bmm__heartbeat());
             return true;
         }
         bmm__hide(span);
@@ -258,7 +128,7 @@ static struct bmm__span *open_span(struct bmm__heap *heap, unsigned class_index,
     bmm__store_release(&span->inverse, inverse); /* now it can be walked */
     heap->align_sets |= (uint16_t)(1u << class_index / BMM__CLASS_COUNT);
     bmm__store_relaxed(&span->remote, bmm__refill_empty_word(span, BMM__REMOTE_CURRENT));
-    bmm__store_relaxed(&span->list.countdown, HEARTBEAT_PENDING);
+    bmm__store_relaxed(&span->list.countdown, BMM__HEARTBEAT_PENDING);
     bmm__store_relaxed(&span->bias, (uint16_t)0);
     bmm__store_relaxed(&span->list.owner, heap->token);
     span->entries = bmm__page_map_entry(span->start);
@@ -279,8 +149,7 @@ static bool is_claimed(struct bmm__heap *heap, struct bmm__span *span, uint64_t 
     return true;
 }
 
-/* See recover(). */
-static __attribute__((noinline)) bool recover_from_others(struct bmm__heap *heap, struct bmm__span *span)
+__attribute__((noinline)) bool bmm__heap_recover_from_others(struct bmm__heap *heap, struct bmm__span *span)
 {
     unsigned class_index = span->class_index;
     bmm__store_relaxed(&span->listed, (uint8_t)BMM__LISTED_NOT); /* seen by who sees the new epoch */
@@ -301,7 +170,7 @@ static __attribute__((noinline)) bool recover_from_others(struct bmm__heap *heap
 }
 
 /* After a slot was taken from the current span: if there is no other, they may, for the owner changes nothing of what P7 names before
- * he comes to recover(). Not while batches wait: then others free as he allocates, and each time both would want the remote word. */
+ * he comes to bmm__heap_recover(). Not while batches wait: then others free as he allocates, and each time both would want the remote word. */
 static void open_to_others(const struct bmm__heap *heap, struct bmm__span *span)
 {
     bool has_lock = heap->object != NULL; /* which a sweep does not take */
@@ -376,7 +245,7 @@ static __attribute__((noinline)) struct bmm__span *next_span(struct bmm__heap *h
         uint64_t word = bmm__refill_take(span, BMM__REMOTE_CURRENT);
         if (is_claimed(heap, span, word))
             continue;
-        bmm__let_go_expect_nothing(bin, span, heartbeat());
+        bmm__let_go_expect_nothing(bin, span, bmm__heartbeat());
         bmm__refill_await(span, word);
         return span;
     }
@@ -391,7 +260,7 @@ void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
     bmm__heap_pass_by(heap); /* first: it may let current spans go */
     struct bmm__span *span = bin->current;
     struct bmm__list *list = span != NULL && !span->is_shown ? &span->list : shown;
-    if (span != NULL && !recover(heap, span))
+    if (span != NULL && !bmm__heap_recover(heap, span))
         span = NULL;
     while (span == NULL || (bmm__list_is_empty(list) && !refill(bin, span, list))) {
         span = bin->current = next_span(heap, class_index);
@@ -453,8 +322,8 @@ static void look_at_current(struct bmm__heap *heap, struct bmm__span *span)
     if (bin->current != span)
         return;
     uint64_t now = is_pending || !bmm__let_go_is_worth_it(span) ? heap->slow_ms : bmm__os_clock_coarse_ms();
-    if (bmm__let_go_is_due(bin, span, bmm__span_list(span), now, heartbeat()))
-        let_current_go(heap, span->class_index);
+    if (bmm__let_go_is_due(bin, span, bmm__span_list(span), now, bmm__heartbeat()))
+        bmm__heap_let_current_go(heap, span->class_index);
 }
 
 void bmm__heap_countdown_over(struct bmm__list *list)
@@ -493,7 +362,7 @@ void bmm__heap_free(struct bmm__heap *heap, struct bmm__span *span, void *slot, 
 static bool retire_current(struct bmm__heap *heap, unsigned class_index)
 {
     struct bmm__span *span = heap->bins[class_index].current;
-    if (!recover(heap, span))
+    if (!bmm__heap_recover(heap, span))
         return false;
     heap->bins[class_index].current = NULL;
     bmm__hide(span);
@@ -509,8 +378,7 @@ static bool retire_current(struct bmm__heap *heap, unsigned class_index)
     return true;
 }
 
-/* The same, and if no slot is live, it is spare, or goes back. */
-static void let_current_go(struct bmm__heap *heap, unsigned class_index)
+void bmm__heap_let_current_go(struct bmm__heap *heap, unsigned class_index)
 {
     struct bmm__span *span = heap->bins[class_index].current;
     if (!retire_current(heap, class_index))

@@ -70,7 +70,7 @@ struct bmm__heap {
     uintptr_t token;
     void *client_state;
     uint64_t slow_ms;      /* the last look at the clock */
-    uint64_t let_go_ms;    /* when current spans of all classes began to be let go last (heap.c) */
+    uint64_t let_go_ms;    /* when current spans of all classes began to be let go last (heap_look.c) */
     uint8_t let_go_next;   /* the class to go on with; BMM__CLASS_COUNT: it is through */
     uint8_t is_busy;       /* H3 */
     uint8_t watch;         /* slow calls for which the clock is looked at each time */
@@ -146,7 +146,7 @@ static inline struct bmm__list *bmm__span_list(struct bmm__span *span)
 /* The heap's thread has given memory back: while some waits to be purged, the heap's first allocations of each class are
  * slow ones, so that they pass by the clock. Between begin and end. */
 void bmm__heap_gave_back(struct bmm__heap *heap);
-/* Looks at the clock; true: the heap's thread is watched (heap.c). Between begin and end. */
+/* Looks at the clock; true: the heap's thread is watched (heap_look.c). Between begin and end. */
 bool bmm__heap_look(struct bmm__heap *heap);
 void bmm__heap_look_now(struct bmm__heap *heap); /* outside of them */
 /* The same from time to time: one call in 15 or 16, and each while the thread is watched. */

@@ -15,6 +15,7 @@
 #include "core/atomic.h"
 #include "core/heap.h"
 #include "core/os.h"
+#include "core/purge.h"
 
 #define BMM__LET_GO_MS 50u
 #define BMM__LET_GO_MOST 4u
@@ -22,6 +23,15 @@
 #define BMM__LET_GO_BYTES_MIN ((size_t)32 << 10)
 #define BMM__LET_GO_SLOT_MIN 193u /* bytes: smaller slots have spans of one granule */
 #define BMM__LET_GO_EXPECTED 1u   /* as bias of a CURRENT span (span.h); else 0 */
+
+/* Local frees of a current span between two looks at the clock; while memory waits to be given back, and else. */
+#define BMM__HEARTBEAT_PENDING 64u
+#define BMM__HEARTBEAT 4096u
+
+static inline __attribute__((always_inline)) uint32_t bmm__heartbeat(void)
+{
+    return bmm__purge_is_urgent() ? BMM__HEARTBEAT_PENDING : BMM__HEARTBEAT;
+}
 
 /* Whether so much of the span was used that it should not stay with an owner who needs it no more. */
 static inline bool bmm__let_go_is_much(const struct bmm__span *span)
@@ -94,5 +104,17 @@ static inline bool bmm__let_go_is_due(struct bmm__bin *bin, struct bmm__span *sp
     bin->busy += is_due || bin->busy == 0;
     return is_due;
 }
+
+bool bmm__heap_recover_from_others(struct bmm__heap *heap, struct bmm__span *span);
+
+/* Before the owner looks at a current span: others may not claim it any more (P7). False: they have, and it is none. */
+static inline bool bmm__heap_recover(struct bmm__heap *heap, struct bmm__span *span)
+{
+    return BMM__LIKELY(span->listed != BMM__LISTED_OPEN) || bmm__heap_recover_from_others(heap, span);
+}
+
+/* The current span of the class (there is one) becomes an available one, with its live count found by counting; and if no slot is
+ * live, it is spare, or goes back. */
+void bmm__heap_let_current_go(struct bmm__heap *heap, unsigned class_index);
 
 #endif

@@ -7,7 +7,7 @@
  *
  * A thread comes by when it opens, empties or refills a span, every 4096th local free of a current span (64th while
  * something waits that is more than spare spans), and every 16th free of what others own; and one that gave memory back and then allocates or frees
- * seldom is kept on the slow path until everything is given back (heap.c). A thread that neither gave anything back nor
+ * seldom is kept on the slow path until everything is given back (heap_look.c). A thread that neither gave anything back nor
  * passes by so is not told that others did. Where the system takes nothing (locked pages), it is asked
  * again at every pass only.
  *
