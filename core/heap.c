@@ -1,5 +1,6 @@
 #include "core/heap.h"
 
+#include "core/assert.h"
 #include "core/atomic.h"
 #include "core/available.h"
 #include "core/heap_object.h"
@@ -14,7 +15,7 @@
 #include "core/tally.h"
 #include "core/window.h"
 
-#define POPULATE_PAGE_MAX 4096u /* a larger page is as well had by a fault */
+#define POPULATE_PAGE_MAX BMM__EXTEND_BYTES /* a larger page is as well had by a fault */
 #define SPARE_BYTES (4 * BMM__GRANULE)
 #define LINE_BYTES ((size_t)64)
 #define LIST_AT_ONCE 64u /* spans */
@@ -255,7 +256,7 @@ static __attribute__((noinline)) struct bmm__span *next_span(struct bmm__heap *h
 void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
 {
     struct bmm__bin *bin = &heap->bins[class_index];
-    struct bmm__list *shown = bmm__shown_list(heap, class_index);
+    struct bmm__list *shown = bmm__shown_list_of(heap, class_index);
     bmm__heap_begin(heap);
     bmm__heap_pass_by(heap); /* first: it may let current spans go */
     struct bmm__span *span = bin->current;

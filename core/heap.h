@@ -37,7 +37,7 @@ struct bmm__bin {
     struct bmm__span *first, *last; /* available */
     uint32_t let_go_ms;             /* when current was last let go without need (let_go.h) */
     uint8_t busy;                   /* 0, or how often it would have been again, or was, sooner than that */
-    uint8_t busy_times; /* lists without slots meanwhile, modulo 256: one in some asks whether it still is */
+    uint8_t busy_times; /* lists without slots meanwhile, of spans much used, modulo 256: some ask if it still is */
 };
 
 static inline bool bmm__bin_is_empty(const struct bmm__bin *bin)
@@ -143,6 +143,19 @@ static inline struct bmm__list *bmm__span_list(struct bmm__span *span)
 {
     return bmm__load_relaxed(&span->is_shown) != 0 ? &span->heap->lists[span->class_index].list : &span->list;
 }
+/* What bmm__heap_recover() does with a span that is OPEN. */
+bool bmm__heap_recover_from_others(struct bmm__heap *heap, struct bmm__span *span);
+
+/* Before the owner looks at a current span: others may not claim it any more (P7). False: they have, and it is none. Between begin and
+ * end, as the next one. */
+static inline bool bmm__heap_recover(struct bmm__heap *heap, struct bmm__span *span)
+{
+    return BMM__LIKELY(span->listed != BMM__LISTED_OPEN) || bmm__heap_recover_from_others(heap, span);
+}
+
+/* The current span of the class (there is one) becomes an available one, with its live count found by counting; and if no slot is
+ * live, it is spare, or goes back. */
+void bmm__heap_let_current_go(struct bmm__heap *heap, unsigned class_index);
 /* The heap's thread has given memory back: while some waits to be purged, the heap's first allocations of each class are
  * slow ones, so that they pass by the clock. Between begin and end. */
 void bmm__heap_gave_back(struct bmm__heap *heap);

@@ -1,4 +1,5 @@
-/* When a heap's thread looks at the clock, and what it lets go of then (heap.h, let_go.h). */
+/* When a heap's thread looks at the clock, and what it lets go of then (heap.h, let_go.h); but for what it does at the end of a
+ * countdown, which is in heap.c. */
 #include "core/heap.h"
 #include "core/let_go.h"
 #include "core/os.h"

@@ -7,6 +7,7 @@
 #include "core/page_map.h"
 #include "core/process.h"
 #include "core/purge.h"
+#include "core/refill.h"
 #include "core/run.h"
 #include "core/secure_span.h"
 #include "core/visit.h"
@@ -167,8 +168,7 @@ struct bmm_heap *bmm__core_object_of(const struct bmm__slot *slot)
  * still, until we say that we have seen it (span.h). */
 static void close_span(struct bmm__span *span)
 {
-    span->epoch++;
-    uint64_t word = bmm__exchange_acq_rel(&span->remote, (uint64_t)span->epoch << 32 | BMM__REMOTE_CURRENT);
+    uint64_t word = bmm__refill_take(span, BMM__REMOTE_CURRENT);
     if (BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED) {
         if ((word & BMM__REMOTE_DONE) != 0)
             bmm__span_free(span);

@@ -12,6 +12,7 @@
 #ifndef BMM_LET_GO_H
 #define BMM_LET_GO_H
 
+#include "core/assert.h"
 #include "core/atomic.h"
 #include "core/heap.h"
 #include "core/os.h"
@@ -104,17 +105,5 @@ static inline bool bmm__let_go_is_due(struct bmm__bin *bin, struct bmm__span *sp
     bin->busy += is_due || bin->busy == 0;
     return is_due;
 }
-
-bool bmm__heap_recover_from_others(struct bmm__heap *heap, struct bmm__span *span);
-
-/* Before the owner looks at a current span: others may not claim it any more (P7). False: they have, and it is none. */
-static inline bool bmm__heap_recover(struct bmm__heap *heap, struct bmm__span *span)
-{
-    return BMM__LIKELY(span->listed != BMM__LISTED_OPEN) || bmm__heap_recover_from_others(heap, span);
-}
-
-/* The current span of the class (there is one) becomes an available one, with its live count found by counting; and if no slot is
- * live, it is spare, or goes back. */
-void bmm__heap_let_current_go(struct bmm__heap *heap, unsigned class_index);
 
 #endif

@@ -1,7 +1,7 @@
 /* Giving back at the program's wish, at once: what the calling thread holds, or what all do.
  *
  * A heap is its thread's: nobody else may look into it. So what other threads hold is asked for, and they give it when they
- * next pass by the clock (heap_look.c); what nobody holds, and what is empty by others' frees alone, goes at once. */
+ * next pass by the clock (heap.c); what nobody holds, and what is empty by others' frees alone, goes at once. */
 #include "core/atomic.h"
 #include "core/heap.h"
 #include "core/process.h"

@@ -4,6 +4,7 @@
 #ifndef BMM_REFILL_H
 #define BMM_REFILL_H
 
+#include "core/assert.h"
 #include "core/atomic.h"
 #include "core/heap.h"
 

@@ -9,7 +9,7 @@
 #include "core/window.h"
 
 /* The list of a shown span of the class; NULL: none of it ever is. */
-static inline struct bmm__list *bmm__shown_list(struct bmm__heap *heap, unsigned class_index)
+static inline struct bmm__list *bmm__shown_list_of(struct bmm__heap *heap, unsigned class_index)
 {
     return class_index < BMM__CLASS_COUNT ? &heap->lists[class_index].list : NULL;
 }
@@ -37,7 +37,7 @@ static inline void bmm__show(struct bmm__heap *heap, struct bmm__span *span)
     BMM_ASSERT(heap->is_busy);
     if (span->is_shown || (heap->token & 1) != 0 || span->class_index >= BMM__CLASS_COUNT)
         return;
-    struct bmm__list *list = bmm__shown_list(heap, span->class_index);
+    struct bmm__list *list = bmm__shown_list_of(heap, span->class_index);
     list->countdown = span->list.countdown;
     list->slot_bytes = span->list.slot_bytes;
     if (list->owner == 0) /* else others need not fetch it anew */
@@ -52,7 +52,7 @@ static inline void bmm__hide(struct bmm__span *span)
     if (!span->is_shown)
         return;
     BMM_ASSERT(span->heap->is_busy);
-    struct bmm__list *list = bmm__shown_list(span->heap, span->class_index);
+    struct bmm__list *list = bmm__shown_list_of(span->heap, span->class_index);
     bmm__store_relaxed(&span->list.countdown, list->countdown);
     bmm__list_stand_back(list, &span->list);
     bmm__signal_fence(); /* at any moment one of the two has the slots: the process may be copied, and the copy looks */

@@ -37,10 +37,12 @@ static const char *span_invalid(const struct bmm__heap *heap, struct bmm__span *
         return "P: a span of another heap or class";
     if (!is_mapped(span, list))
         return "M2, H1: entries of a span";
-    uint32_t own_count = slot_count(span, list); /* first: what others free meanwhile is not among these */
+    uint32_t own_count = slot_count(span, list);
+    uint64_t word = bmm__load_acquire(&span->remote);
+    uint32_t remote_count = BMM__REMOTE_STATE(word) == BMM__REMOTE_CLAIMED ? 0 : BMM__REMOTE_COUNT(word);
     if (span->extended > span->slot_count || own_count > span->extended)
         return "P1: the free list of a span";
-    if (own_count + span->waiting_count + BMM__REMOTE_COUNT(bmm__load_acquire(&span->remote)) > span->extended ||
+    if (own_count + span->waiting_count + remote_count > span->extended ||
         (span->waiting_count != 0) != (span->waiting != 0))
         return "P, P7: more free slots than were ever used";
     return NULL;
@@ -71,7 +73,7 @@ static const char *bin_invalid(const struct bmm__heap *heap, unsigned class_inde
     const char *wrong = current == NULL ? NULL : span_invalid(heap, current, class_index);
     if (wrong == NULL && current != NULL &&
         ((current->listed != BMM__LISTED_NOT && current->listed != BMM__LISTED_OPEN) ||
-         BMM__REMOTE_STATE(current->remote) != BMM__REMOTE_CURRENT))
+         BMM__REMOTE_STATE(bmm__load_acquire(&current->remote)) != BMM__REMOTE_CURRENT))
         wrong = "P: state of a current span";
     if (wrong == NULL && class_index < BMM__CLASS_COUNT && !bmm__list_is_empty(&heap->lists[class_index].list) &&
         (current == NULL || !current->is_shown))
