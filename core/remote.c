@@ -6,6 +6,8 @@
 #include "core/purge.h"
 #include "core/secure_span.h"
 
+#include <string.h>
+
 #define SLOT_BYTES_MAX 8192u        /* of slots that wait in an outbox */
 #define POSTED_BYTES_MAX (8u << 20) /* of the spans that they are of */
 #define CLOSED_BYTES_MAX \
@@ -197,14 +199,13 @@ static size_t send(struct bmm__heap *heap, struct bmm__outbox *box)
     struct bmm__span *span = box->span;
     BMM_ASSERT(span != NULL && box->count != 0);
     size_t span_bytes = span->span_bytes;
-    uint32_t other_count = box->count - 1u, last = box->slots[other_count];
+    uint32_t count = box->count, other_count = count - 1, last = box->slots[other_count];
     struct bmm__slot_link *carrier =
         (struct bmm__slot_link *)(span->start + (uintptr_t)last * span->list.slot_bytes); /* NOLINT */
-    for (uint32_t i = 0; i <= other_count; i++)
+    for (uint32_t i = 0; i < count; i++)
         bmm__slot_expect_sent(&span->list, box->slots[i]);
     bmm__slot_expect_carrier(carrier);
-    for (uint32_t i = 0; i < other_count; i++)
-        bmm__batch_others(carrier)[i] = box->slots[i];
+    memcpy(bmm__batch_others(carrier), box->slots, other_count * sizeof box->slots[0]);
     bmm__store_relaxed(&heap->sending, span);
     box->room = 0;
     heap->posted_bytes -= (uint32_t)span_bytes;

@@ -61,14 +61,14 @@ static inline uint32_t bmm__list_new_count(uint32_t wanted, uint32_t room)
 static inline void bmm__list_put_new(struct bmm__list *list, uintptr_t first, uint32_t index, uint32_t count)
 {
     (void)index;
-    struct bmm__slot_link *next = list->free;
-    uintptr_t slot_bytes = list->slot_bytes;
-    for (uintptr_t slot = first + count * slot_bytes; slot != first;) {
-        slot -= slot_bytes;
-        ((struct bmm__slot_link *)slot)->next = next; /* NOLINT */
-        next = (struct bmm__slot_link *)slot;         /* NOLINT */
+    uintptr_t slot = first, slot_bytes = list->slot_bytes, last = first + (count - 1) * slot_bytes;
+    while (slot != last) { /* upwards, as memory is fetched ahead */
+        uintptr_t next = slot + slot_bytes;
+        ((struct bmm__slot_link *)slot)->next = (struct bmm__slot_link *)next; /* NOLINT */
+        slot = next;
     }
-    list->free = next;
+    ((struct bmm__slot_link *)last)->next = list->free; /* NOLINT */
+    list->free = (struct bmm__slot_link *)first;        /* NOLINT */
 }
 
 /* Takes the first of a list that is not empty. It is in use. */

@@ -54,28 +54,30 @@ struct bmm__page_area;
 struct bmm__jit_region;
 
 struct bmm__span {
-    /* The owner's line. */
+    /* What does not change while the span is open, but for the owner's list, which changes while he allocates from the span and does
+     * not show it, or frees into it. Others read it with every free: what he changes as he allocates is not in this line. */
     struct bmm__list list; /* owner: constant while the span is open; 0: nobody. slot_bytes 0: no slots */
     uintptr_t start;       /* of the first slot, in the first granule of the memory; of that where there are no slots */
     uint32_t slot_count;
-    uint16_t extended;      /* slots that were ever on a free list */
+    uint16_t class_index; /* of the heap's table (heap.h) */
+    uint8_t kind;         /* enum bmm__span_is */
+    uint8_t align_shift;  /* log2 of the alignment asked for */
+    uint64_t inverse;     /* 2^64 / slot_bytes, rounded up: see bmm__span_index */
+    size_t span_bytes;
+    struct bmm__heap *heap; /* of the owner */
+
+    /* The other line: everybody's word, and what the owner changes when he takes from it. */
+    uint64_t remote __attribute__((aligned(64))); /* see above; release when pushed, acquire when taken */
+    uint32_t epoch;                               /* of remote; the owner's copy (P5) */
+    uint16_t extended;                            /* slots that were ever on a free list */
     uint16_t waiting;       /* of a CURRENT span: index + 1 of the first batch that was taken from remote; 0: none */
-    uint64_t inverse;       /* 2^64 / slot_bytes, rounded up: see bmm__span_index */
-    uint16_t class_index;   /* of the heap's table (heap.h) */
-    uint8_t kind;           /* enum bmm__span_is */
-    uint8_t align_shift;    /* log2 of the alignment asked for */
+    uint16_t waiting_count; /* slots of the batches that wait */
+    uint16_t bias;          /* of countdown (P2); release when it becomes 0, acquire by who claims */
     uint8_t listed;         /* enum bmm__listed; release when it becomes BMM__LISTED_SPARE, acquire by who claims */
     uint8_t is_shown;       /* the list in the heap stands for list, whose free and countdown mean nothing then */
     uint8_t is_moved;       /* something was moved there by bmm__os_move */
     uint8_t use;            /* enum bmm__use (client.h), and marks */
-    uint32_t epoch;         /* of remote; the owner's copy (P5) */
-    uint16_t bias;          /* of countdown (P2); release when it becomes 0, acquire by who claims */
-    uint16_t waiting_count; /* slots of the batches that wait */
-
-    /* Everybody's line. */
-    uint64_t remote __attribute__((aligned(64))); /* see above; release when pushed, acquire when taken */
     struct bmm__span *next, *prev;
-    size_t span_bytes;
     void *side;                 /* the client's */
     struct bmm__span *all_next; /* every descriptor ever made, for the walk */
     union {
@@ -83,11 +85,10 @@ struct bmm__span {
         uintptr_t *entries;             /* of a span of slots: the window's, of its granules; NULL: it lies outside */
         struct bmm__jit_region *region; /* of a JIT span: constant, and so is its kind */
     };
-    struct bmm__heap *heap; /* of the owner */
 };
 
 #ifndef BMM_SECURE
-_Static_assert(sizeof(struct bmm__span) == 128, "two lines: one for the owner, one for the others");
+_Static_assert(sizeof(struct bmm__span) == 128, "two lines: one that is read, one that is changed");
 #endif
 
 /* Of use. */
@@ -136,10 +137,10 @@ static inline bool bmm__span_is_at_slot(const struct bmm__span *span, uintptr_t 
 static inline bool bmm__span_slot_at(const struct bmm__span *span, uintptr_t offset, uint32_t *index)
 {
     __extension__ typedef unsigned __int128 wide;
-    wide product = (wide)span->inverse * offset;
-    uint64_t whole = (uint64_t)(product >> 64); /* small only if offset is */
+    /* two products: for one of both halves GCC would save registers */
+    uint64_t inverse = span->inverse, part = inverse * offset, whole = (uint64_t)(((wide)inverse * offset) >> 64);
     *index = (uint32_t)whole;
-    return (uint64_t)product < span->inverse && whole < span->slot_count;
+    return part < inverse && whole < span->slot_count; /* whole is small only if offset is */
 }
 
 /* How many slots of a full span must be free before it is allocated from again. At most half of them (P3: others who
