@@ -88,7 +88,10 @@ struct bmm__span {
 };
 
 #ifndef BMM_SECURE
-_Static_assert(sizeof(struct bmm__span) == 128, "two lines: one that is read, one that is changed");
+_Static_assert(sizeof(struct bmm__span) == 128 &&
+                   offsetof(struct bmm__span, heap) < offsetof(struct bmm__span, remote) &&
+                   offsetof(struct bmm__span, extended) > offsetof(struct bmm__span, remote),
+               "two lines: one that is read, one that is changed");
 #endif
 
 /* Of use. */
