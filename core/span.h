@@ -140,10 +140,10 @@ static inline bool bmm__span_is_at_slot(const struct bmm__span *span, uintptr_t 
 static inline bool bmm__span_slot_at(const struct bmm__span *span, uintptr_t offset, uint32_t *index)
 {
     __extension__ typedef unsigned __int128 wide;
-    /* two products: for one of both halves GCC would save registers */
-    uint64_t inverse = span->inverse, part = inverse * offset, whole = (uint64_t)(((wide)inverse * offset) >> 64);
+    wide product = (wide)span->inverse * offset;
+    uint64_t whole = (uint64_t)(product >> 64); /* small only if offset is */
     *index = (uint32_t)whole;
-    return part < inverse && whole < span->slot_count; /* whole is small only if offset is */
+    return (uint64_t)product < span->inverse && whole < span->slot_count;
 }
 
 /* How many slots of a full span must be free before it is allocated from again. At most half of them (P3: others who
