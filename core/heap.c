@@ -35,10 +35,15 @@ void bmm__heap_init(struct bmm__heap *heap, bool has_client)
     heap->let_go_next = BMM__CLASS_COUNT;
     if (has_client)
         return; /* nothing is ever shown */
-    for (size_t size = 0; size <= BMM__SMALL_BYTES_MAX; size++)
-        heap->small_list[size] = distance_of(heap, bmm__size_class(size == 0 ? 1 : size));
-    for (size_t i = 0; i < BMM__SLOT_BYTES_MAX / BMM__MEDIUM_BYTES_STEP; i++)
-        heap->medium_list[i] = distance_of(heap, bmm__size_class((i + 1) * BMM__MEDIUM_BYTES_STEP));
+    size_t size = 0, step = 0;
+    for (unsigned i = 0; i < BMM__CLASS_COUNT; i++) {
+        size_t bytes = bmm__class_bytes(i);
+        uint16_t distance = distance_of(heap, i);
+        for (; size <= bytes && size <= BMM__SMALL_BYTES_MAX; size++)
+            heap->small_list[size] = distance;
+        for (; (step + 1) * BMM__MEDIUM_BYTES_STEP <= bytes; step++)
+            heap->medium_list[step] = distance;
+    }
 }
 
 /* True if the current span, whose list this is, has a free slot again; false if it was let go as full. */

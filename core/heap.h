@@ -89,9 +89,9 @@ struct bmm__heap {
     struct bmm__heap *next;     /* in the pool */
     struct bmm__heap *all_next;
     struct bmm_heap *object; /* the program's whose heap it is, and no thread's: heap_object.h; NULL: none */
-    struct bmm__bin bins[BMM__HEAP_CLASS_COUNT];
     char apart[BMM__LIST_STRIDE - offsetof(struct bmm__list, owner)] __attribute__((aligned(BMM__LIST_STRIDE)));
     struct bmm__shown_list lists[BMM__CLASS_COUNT];
+    struct bmm__bin bins[BMM__HEAP_CLASS_COUNT]; /* those of aligned slots, which few programs touch, are the last */
     struct bmm__outbox outbox[BMM__OUTBOX_COUNT];
 };
 

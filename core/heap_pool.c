@@ -85,16 +85,15 @@ static bool map_blank(void)
     return is_any || start != NULL;
 }
 
-/* What nearly every thread touches: the tables by size with the first bins, and the lists, which stand empty for who has a client. Of
- * the first few only: the call waits for whoever maps something, which page faults do not, and where many threads begin, who has to
+/* What nearly every thread touches, four pages: the tables by size and the lists, which stand empty for who has a client, and the first
+ * bins. Of the first few only: the call waits for whoever maps something, which page faults do not, and where many threads begin, who has to
  * wait lets the others on, so that more of them have blocks at once. */
 static void populate(struct bmm__heap *heap, bool has_client)
 {
     if (bmm__add_relaxed(&populated, 1u) >= POPULATED_MAX)
         return;
-    bmm__os_populate(heap, offsetof(struct bmm__heap, bins[BMM__CLASS_COUNT]));
-    if (!has_client)
-        bmm__os_populate(heap->lists, sizeof heap->lists);
+    char *start = has_client ? (char *)heap->bins : (char *)heap;
+    bmm__os_populate(start, (size_t)((char *)&heap->bins[BMM__CLASS_COUNT] - start));
 }
 
 static struct bmm__heap *make(bool has_client)

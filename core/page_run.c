@@ -35,8 +35,10 @@ struct bmm__page_area {
 #define USE_SHIFT 6 /* of attributes: above it enum bmm__use, below it log2 of the alignment */
 #define ALIGN_MASK ((1u << USE_SHIFT) - 1)
 
-static struct bmm__page_area *areas[AREAS_MAX] BMM__TABLE; /* published with release, in order, never taken away */
-static uint16_t longest[AREAS_MAX] BMM__TABLE;             /* a guess: no free run of the area has more pages */
+static struct {
+    struct bmm__page_area *area; /* published with release, in order, never taken away */
+    uint16_t longest;            /* a guess: no free run of the area has more pages */
+} areas[AREAS_MAX] BMM__TABLE;
 static uint32_t area_count;
 static uint32_t roomy; /* areas below have no room for any run; any value is right */
 
@@ -74,7 +76,7 @@ static void enter_run(struct bmm__page_area *area, uint32_t page, uint32_t count
 
 static void note_room(const struct bmm__page_area *area)
 {
-    bmm__store_relaxed(&longest[area->index], (uint16_t)PAGES_MAX);
+    bmm__store_relaxed(&areas[area->index].longest, (uint16_t)PAGES_MAX);
     if (area->index < bmm__load_relaxed(&roomy))
         bmm__store_relaxed(&roomy, area->index);
 }
@@ -105,8 +107,8 @@ static struct bmm__page_area *claim_tables(void)
     uint32_t count = bmm__load_acquire(&area_count);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t closed = 0;
-        if (bmm__load_relaxed(&areas[i]->is_open) == 0 && bmm__cas_acq_rel(&areas[i]->is_open, &closed, 1))
-            return areas[i];
+        if (bmm__load_relaxed(&areas[i].area->is_open) == 0 && bmm__cas_acq_rel(&areas[i].area->is_open, &closed, 1))
+            return areas[i].area;
     }
     struct bmm__page_area *area = bmm__core_meta_alloc(sizeof *area);
     if (area == NULL)
@@ -123,7 +125,7 @@ static struct bmm__page_area *claim_tables(void)
         if (count == AREAS_MAX)
             return NULL;
         area->index = count;
-        bool is_mine = bmm__cas_acq_rel(&areas[count], &none, area);
+        bool is_mine = bmm__cas_acq_rel(&areas[count].area, &none, area);
         bmm__cas_acq_rel(&area_count, &count, count + 1); /* help, if another thread published but did not count */
         if (is_mine)
             return area;
@@ -159,7 +161,7 @@ static void *take(struct bmm__page_area *area, uint32_t count, size_t align, enu
     uint32_t dirty_count, page = bmm__run_map_take(&area->map, count, align_count, &dirty_count);
     if (page == BMM__RUN_NONE) {
         if (align_count == 1)
-            bmm__store_relaxed(&longest[area->index], (uint16_t)(count - 1));
+            bmm__store_relaxed(&areas[area->index].longest, (uint16_t)(count - 1));
         return NULL;
     }
     enter_run(area, page, count, (uint8_t)((unsigned)__builtin_ctzll(align) | (unsigned)use << USE_SHIFT));
@@ -176,12 +178,12 @@ void *bmm__page_run_alloc(size_t size, size_t align, enum bmm__use use, bool *is
         uint32_t total = bmm__load_acquire(&area_count);
         bool is_first = true;
         for (uint32_t i = bmm__load_relaxed(&roomy); i < total; i++) {
-            uint16_t room = bmm__load_relaxed(&longest[i]);
+            uint16_t room = bmm__load_relaxed(&areas[i].longest);
             if (room >= pages_min && is_first) {
                 bmm__store_relaxed(&roomy, i);
                 is_first = false;
             }
-            void *start = room < count ? NULL : take(areas[i], count, align, use, is_zero);
+            void *start = room < count ? NULL : take(areas[i].area, count, align, use, is_zero);
             if (start != NULL)
                 return start;
         }
@@ -358,7 +360,7 @@ static void close_if_empty(struct bmm__page_area *area)
         return;
     area->was_empty = false;
     struct bmm__span *span = area->span;
-    bmm__store_relaxed(&longest[area->index], 0);
+    bmm__store_relaxed(&areas[area->index].longest, 0);
     count_used(area, page_count, 0);
     bmm__span_close(span, dirty_count != 0);
     bmm__span_free(span);
@@ -370,15 +372,16 @@ bool bmm__page_run_age(bool is_all, struct bmm__purge_work *work)
     static uint32_t cursor;
     uint32_t total = bmm__load_acquire(&area_count);
     for (; cursor < total; cursor++) {
-        if (bmm__load_acquire(&areas[cursor]->is_open) == 0)
+        struct bmm__page_area *area = areas[cursor].area;
+        if (bmm__load_acquire(&area->is_open) == 0)
             continue;
         size_t asked = work->asked_bytes;
-        bool is_complete = bmm__run_map_age(&areas[cursor]->map, is_all, work);
+        bool is_complete = bmm__run_map_age(&area->map, is_all, work);
         if (work->asked_bytes != asked)
-            note_room(areas[cursor]); /* who needed what the pass held believes that there is none */
+            note_room(area); /* who needed what the pass held believes that there is none */
         if (!is_complete)
             return false;
-        close_if_empty(areas[cursor]);
+        close_if_empty(area);
     }
     cursor = 0;
     return true;
@@ -389,7 +392,7 @@ bool bmm__page_run_purge_last(struct bmm__purge_place *place, struct bmm__purge_
     if (!place->is_begun)
         *place = (struct bmm__purge_place){ bmm__load_acquire(&area_count), UINT32_MAX, true };
     for (; place->map != 0; place->map--, place->part = UINT32_MAX) {
-        struct bmm__page_area *area = areas[place->map - 1];
+        struct bmm__page_area *area = areas[place->map - 1].area;
         if (bmm__load_acquire(&area->is_open) == 0)
             continue;
         size_t asked = work->asked_bytes;

@@ -47,7 +47,6 @@ void bmm__process_start(void)
             bmm__secure_start();
             bmm__process.client = bmm__client_open();
         }
-        bmm__heap_init(&late_heap, bmm__process.client != NULL);
         errno = saved_errno;
         bmm__store_release(&bmm__process.state, 2);
         return;
@@ -107,6 +106,8 @@ struct bmm__heap *bmm__late_begin(void)
 {
     bmm__process_start();
     bmm__lock_take(&late_lock);
+    if (late_heap.token == 0) /* not at the start: two pages that most processes never need */
+        bmm__heap_init(&late_heap, bmm__process.client != NULL);
     return &late_heap;
 }
 

@@ -63,10 +63,15 @@ static size_t wanted_bytes(void)
     return bytes;
 }
 
+static size_t table_bytes_for(size_t count)
+{
+    return granules_for(count * sizeof(uintptr_t)) << BMM__GRANULE_SHIFT;
+}
+
 /* Commits the tables up to granule count; what is new of them is zero (W1). */
 static bool extend_tables(size_t count)
 {
-    size_t bytes = (count * sizeof(uintptr_t) + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1);
+    size_t bytes = table_bytes_for(count);
     if (bytes > table_bytes) {
         size_t more = bytes - table_bytes;
         if (!bmm__os_commit((char *)bmm__window_start + table_bytes, more) || /* NOLINT */
@@ -74,6 +79,16 @@ static bool extend_tables(size_t count)
             return false;
         table_bytes = bytes;
     }
+    return true;
+}
+
+/* The same for the first time, with the bits, which lie before the table of descriptors. */
+static bool commit_own(char *bits, size_t bits_bytes)
+{
+    size_t bytes = table_bytes_for(own_count);
+    if (!bmm__os_commit(bits, bits_bytes + bytes) || !bmm__os_commit((char *)bmm__window_start, bytes)) /* NOLINT */
+        return false;
+    table_bytes = bytes;
     return true;
 }
 
@@ -132,11 +147,11 @@ static bool make(size_t bytes)
         return false;
     char *start = own.start;
     size_t zeros = zeros_below((uintptr_t)start);
-    char *bits = start + (2 * table_granules << BMM__GRANULE_SHIFT);
+    char *bits = start + (table_granules << BMM__GRANULE_SHIFT);
     bmm__window_start = (uintptr_t)start;
-    bmm__window_spans = (struct bmm__span **)(void *)(start + (table_granules << BMM__GRANULE_SHIFT));
-    if ((zeros != 0 && !bmm__os_protect(start - zeros, zeros, BMM__OS_READ)) || !bmm__os_commit(bits, 3 * bits_bytes) ||
-        !extend_tables(own_count) || !bmm__secure_extend(own_count, capacity)) {
+    bmm__window_spans = (struct bmm__span **)(void *)(bits + 3 * bits_bytes);
+    if ((zeros != 0 && !bmm__os_protect(start - zeros, zeros, BMM__OS_READ)) || !commit_own(bits, 3 * bits_bytes) ||
+        !bmm__secure_extend(own_count, capacity)) {
         bmm__window_start = 0;
         table_bytes = 0;
         bmm__os_release(own.base, own.bytes);

@@ -2,8 +2,8 @@
  * comparison and one load.
  *
  *   table         start                                                                       start + capacity granules
- *   │ zeros … … … │ lists: one per granule │ descriptors: one per granule │ bits │ granule │ granule │ … │ not ours yet │
- *                   both committed as far as window_count                          └─ window_count counts from start ─┘
+ *   │ zeros … … … │ lists: one per granule │ bits │ descriptors: one per granule │ granule │ granule │ … │ not ours yet │
+ *                   lists and descriptors committed as far as window_count         └─ window_count counts from start ─┘
  *
  * The lists are the end of a table that begins with address 0: its entry for granule g is the 8 bytes at table + 8 g, and
  * says how far from table the list lies. The part of it that belongs to addresses below the window can only be read and is
