@@ -10,6 +10,8 @@
 #include "core/secure_span.h"
 #include "core/window.h"
 
+#include <string.h>
+
 #define ARENA_GRANULES_MAX 1024u
 #define WORDS (ARENA_GRANULES_MAX / 64)
 #define ARENAS_MAX 65536
@@ -18,7 +20,8 @@
 
 /* Outside the window. A granule of its own, behind which the secure variant has tables. */
 struct arena {
-    struct bmm__run_map map;
+    struct bmm__run_map map; /* no units, all of them held: it is *unmapped*, and waits for one of as many bytes (A1) */
+    size_t bytes;
     uint64_t used[WORDS], dirty[WORDS], aged[WORDS];
 };
 
@@ -27,6 +30,7 @@ size_t bmm__arena_used_bytes;
 BMM__LOCK(lock, BMM__RANK_ARENA_OUTSIDE);
 static struct arena *arenas[ARENAS_MAX] BMM__TABLE; /* under lock; read below arena_count */
 static uint32_t arena_count;                        /* under lock; release when there is one more */
+static uint32_t made_count; /* likewise; one that was unmapped and is mapped again counts again */
 
 static struct bmm__run_map *map_at(uint32_t index) /* 0: the window */
 {
@@ -40,22 +44,48 @@ static void *take(struct bmm__run_map *map, uint32_t count, uint32_t align, bool
         return NULL;
     bmm__add_relaxed(&bmm__arena_used_bytes, (size_t)count << BMM__GRANULE_SHIFT);
     *is_zero = dirty_count == 0;
-    return (void *)(map->start + ((uintptr_t)index << BMM__GRANULE_SHIFT)); /* NOLINT */
+    return (void *)(bmm__load_relaxed(&map->start) + ((uintptr_t)index << BMM__GRANULE_SHIFT)); /* NOLINT */
+}
+
+/* Under lock. NULL: none is unmapped that had so many. */
+static struct arena *find_unmapped(size_t bytes)
+{
+    for (uint32_t i = 0; i < arena_count; i++)
+        if (arenas[i]->bytes == bytes && bmm__load_relaxed(&arenas[i]->map.unit_count) == 0)
+            return arenas[i];
+    return NULL;
+}
+
+/* The tables of one that is to have so many: all units are held. Under lock. */
+static struct arena *make_tables(size_t bytes)
+{
+    struct arena *arena = arena_count == ARENAS_MAX ? NULL : bmm__meta_map(BMM__GRANULE + bmm__secure_bytes(bytes));
+    if (arena == NULL)
+        return NULL;
+    arena->bytes = bytes;
+    arena->map = (struct bmm__run_map){
+        .unit_shift = BMM__GRANULE_SHIFT, .used = arena->used, .dirty = arena->dirty, .aged = arena->aged
+    };
+    memset(arena->used, 0xff, sizeof arena->used);
+    arenas[arena_count] = arena;
+    bmm__store_release(&arena_count, arena_count + 1);
+    return arena;
 }
 
 /* An arena outside the window that can hold bytes and begins at a multiple of align. The ladder: under a tight limit on address
  * space a small one is better than none. Under lock. */
 static bool make_arena(size_t bytes_min, size_t align)
 {
-    size_t bytes = (size_t)ARENA_GRANULES_MAX << BMM__GRANULE_SHIFT, own_bytes = 0;
+    size_t bytes = (size_t)ARENA_GRANULES_MAX << BMM__GRANULE_SHIFT;
     struct arena *arena = NULL;
     void *start = NULL;
     for (; bytes >= bytes_min; bytes /= 4) {
         if (bytes > bmm__os_address_limit() / 8 && bytes / 4 >= bytes_min)
             continue;
-        own_bytes = BMM__GRANULE + bmm__secure_bytes(bytes);
         start = bmm__os_map(bytes, align);
-        arena = start == NULL ? NULL : bmm__meta_map(own_bytes);
+        arena = start == NULL ? NULL : find_unmapped(bytes);
+        if (arena == NULL && start != NULL)
+            arena = make_tables(bytes);
         if (arena != NULL)
             break;
         if (start != NULL)
@@ -63,46 +93,76 @@ static bool make_arena(size_t bytes_min, size_t align)
     }
     if (arena == NULL)
         return false;
-    arena->map = (struct bmm__run_map){ .start = (uintptr_t)start,
-                                        .unit_shift = BMM__GRANULE_SHIFT,
-                                        .unit_count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT),
-                                        .used = arena->used,
-                                        .dirty = arena->dirty,
-                                        .aged = arena->aged };
-    arenas[arena_count] = arena;
-    bmm__store_release(&arena_count, arena_count + 1);
+    uint32_t count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT);
+    bmm__store_relaxed(&arena->map.start, (uintptr_t)start);
+    bmm__store_release(&arena->map.unit_count, count); /* release: who sees units sees where they are */
+    bmm__run_map_give(&arena->map, 0, count, false);
+    bmm__store_release(&made_count, made_count + 1);
     return true;
 }
 
-/* True: there are more than the `seen` that were looked at. Another thread may have added one meanwhile, and with it taken all the
+/* True: more were made than the `seen` that were looked at. Another thread may have made one meanwhile, and with it taken all the
  * address space there was. */
 static bool add_arena(size_t bytes, size_t align, uint32_t seen)
 {
     bmm__lock_take(&lock);
-    bool is_more = arena_count != seen || (seen < ARENAS_MAX && make_arena(bytes, align));
+    bool is_more = made_count != seen || make_arena(bytes, align);
     bmm__lock_release(&lock);
     return is_more;
 }
 
+/* Whether it would be much work for the system to unmap it; a guess. */
+static bool has_dirty(const struct arena *arena)
+{
+    uint64_t dirty = 0;
+    for (unsigned i = 0; i < WORDS; i++)
+        dirty |= bmm__load_relaxed(&arena->dirty[i]);
+    return dirty != 0;
+}
+
+void bmm__arena_unmap_empty(bool is_all)
+{
+    uint32_t dirty_count;
+    bmm__lock_take(&lock);
+    for (uint32_t i = 0; i < arena_count; i++) {
+        struct bmm__run_map *map = &arenas[i]->map;
+        if ((!is_all && has_dirty(arenas[i])) || !bmm__run_map_take_all(map, &dirty_count))
+            continue;
+        bmm__store_release(&map->unit_count, 0u);
+        bmm__os_release((void *)map->start, arenas[i]->bytes); /* NOLINT */
+    }
+    bmm__lock_release(&lock);
+}
+
+static void *take_outside(struct bmm__run_map *map, size_t bytes, size_t align, bool *is_zero)
+{
+    if ((bmm__load_relaxed(&map->start) & (align - 1)) != 0)
+        return NULL;
+    void *start = take(map, (uint32_t)(bytes >> BMM__GRANULE_SHIFT), (uint32_t)(align >> BMM__GRANULE_SHIFT), is_zero);
+    if (start == NULL || ((uintptr_t)start & (align - 1)) == 0)
+        return start;
+    bmm__arena_free(start, bytes, !*is_zero, false); /* it was unmapped meanwhile, and is elsewhere now */
+    return NULL;
+}
+
 static void *alloc_outside(size_t bytes, size_t align, bool *is_zero)
 {
-    uint32_t count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT), align_count = (uint32_t)(align >> BMM__GRANULE_SHIFT);
     static uint32_t last; /* where it was found last; any value is right */
-    uint32_t total;
+    uint32_t seen;
     do {
-        total = bmm__load_acquire(&arena_count);
+        seen = bmm__load_acquire(&made_count);
+        uint32_t total = bmm__load_acquire(&arena_count);
         uint32_t first = bmm__load_relaxed(&last);
         for (uint32_t i = 0; i < total; i++) {
             uint32_t index = (first + i) % total;
-            bool fits = (arenas[index]->map.start & (align - 1)) == 0;
-            void *start = fits ? take(&arenas[index]->map, count, align_count, is_zero) : NULL;
+            void *start = take_outside(&arenas[index]->map, bytes, align, is_zero);
             if (start != NULL) {
                 if (index != first)
                     bmm__store_relaxed(&last, index);
                 return start;
             }
         }
-    } while (add_arena(bytes, align, total));
+    } while (add_arena(bytes, align, seen));
     return NULL;
 }
 
@@ -123,7 +183,8 @@ static struct bmm__run_map *map_of(uintptr_t start)
     uint32_t total = bmm__load_acquire(&arena_count);
     for (uint32_t i = 0; i <= total; i++) {
         struct bmm__run_map *map = map_at(i);
-        if ((start - map->start) >> BMM__GRANULE_SHIFT < bmm__load_acquire(&map->unit_count))
+        uint32_t count = bmm__load_acquire(&map->unit_count); /* before the start, which goes with it */
+        if ((start - bmm__load_relaxed(&map->start)) >> BMM__GRANULE_SHIFT < count)
             return map;
     }
     return NULL;

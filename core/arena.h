@@ -1,7 +1,8 @@
 /* Arenas: where spans get their granules. The window first; arenas of their own outside it when it is full or could not
  * be had.
  *
- * Invariants: A1 an arena is never taken away. A2 what is free holds no more of the system's memory than what is in
+ * Invariants: A1 an arena is never taken away, but outside the window one that is empty loses its address space after a pass over it (purge.h);
+ * its tables then wait for another one of as many bytes. A2 what is free holds no more of the system's memory than what is in
  * use and 64 MiB more, but for what comes just then: when more comes back, as much is purged at once, from what is handed
  * out last on (of several arenas, about so), as far as that goes in the time of a slice (purge.h), and if that was not
  * enough, what came; the rest when it was left alone for a while.
@@ -34,6 +35,10 @@ bool bmm__arena_extend(void *start, size_t bytes, size_t more_bytes);
 /* Gives granules back, all or the tail of what was allocated. is_dirty: there may be memory behind them. is_moved:
  * something was moved there with bmm__os_move. */
 void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved);
+
+/* Gives the address space of all arenas outside the window back of which nothing is in use, or (not is_all) in memory. Under
+ * the purge lock. */
+void bmm__arena_unmap_empty(bool is_all);
 
 /* The secure variant: what the arena outside the window has beside its granules (bmm__secure_bytes), of which start is one. */
 void *bmm__arena_beside(uintptr_t start, size_t *granule);

@@ -41,6 +41,7 @@ static bool step(bool is_all, struct bmm__purge_work *work)
         if (bmm__page_run_age(is_all, work))
             phase = ARENAS;
     } else if (bmm__arena_age(is_all, work)) {
+        bmm__arena_unmap_empty(is_all);
         phase = HEAPS;
         return true;
     }

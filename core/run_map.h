@@ -13,7 +13,8 @@
  *  R2  dirty of a unit is written by its holder, or by a pass that holds it. aged is written by whoever takes dirty off,
  *      and by passes; it may be stale, which costs a purge too early and nothing else.
  *  R3  A unit that is neither used nor dirty reads as zero (or was never committed).
- *  R4  Bits at and above unit_count are clear in dirty and aged; unit_count only grows.
+ *  R4  Bits at and above unit_count are clear in dirty and aged; unit_count only grows, but that who holds all units may set it to
+ *      0, and later to as many again, elsewhere.
  * Does not know: what the memory is for, who maps it, and when it is time to purge.
  */
 #ifndef BMM_RUN_MAP_H
