@@ -16,7 +16,8 @@
 #define WORDS (ARENA_GRANULES_MAX / 64)
 #define ARENAS_MAX 65536
 #define KEPT_BYTES ((size_t)64 << 20)
-#define MOVED_MAX 4096u /* runs that something was moved to and that are left as they are: each may be a mapping */
+#define UNMAPPED_AT_ONCE 16u /* some 20 us each */
+#define MOVED_MAX 4096u      /* runs that something was moved to and that are left as they are: each may be a mapping */
 
 /* Outside the window. A granule of its own, behind which the secure variant has tables. */
 struct arena {
@@ -122,14 +123,15 @@ static bool has_dirty(const struct arena *arena)
 
 void bmm__arena_unmap_empty(bool is_all)
 {
-    uint32_t dirty_count;
+    uint32_t dirty_count, left = is_all ? ARENAS_MAX : UNMAPPED_AT_ONCE;
     bmm__lock_take(&lock);
-    for (uint32_t i = 0; i < arena_count; i++) {
+    for (uint32_t i = 0; i < arena_count && left != 0; i++) {
         struct bmm__run_map *map = &arenas[i]->map;
         if ((!is_all && has_dirty(arenas[i])) || !bmm__run_map_take_all(map, &dirty_count))
             continue;
         bmm__store_release(&map->unit_count, 0u);
         bmm__os_release((void *)map->start, arenas[i]->bytes); /* NOLINT */
+        left--;
     }
     bmm__lock_release(&lock);
 }

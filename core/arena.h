@@ -36,8 +36,8 @@ bool bmm__arena_extend(void *start, size_t bytes, size_t more_bytes);
  * something was moved there with bmm__os_move. */
 void bmm__arena_free(void *start, size_t bytes, bool is_dirty, bool is_moved);
 
-/* Gives the address space of all arenas outside the window back of which nothing is in use, or (not is_all) in memory. Under
- * the purge lock. */
+/* Gives the address space of all arenas outside the window back of which nothing is in use, or (not is_all) of some of which
+ * nothing is in memory either. Under the purge lock. */
 void bmm__arena_unmap_empty(bool is_all);
 
 /* The secure variant: what the arena outside the window has beside its granules (bmm__secure_bytes), of which start is one. */

@@ -1,5 +1,5 @@
 /* A process may have so much address space (ulimit -v). What it has freed as small blocks it can have again as a large one: what
- * lay outside the window kept its addresses for small blocks for ever. The same while threads allocate and others trim. */
+ * lay outside the window kept its addresses for small blocks for ever. So it can have the stacks of threads, a little later; and blocks keep what is written in them while others trim. */
 // with: libbrainmm
 // stdout: a large block after small ones: yes, each time
 // stdout: as many small ones each time
@@ -89,11 +89,17 @@ int main(int count, char **arguments)
         puts("as many small ones each time");
     else
         printf("%zu to %zu small ones\n", least, most);
-    malloc_trim(0); /* room for stacks */
     pthread_t threads[THREADS];
-    for (uintptr_t i = 0; i < THREADS; i++)
-        if (pthread_create(&threads[i], NULL, work, (void *)(i + 1)) != 0) /* NOLINT: a number */
-            return 1;
+    uintptr_t started = 0;
+    for (int i = 0; i < 500 && started < THREADS; i++) { /* room for their stacks comes by itself */
+        free(malloc((size_t)i * 16));
+        if (pthread_create(&threads[started], NULL, work, (void *)(started + 1)) == 0) /* NOLINT: a number */
+            started++;
+        else
+            usleep(10000);
+    }
+    if (started < THREADS)
+        return 1;
     while (running != 0)
         malloc_trim(0);
     for (int i = 0; i < THREADS; i++)
