@@ -27,6 +27,7 @@ struct arena {
 };
 
 size_t bmm__arena_used_bytes;
+uint32_t bmm__arena_lookers;
 
 BMM__LOCK(lock, BMM__RANK_ARENA_OUTSIDE);
 static struct arena *arenas[ARENAS_MAX] BMM__TABLE; /* under lock; read below arena_count */
@@ -121,19 +122,31 @@ static bool has_dirty(const struct arena *arena)
     return dirty != 0;
 }
 
+/* Under lock. */
+static bool unmap_if_empty(struct arena *arena)
+{
+    struct bmm__run_map *map = &arena->map;
+    uint32_t dirty_count, count = map->unit_count;
+    if (bmm__run_map_free_at(map, 0, count) < count || !bmm__run_map_take_all(map, &dirty_count))
+        return false;
+    bmm__full_fence(); /* who looks from now on finds that no span is there */
+    if (bmm__load_relaxed(&bmm__arena_lookers) != 0) {
+        bmm__run_map_give(map, 0, count, dirty_count != 0);
+        return false;
+    }
+    bmm__store_release(&map->unit_count, 0u);
+    bmm__os_release((void *)map->start, arena->bytes); /* NOLINT */
+    return true;
+}
+
 void bmm__arena_unmap_empty(bool is_all)
 {
-    uint32_t dirty_count, left = is_all ? ARENAS_MAX : UNMAPPED_AT_ONCE;
-    bmm__lock_take(&lock);
-    for (uint32_t i = 0; i < arena_count && left != 0; i++) {
-        struct bmm__run_map *map = &arenas[i]->map;
-        if ((!is_all && has_dirty(arenas[i])) || !bmm__run_map_take_all(map, &dirty_count))
-            continue;
-        bmm__store_release(&map->unit_count, 0u);
-        bmm__os_release((void *)map->start, arenas[i]->bytes); /* NOLINT */
-        left--;
+    uint32_t total = bmm__load_acquire(&arena_count), left = is_all ? total : UNMAPPED_AT_ONCE;
+    for (uint32_t i = 0; i < total && left != 0; i++) {
+        bmm__lock_take(&lock); /* for each: who wants an arena waits for it */
+        left -= (is_all || !has_dirty(arenas[i])) && unmap_if_empty(arenas[i]);
+        bmm__lock_release(&lock);
     }
-    bmm__lock_release(&lock);
 }
 
 static void *take_outside(struct bmm__run_map *map, size_t bytes, size_t align, bool *is_zero)

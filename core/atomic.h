@@ -32,6 +32,9 @@
 /* Loads before it come before loads after it. */
 #define bmm__acquire_fence() __atomic_thread_fence(__ATOMIC_ACQUIRE)
 
+/* What comes before it, stores too, comes before what comes after it. */
+#define bmm__full_fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+
 /* Orders this thread's accesses against a signal handler on the same thread; no instruction. */
 #define bmm__signal_fence() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 

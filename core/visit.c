@@ -1,5 +1,6 @@
 #include "core/visit.h"
 
+#include "core/arena.h"
 #include "core/atomic.h"
 #include "core/client.h"
 #include "core/heap_pool.h"
@@ -107,8 +108,11 @@ static void mark_free(struct bmm__span *span, uint64_t word, uint64_t *is_free)
         if (!bmm__secure_is_used(&span->list, i))
             mark_index(span, i, is_free);
 #else
+    bmm__add_acq_rel(&bmm__arena_lookers, 1u);
+    bmm__full_fence();
     mark_local(span, is_free);
     mark_remote(span, word, is_free);
+    bmm__sub_acq_rel(&bmm__arena_lookers, 1u);
 #endif
 }
 
