@@ -67,7 +67,10 @@ enum bmm__heap_pooled { BMM__HEAP_IN_USE = 0, BMM__HEAP_WARM, BMM__HEAP_COOLING,
 struct bmm__heap {
     uint16_t small_list[BMM__SMALL_BYTES_MAX + 1]; /* by size: distance of its list from the heap */
     uint16_t medium_list[BMM__SLOT_BYTES_MAX / BMM__MEDIUM_BYTES_STEP]; /* by (size - 1) / step */
-    uintptr_t token;
+    char apart[BMM__LIST_STRIDE - offsetof(struct bmm__list, owner)] __attribute__((aligned(BMM__LIST_STRIDE)));
+    struct bmm__shown_list lists[BMM__CLASS_COUNT];
+    /* From here on to the first bins, in one page: all that a heap touches nothing of which is shown. */
+    uintptr_t token __attribute__((aligned(4096)));
     void *client_state;
     uint64_t slow_ms;      /* the last look at the clock */
     uint64_t let_go_ms;    /* when current spans of all classes began to be let go last (heap_look.c) */
@@ -89,8 +92,6 @@ struct bmm__heap {
     struct bmm__heap *next;     /* in the pool */
     struct bmm__heap *all_next;
     struct bmm_heap *object; /* the program's whose heap it is, and no thread's: heap_object.h; NULL: none */
-    char apart[BMM__LIST_STRIDE - offsetof(struct bmm__list, owner)] __attribute__((aligned(BMM__LIST_STRIDE)));
-    struct bmm__shown_list lists[BMM__CLASS_COUNT];
     struct bmm__bin bins[BMM__HEAP_CLASS_COUNT]; /* those of aligned slots, which few programs touch, are the last */
     struct bmm__outbox outbox[BMM__OUTBOX_COUNT];
 };

@@ -85,14 +85,14 @@ static bool map_blank(void)
     return is_any || start != NULL;
 }
 
-/* What nearly every thread touches, four pages: the tables by size and the lists, which stand empty for who has a client (and has the page
- * before them by a fault), and the first bins. Of the first few only: the call waits for whoever maps something, which page faults do not, and where many threads begin, who has to
+/* What nearly every thread touches, four pages: the tables by size and the lists, which nobody uses who has a client, and the first
+ * bins. Of the first few only: the call waits for whoever maps something, which page faults do not, and where many threads begin, who has to
  * wait lets the others on, so that more of them have blocks at once. */
 static void populate(struct bmm__heap *heap, bool has_client)
 {
     if (bmm__add_relaxed(&populated, 1u) >= POPULATED_MAX)
         return;
-    char *start = has_client ? (char *)heap->bins : (char *)heap;
+    char *start = has_client ? (char *)&heap->token : (char *)heap;
     bmm__os_populate(start, (size_t)((char *)&heap->bins[BMM__CLASS_COUNT] - start));
 }
 

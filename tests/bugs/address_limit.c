@@ -5,36 +5,17 @@
 // stdout: as many small ones each time
 // stdout: threads: as they were written
 #define _GNU_SOURCE
+#include "limits.h"
+
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-enum { LIMIT = 200 << 20, BLOCK = 1000, LARGE = 20 << 20, ROUNDS = 5 };
+enum { LIMIT = 200 << 20, LARGE = 20 << 20, ROUNDS = 5 };
 enum { THREADS = 3, BLOCKS = 24, STEPS = 6000, MOST = 3 << 20 };
 static atomic_int running = THREADS, wrong;
-
-static size_t fill_and_free(void)
-{
-    size_t count = 0;
-    void **first = NULL, **block;
-    while (count < LIMIT / BLOCK && (block = malloc(BLOCK)) != NULL) {
-        memset(block, 1, BLOCK);
-        *block = first;
-        first = block;
-        count++;
-    }
-    for (; first != NULL; first = block) {
-        block = *first;
-        free(first);
-    }
-    return count;
-}
 
 static void *work(void *context)
 {
@@ -67,14 +48,11 @@ static void *work(void *context)
 
 int main(int count, char **arguments)
 {
-    if (count == 1) { /* from the start of a program */
-        setrlimit(RLIMIT_AS, &(struct rlimit){ LIMIT, LIMIT });
-        execl("/proc/self/exe", arguments[0], "under", (char *)NULL);
+    if (begin_under(RLIMIT_AS, LIMIT, count, arguments))
         return 1;
-    }
     size_t most = 0, least = SIZE_MAX, large = 0;
     for (int i = 0; i < ROUNDS; i++) {
-        size_t blocks = fill_and_free();
+        size_t blocks = fill_and_free(LIMIT);
         most = blocks > most ? blocks : most;
         least = blocks < least ? blocks : least;
         void *block = malloc(LARGE);

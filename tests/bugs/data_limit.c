@@ -5,45 +5,23 @@
 // stdout: 40 MiB: yes
 // stdout: as much in each round
 #define _GNU_SOURCE
+#include "limits.h"
+
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-enum { LIMIT = 100 << 20, BLOCK = 1000, ROUNDS = 4 };
-
-static size_t fill_and_free(void)
-{
-    size_t count = 0;
-    void **first = NULL, **block;
-    while (count < LIMIT / BLOCK && (block = malloc(BLOCK)) != NULL) {
-        memset(block, 1, BLOCK);
-        *block = first;
-        first = block;
-        count++;
-    }
-    for (; first != NULL; first = block) {
-        block = *first;
-        free(first);
-    }
-    return count;
-}
+enum { LIMIT = 100 << 20, ROUNDS = 4 };
 
 int main(int count, char **arguments)
 {
-    if (count == 1) { /* from the start of a program */
-        setrlimit(RLIMIT_DATA, &(struct rlimit){ LIMIT, LIMIT });
-        execl("/proc/self/exe", arguments[0], "under", (char *)NULL);
+    if (begin_under(RLIMIT_DATA, LIMIT, count, arguments))
         return 1;
-    }
     void *small = malloc(16), *large = malloc(40 << 20);
     printf("40 MiB: %s\n", small != NULL && large != NULL ? "yes" : "no");
     free(large);
     free(small);
-    size_t first = fill_and_free(), least = first;
+    size_t first = fill_and_free(LIMIT), least = first;
     for (int i = 1; i < ROUNDS; i++) {
-        size_t blocks = fill_and_free();
+        size_t blocks = fill_and_free(LIMIT);
         least = blocks < least ? blocks : least;
     }
     if (first > LIMIT / BLOCK * 4 / 5 && least >= first)
