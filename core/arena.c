@@ -2,6 +2,7 @@
 
 #include "core/assert.h"
 #include "core/atomic.h"
+#include "core/huge.h"
 #include "core/lock.h"
 #include "core/meta.h"
 #include "core/os.h"
@@ -32,7 +33,8 @@ uint32_t bmm__arena_lookers;
 BMM__LOCK(lock, BMM__RANK_ARENA_OUTSIDE);
 static struct arena *arenas[ARENAS_MAX] BMM__TABLE; /* under lock; read below arena_count */
 static uint32_t arena_count;                        /* under lock; release when there is one more */
-static uint32_t made_count; /* likewise; one that was unmapped and is mapped again counts again */
+static uint32_t
+    made_count; /* likewise; one that was held to be unmapped, or was unmapped, counts again when it can be had again */
 
 static struct bmm__run_map *map_at(uint32_t index) /* 0: the window */
 {
@@ -74,6 +76,14 @@ static struct arena *make_tables(size_t bytes)
     return arena;
 }
 
+/* From now on it has so many units, all of them free. Under lock. */
+static void show(struct bmm__run_map *map, uint32_t count, bool is_dirty)
+{
+    bmm__store_release(&map->unit_count, count); /* release: who sees units sees where they are */
+    bmm__run_map_give(map, 0, count, is_dirty);
+    bmm__store_release(&made_count, made_count + 1);
+}
+
 /* An arena outside the window that can hold bytes and begins at a multiple of align. The ladder: under a tight limit on address
  * space a small one is better than none. Under lock. */
 static bool make_arena(size_t bytes_min, size_t align)
@@ -97,9 +107,7 @@ static bool make_arena(size_t bytes_min, size_t align)
         return false;
     uint32_t count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT);
     bmm__store_relaxed(&arena->map.start, (uintptr_t)start);
-    bmm__store_release(&arena->map.unit_count, count); /* release: who sees units sees where they are */
-    bmm__run_map_give(&arena->map, 0, count, false);
-    bmm__store_release(&made_count, made_count + 1);
+    show(&arena->map, count, false);
     return true;
 }
 
@@ -130,13 +138,16 @@ static bool unmap_if_empty(struct arena *arena)
     if (bmm__run_map_free_at(map, 0, count) < count || !bmm__run_map_take_all(map, &dirty_count))
         return false;
     bmm__full_fence(); /* who looks from now on finds that no span is there */
-    if (bmm__load_relaxed(&bmm__arena_lookers) != 0) {
-        bmm__run_map_give(map, 0, count, dirty_count != 0);
-        return false;
+    bool is_done = false;
+    if (bmm__load_relaxed(&bmm__arena_lookers) == 0) {
+        bmm__store_release(&map->unit_count, 0u);
+        is_done = bmm__os_release((void *)map->start, arena->bytes); /* NOLINT */
     }
-    bmm__store_release(&map->unit_count, 0u);
-    bmm__os_release((void *)map->start, arena->bytes); /* NOLINT */
-    return true;
+    if (is_done)
+        bmm__huge_forget(map->start, arena->bytes);
+    else
+        show(map, count, dirty_count != 0);
+    return is_done;
 }
 
 void bmm__arena_unmap_empty(bool is_all)
@@ -203,6 +214,11 @@ static struct bmm__run_map *map_of(uintptr_t start)
             return map;
     }
     return NULL;
+}
+
+void bmm__arena_fork_child(void)
+{
+    bmm__store_relaxed(&bmm__arena_lookers, 0u);
 }
 
 #ifdef BMM_SECURE

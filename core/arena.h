@@ -22,8 +22,9 @@
 extern size_t bmm__arena_used_bytes;
 
 /* Threads that follow links in memory which may be free by now: while there are any, none is unmapped. Counted before they ask the page
- * map whether the span is still there, with a full fence between. (A forked child may have one too many: then it keeps what is empty.) */
+ * map whether the span is still there, with a full fence between. */
 extern uint32_t bmm__arena_lookers;
+void bmm__arena_fork_child(void); /* there are none but, perhaps, the calling thread, which looks at nothing then */
 
 /* Address space of all arenas that can be used. */
 size_t bmm__arena_mapped_bytes(void);

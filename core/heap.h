@@ -29,6 +29,7 @@
 #define BMM__ALIGN_SHIFT_MIN 4
 #define BMM__ALIGN_SHIFT_MAX 12 /* of slots */
 #define BMM__ALIGN_COUNT (BMM__ALIGN_SHIFT_MAX - BMM__ALIGN_SHIFT_MIN + 1)
+#define BMM__HEAP_PAGE 4096u  /* bytes that share a page of the system, whatever its size */
 #define BMM__LIST_STRIDE 128u /* bytes from one list in a heap to the next: a pair of lines */
 #define BMM__HEAP_CLASS_COUNT (BMM__CLASS_COUNT * BMM__ALIGN_COUNT)
 
@@ -70,7 +71,7 @@ struct bmm__heap {
     char apart[BMM__LIST_STRIDE - offsetof(struct bmm__list, owner)] __attribute__((aligned(BMM__LIST_STRIDE)));
     struct bmm__shown_list lists[BMM__CLASS_COUNT];
     /* From here on to the first bins, in one page: all that a heap touches nothing of which is shown. */
-    uintptr_t token __attribute__((aligned(4096)));
+    uintptr_t token __attribute__((aligned(BMM__HEAP_PAGE)));
     void *client_state;
     uint64_t slow_ms;      /* the last look at the clock */
     uint64_t let_go_ms;    /* when current spans of all classes began to be let go last (heap_look.c) */
@@ -113,6 +114,8 @@ static inline unsigned bmm__heap_class(size_t distance)
 }
 
 _Static_assert(offsetof(struct bmm__heap, outbox) <= UINT16_MAX, "the lists are within reach of 16 bits");
+_Static_assert(offsetof(struct bmm__heap, bins[BMM__CLASS_COUNT]) <= offsetof(struct bmm__heap, token) + BMM__HEAP_PAGE,
+               "what a heap touches nothing of which is shown is in one page");
 _Static_assert(sizeof(struct bmm__shown_list) == BMM__LIST_STRIDE &&
                    (offsetof(struct bmm__heap, lists) + offsetof(struct bmm__list, owner)) % BMM__LIST_STRIDE == 0,
                "a list's owner begins a pair of lines");

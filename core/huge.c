@@ -82,3 +82,11 @@ void bmm__huge_leave(uintptr_t start, size_t bytes)
             forget(unit);
         }
 }
+
+void bmm__huge_forget(uintptr_t start, size_t bytes)
+{
+    if (!bmm__load_relaxed(&is_any))
+        return;
+    for (uintptr_t unit = start / BMM__HUGE_BYTES; unit <= (start + bytes - 1) / BMM__HUGE_BYTES; unit++)
+        forget(unit);
+}

@@ -48,4 +48,7 @@ void bmm__huge_end(uintptr_t end);
 
 /* Something smaller begins there, or what is there becomes smaller. */
 void bmm__huge_leave(uintptr_t start, size_t bytes);
+
+/* Nothing is mapped there any more: of what comes there next nothing is wished for. */
+void bmm__huge_forget(uintptr_t start, size_t bytes);
 #endif

@@ -74,8 +74,9 @@ bool bmm__os_purge_own(void *start, size_t bytes); /* the same of tables and des
 /* Gives the memory back and makes the pages inaccessible; commit makes them usable again. */
 void bmm__os_decommit(void *start, size_t bytes);
 
-/* Gives a whole reservation back. */
-void bmm__os_release(void *start, size_t bytes);
+/* Gives a whole reservation back. False: the system keeps its addresses (it counts mappings, and would have one more); then it is
+ * purged, if that can be, and else as it was. */
+bool bmm__os_release(void *start, size_t bytes);
 
 enum { BMM__OS_NONE = 0, BMM__OS_READ = 1, BMM__OS_WRITE = 2, BMM__OS_EXECUTE = 4 };
 /* Changes access rights. False with errno of the system. */

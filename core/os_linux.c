@@ -211,11 +211,14 @@ void bmm__os_decommit(void *start, size_t bytes)
     errno = saved_errno;
 }
 
-void bmm__os_release(void *start, size_t bytes)
+bool bmm__os_release(void *start, size_t bytes)
 {
     int saved_errno = errno;
-    munmap(start, bytes);
+    bool is_done = munmap(start, bytes) == 0;
+    if (!is_done)
+        dont_need(start, bytes, true);
     errno = saved_errno;
+    return is_done;
 }
 
 bool bmm__os_protect(void *start, size_t bytes, unsigned rights)
