@@ -18,7 +18,12 @@
 #define ARENAS_MAX 65536
 #define KEPT_BYTES ((size_t)64 << 20)
 #define UNMAPPED_AT_ONCE 16u /* some 20 us each */
-#define MOVED_MAX 4096u      /* runs that something was moved to and that are left as they are: each may be a mapping */
+#define CHOICE_BYTES ((size_t)1 << 20)
+#define MATTERS_PART 64u
+#define WASTE_PART 8u
+#define PAUSES 2000u /* some 50 us: a thread looks at one span after another */
+#define NAPS 8u
+#define MOVED_MAX 4096u /* runs that something was moved to and that are left as they are: each may be a mapping */
 
 /* Outside the window. A granule of its own, behind which the secure variant has tables. */
 struct arena {
@@ -33,8 +38,8 @@ uint32_t bmm__arena_lookers;
 BMM__LOCK(lock, BMM__RANK_ARENA_OUTSIDE);
 static struct arena *arenas[ARENAS_MAX] BMM__TABLE; /* under lock; read below arena_count */
 static uint32_t arena_count;                        /* under lock; release when there is one more */
-static uint32_t
-    made_count; /* likewise; one that was held to be unmapped, or was unmapped, counts again when it can be had again */
+/* How often one could be had that could not be had before: it was made, or was held to be unmapped, and is not. Likewise. */
+static uint32_t offered_count;
 
 static struct bmm__run_map *map_at(uint32_t index) /* 0: the window */
 {
@@ -76,12 +81,33 @@ static struct arena *make_tables(size_t bytes)
     return arena;
 }
 
-/* From now on it has so many units, all of them free. Under lock. */
-static void show(struct bmm__run_map *map, uint32_t count, bool is_dirty)
+/* Who found no room waits for the lock, and then looks again. Under lock. */
+static void count_offer(void)
+{
+    bmm__store_release(&offered_count, offered_count + 1);
+}
+
+/* From now on it has so many units, all of them free; they are held. Under lock. */
+static void offer(struct bmm__run_map *map, uint32_t count, bool is_dirty)
 {
     bmm__store_release(&map->unit_count, count); /* release: who sees units sees where they are */
     bmm__run_map_give(map, 0, count, is_dirty);
-    bmm__store_release(&made_count, made_count + 1);
+    count_offer();
+}
+
+/* What the process may have of addresses or of memory, whichever is less. */
+static uint64_t limit(void)
+{
+    uint64_t addresses = bmm__os_address_limit(), data = bmm__os_data_limit();
+    return addresses < data ? addresses : data;
+}
+
+/* Whether of an arena much would be of no use to blocks of so many bytes: they are as well each a mapping. What is smaller has no such
+ * choice, nor an area for page runs, of which nothing is wasted. */
+static bool is_waste(size_t arena_bytes, size_t bytes, size_t align)
+{
+    size_t step = (bytes + align - 1) & ~(align - 1), count = (arena_bytes - bytes) / step + 1;
+    return bytes > CHOICE_BYTES && arena_bytes - count * bytes > arena_bytes / WASTE_PART;
 }
 
 /* An arena outside the window that can hold bytes and begins at a multiple of align. The ladder: under a tight limit on address
@@ -91,8 +117,10 @@ static bool make_arena(size_t bytes_min, size_t align)
     size_t bytes = (size_t)ARENA_GRANULES_MAX << BMM__GRANULE_SHIFT;
     struct arena *arena = NULL;
     void *start = NULL;
+    uint64_t most = limit();
+    bool is_tight = most / MATTERS_PART < bytes;
     for (; bytes >= bytes_min; bytes /= 4) {
-        if (bytes > bmm__os_address_limit() / 8 && bytes / 4 >= bytes_min)
+        if ((bytes > most / 8 && bytes / 4 >= bytes_min) || (is_tight && is_waste(bytes, bytes_min, align)))
             continue;
         start = bmm__os_map(bytes, align);
         arena = start == NULL ? NULL : find_unmapped(bytes);
@@ -107,7 +135,7 @@ static bool make_arena(size_t bytes_min, size_t align)
         return false;
     uint32_t count = (uint32_t)(bytes >> BMM__GRANULE_SHIFT);
     bmm__store_relaxed(&arena->map.start, (uintptr_t)start);
-    show(&arena->map, count, false);
+    offer(&arena->map, count, false);
     return true;
 }
 
@@ -116,7 +144,7 @@ static bool make_arena(size_t bytes_min, size_t align)
 static bool add_arena(size_t bytes, size_t align, uint32_t seen)
 {
     bmm__lock_take(&lock);
-    bool is_more = made_count != seen || make_arena(bytes, align);
+    bool is_more = offered_count != seen || make_arena(bytes, align);
     bmm__lock_release(&lock);
     return is_more;
 }
@@ -130,32 +158,57 @@ static bool has_dirty(const struct arena *arena)
     return dirty != 0;
 }
 
+/* Whether nobody looks, once at least, after the caller has taken what there is to be looked at: who begins then finds nothing. Who
+ * looks may wait for a processor, or for the caller, a signal handler: so it is not waited for for long. */
+static bool is_left_alone(unsigned *naps_left)
+{
+    bmm__full_fence();
+    for (unsigned pauses = PAUSES; bmm__load_acquire(&bmm__arena_lookers) != 0;) {
+        if (*naps_left == 0)
+            return false;
+        if (pauses != 0) {
+            pauses--;
+            bmm__pause();
+        } else {
+            --*naps_left;
+            bmm__os_nap();
+        }
+    }
+    return true;
+}
+
 /* Under lock. */
-static bool unmap_if_empty(struct arena *arena)
+static enum { IN_USE, KEPT, UNMAPPED } unmap_if_empty(struct arena *arena, unsigned *naps_left)
 {
     struct bmm__run_map *map = &arena->map;
+    void *start = (void *)map->start; /* NOLINT */
     uint32_t dirty_count, count = map->unit_count;
-    if (bmm__run_map_free_at(map, 0, count) < count || !bmm__run_map_take_all(map, &dirty_count))
-        return false;
-    bmm__full_fence(); /* who looks from now on finds that no span is there */
-    bool is_done = false;
-    if (bmm__load_relaxed(&bmm__arena_lookers) == 0) {
-        bmm__store_release(&map->unit_count, 0u);
-        is_done = bmm__os_release((void *)map->start, arena->bytes); /* NOLINT */
+    if (count == 0 || bmm__run_map_free_at(map, 0, count) < count)
+        return IN_USE;
+    if (!bmm__run_map_take_all(map, &dirty_count)) {
+        count_offer(); /* what of it was held for a moment */
+        return IN_USE;
     }
-    if (is_done)
-        bmm__huge_forget(map->start, arena->bytes);
-    else
-        show(map, count, dirty_count != 0);
-    return is_done;
+    if (is_left_alone(naps_left)) {
+        bmm__store_release(&map->unit_count, 0u);
+        if (bmm__os_release(start, arena->bytes)) {
+            bmm__huge_forget(map->start, arena->bytes);
+            return UNMAPPED;
+        }
+    }
+    offer(map, count, dirty_count != 0 && !bmm__os_purge(start, arena->bytes));
+    return KEPT;
 }
 
 void bmm__arena_unmap_empty(bool is_all)
 {
+    static uint32_t next; /* what is kept again and again is not to be in the way of others */
     uint32_t total = bmm__load_acquire(&arena_count), left = is_all ? total : UNMAPPED_AT_ONCE;
+    unsigned naps_left = is_all ? NAPS : 0;
     for (uint32_t i = 0; i < total && left != 0; i++) {
+        next = next + 1 < total ? next + 1 : 0;
         bmm__lock_take(&lock); /* for each: who wants an arena waits for it */
-        left -= (is_all || !has_dirty(arenas[i])) && unmap_if_empty(arenas[i]);
+        left -= (is_all || !has_dirty(arenas[next])) && unmap_if_empty(arenas[next], &naps_left) != IN_USE;
         bmm__lock_release(&lock);
     }
 }
@@ -176,7 +229,7 @@ static void *alloc_outside(size_t bytes, size_t align, bool *is_zero)
     static uint32_t last; /* where it was found last; any value is right */
     uint32_t seen;
     do {
-        seen = bmm__load_acquire(&made_count);
+        seen = bmm__load_acquire(&offered_count);
         uint32_t total = bmm__load_acquire(&arena_count);
         uint32_t first = bmm__load_relaxed(&last);
         for (uint32_t i = 0; i < total; i++) {
@@ -214,11 +267,6 @@ static struct bmm__run_map *map_of(uintptr_t start)
             return map;
     }
     return NULL;
-}
-
-void bmm__arena_fork_child(void)
-{
-    bmm__store_relaxed(&bmm__arena_lookers, 0u);
 }
 
 #ifdef BMM_SECURE

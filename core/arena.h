@@ -1,8 +1,9 @@
 /* Arenas: where spans get their granules. The window first; arenas of their own outside it when it is full or could not
  * be had.
  *
- * Invariants: A1 an arena is never taken away, but outside the window one that is empty may lose its address space, some after each pass (purge.h) and all
- * when room is wanted; its tables then wait for another one of as many bytes. A2 what is free holds no more of the system's memory than what is in
+ * Invariants: A1 an arena is never taken away, but outside the window one that is empty may lose its address space while nobody looks
+ * at what was in it, some after each pass (purge.h) and all when room is wanted or all is to go back; its tables then wait for
+ * another one of as many bytes. A2 what is free holds no more of the system's memory than what is in
  * use and 64 MiB more, but for what comes just then: when more comes back, as much is purged at once, from what is handed
  * out last on (of several arenas, about so), as far as that goes in the time of a slice (purge.h), and if that was not
  * enough, what came; the rest when it was left alone for a while.
@@ -21,10 +22,8 @@
 
 extern size_t bmm__arena_used_bytes;
 
-/* Threads that follow links in memory which may be free by now: while there are any, none is unmapped. Counted before they ask the page
- * map whether the span is still there, with a full fence between. */
+/* Threads that look at what was in an arena (visit.h); one more, at most, in a child. While there are any, none is unmapped. */
 extern uint32_t bmm__arena_lookers;
-void bmm__arena_fork_child(void); /* there are none but, perhaps, the calling thread, which looks at nothing then */
 
 /* Address space of all arenas that can be used. */
 size_t bmm__arena_mapped_bytes(void);

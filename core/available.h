@@ -41,4 +41,11 @@ static inline void bmm__available_remove(struct bmm__heap *heap, struct bmm__spa
     bmm__store_relaxed(&span->listed, (uint8_t)BMM__LISTED_NOT);
 }
 
+/* The live count goes from countdown + bias to countdown alone (P2). */
+static inline void bmm__available_set_live(struct bmm__span *span, uint32_t live)
+{
+    bmm__store_relaxed(&span->list.countdown, live);
+    bmm__store_release(&span->bias, (uint16_t)0); /* release: who sees it sees countdown */
+}
+
 #endif

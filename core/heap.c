@@ -10,6 +10,7 @@
 #include "core/purge.h"
 #include "core/refill.h"
 #include "core/remote.h"
+#include "core/rescue.h"
 #include "core/secure_span.h"
 #include "core/shown.h"
 #include "core/tally.h"
@@ -184,13 +185,6 @@ static void open_to_others(const struct bmm__heap *heap, struct bmm__span *span)
         bmm__store_release(&span->listed, (uint8_t)BMM__LISTED_OPEN); /* release: who sees it sees what is in use */
 }
 
-/* The live count goes from countdown + bias to countdown alone (P2). */
-static void set_live(struct bmm__span *span, uint32_t live)
-{
-    bmm__store_relaxed(&span->list.countdown, live);
-    bmm__store_release(&span->bias, (uint16_t)0); /* release: who sees it sees countdown */
-}
-
 /* Takes some of the ready stack; the first of them becomes the last. */
 static struct bmm__span *take_ready(struct bmm__heap *heap)
 {
@@ -214,7 +208,7 @@ static __attribute__((noinline)) bool list_some(struct bmm__heap *heap)
             is_claimed(heap, span, bmm__refill_take(span, BMM__REMOTE_CURRENT)))
             continue;
         if (span->bias != 0)
-            set_live(span, span->list.countdown + span->bias);
+            bmm__available_set_live(span, span->list.countdown + span->bias);
         bmm__available_prepend(heap, span);
     }
     return heap->unlisted == NULL;
@@ -237,15 +231,12 @@ static void fulfil_wish(struct bmm__heap *heap)
     bmm__heap_begin(heap);
 }
 
-/* The first available span, or a new one; as current. */
-static __attribute__((noinline)) struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
+/* The first available span, as current. */
+static struct bmm__span *take_available(struct bmm__heap *heap, unsigned class_index)
 {
     struct bmm__bin *bin = &heap->bins[class_index];
-    bool is_next = bin->current != NULL;
-    bin->current = NULL; /* it is full */
-    fulfil_wish(heap);
-    list_ready(heap);
     struct bmm__span *span;
+    list_ready(heap);
     for (unsigned gone = 0; (span = bin->first) != NULL && gone < LIST_AT_ONCE; gone++) {
         bmm__available_remove(heap, span);
         uint64_t word = bmm__refill_take(span, BMM__REMOTE_CURRENT);
@@ -255,7 +246,28 @@ static __attribute__((noinline)) struct bmm__span *next_span(struct bmm__heap *h
         bmm__refill_await(span, word);
         return span;
     }
-    return open_span(heap, class_index, is_next);
+    return NULL;
+}
+
+/* The first available span, or a new one, or, where there is none to be had, a full one with a free slot; as current. */
+static __attribute__((noinline)) struct bmm__span *next_span(struct bmm__heap *heap, unsigned class_index)
+{
+    struct bmm__bin *bin = &heap->bins[class_index];
+    bool is_next = bin->current != NULL;
+    bin->current = NULL; /* it is full */
+    fulfil_wish(heap);
+    struct bmm__span *span = take_available(heap, class_index);
+    if (span == NULL)
+        span = open_span(heap, class_index, is_next);
+    if (BMM__LIKELY(span != NULL))
+        return span;
+    while (!list_ready(heap))
+        ;
+    bmm__rescue(heap, class_index);
+    do
+        span = take_available(heap, class_index);
+    while (span == NULL && bin->first != NULL);
+    return span;
 }
 
 void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
@@ -289,7 +301,7 @@ void *bmm__heap_alloc(struct bmm__heap *heap, unsigned class_index)
 /* Enough slots of a full span were freed by its owner. */
 static void become_available(struct bmm__heap *heap, struct bmm__span *span)
 {
-    set_live(span, span->slot_count - bmm__span_enough(span->slot_count));
+    bmm__available_set_live(span, span->slot_count - bmm__span_enough(span->slot_count));
     uint64_t word = bmm__load_relaxed(&span->remote);
     while (BMM__REMOTE_STATE(word) == BMM__REMOTE_FULL) /* else others were first: the ready stack has it, or will */
         if (bmm__cas_weak_seq_cst(&span->remote, &word, (word & ~(uint64_t)3) | BMM__REMOTE_OWNED)) {
@@ -375,8 +387,9 @@ static bool retire_current(struct bmm__heap *heap, unsigned class_index)
     bmm__refill_splice_all(span, &span->list);
     bmm__refill_await(span, bmm__refill_take(span, BMM__REMOTE_CURRENT));
     bmm__refill_splice_all(span, &span->list);
-    set_live(span, span->extended -
-                       bmm__list_inspect(&span->list)); /* before the state: from then on others compare with it */
+    bmm__available_set_live(
+        span,
+        span->extended - bmm__list_inspect(&span->list)); /* before the state: from then on others compare with it */
     uint64_t word = bmm__load_relaxed(&span->remote);
     while (!bmm__cas_weak_seq_cst(&span->remote, &word, word & ~(uint64_t)3))
         ;

@@ -70,13 +70,14 @@ struct bmm__heap {
     uint16_t medium_list[BMM__SLOT_BYTES_MAX / BMM__MEDIUM_BYTES_STEP]; /* by (size - 1) / step */
     char apart[BMM__LIST_STRIDE - offsetof(struct bmm__list, owner)] __attribute__((aligned(BMM__LIST_STRIDE)));
     struct bmm__shown_list lists[BMM__CLASS_COUNT];
-    /* From here on to the first bins, in one page: all that a heap touches nothing of which is shown. */
+    /* From here on to the first bins, in one page: all that a heap uses of which no span is ever shown. */
     uintptr_t token __attribute__((aligned(BMM__HEAP_PAGE)));
     void *client_state;
     uint64_t slow_ms;      /* the last look at the clock */
     uint64_t let_go_ms;    /* when current spans of all classes began to be let go last (heap_look.c) */
     uint8_t let_go_next;   /* the class to go on with; BMM__CLASS_COUNT: it is through */
     uint8_t is_busy;       /* H3 */
+    uint8_t is_looking;    /* before it counts as a looker until it does not (visit.h) */
     uint8_t watch;         /* slow calls for which the clock is looked at each time */
     uint8_t looks;         /* slow calls until the next look at the clock */
     uint8_t idle_looks;    /* looks that found nothing to be given back */

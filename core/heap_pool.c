@@ -85,7 +85,7 @@ static bool map_blank(void)
     return is_any || start != NULL;
 }
 
-/* What nearly every thread touches, four pages: the tables by size and the lists, which nobody uses who has a client, and the first
+/* What nearly every thread touches, four pages: the tables by size and the lists, which nobody writes to who has a client, and the first
  * bins. Of the first few only: the call waits for whoever maps something, which page faults do not, and where many threads begin, who has to
  * wait lets the others on, so that more of them have blocks at once. */
 static void populate(struct bmm__heap *heap, bool has_client)

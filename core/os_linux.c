@@ -31,33 +31,6 @@ size_t bmm__os_page_bytes(void)
     return page_bytes;
 }
 
-/* Maps with the wanted alignment: first as it comes, which usually fits from the second time on, then with room to
- * spare, of which the ends go back at once (before the range is known to anyone, so it stays one reservation). */
-static void *map_aligned(size_t bytes, size_t align, int rights)
-{
-    int saved_errno = errno;
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    char *start = mmap(NULL, bytes, rights, flags, -1, 0);
-    if (start != MAP_FAILED && ((uintptr_t)start & (align - 1)) != 0) {
-        munmap(start, bytes);
-        start = bytes + align < bytes ? MAP_FAILED : mmap(NULL, bytes + align, rights, flags, -1, 0);
-        if (start != MAP_FAILED) {
-            size_t head = (align - ((uintptr_t)start & (align - 1))) & (align - 1);
-            if (head != 0)
-                munmap(start, head);
-            munmap(start + head + bytes, align - head);
-            start += head;
-        }
-    }
-    errno = saved_errno;
-    return start == MAP_FAILED ? NULL : start;
-}
-
-void *bmm__os_reserve(size_t bytes, size_t align)
-{
-    return map_aligned(bytes, align, PROT_NONE);
-}
-
 /* At exactly that place, if nothing is there. False with errno of the system. */
 static bool map_at(void *start, size_t bytes, int rights)
 {
@@ -68,6 +41,38 @@ static bool map_at(void *start, size_t bytes, int rights)
         errno = EEXIST;
     }
     return found == start;
+}
+
+/* Maps with the wanted alignment: first as it comes, which usually fits from the second time on; then a little lower, for the system puts
+ * mappings below each other, mostly, and a limit may leave room for no more than that; then with room to spare, of which the
+ * ends go back at once (before the range is known to anyone, so it stays one reservation). */
+static void *map_aligned(size_t bytes, size_t align, int rights)
+{
+    int saved_errno = errno;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    char *start = mmap(NULL, bytes, rights, flags, -1, 0);
+    size_t excess = (uintptr_t)start & (align - 1);
+    if (start != MAP_FAILED && excess != 0) {
+        munmap(start, bytes);
+        start -= excess;
+        if (start == NULL || !map_at(start, bytes, rights)) {
+            start = bytes + align < bytes ? MAP_FAILED : mmap(NULL, bytes + align, rights, flags, -1, 0);
+            if (start != MAP_FAILED) {
+                size_t head = (align - ((uintptr_t)start & (align - 1))) & (align - 1);
+                if (head != 0)
+                    munmap(start, head);
+                munmap(start + head + bytes, align - head);
+                start += head;
+            }
+        }
+    }
+    errno = saved_errno;
+    return start == MAP_FAILED ? NULL : start;
+}
+
+void *bmm__os_reserve(size_t bytes, size_t align)
+{
+    return map_aligned(bytes, align, PROT_NONE);
 }
 
 bool bmm__os_reserve_at(void *start, size_t bytes)

@@ -175,6 +175,8 @@ static void *grow_mapping(struct bmm__span *span, size_t whole)
         return NULL;
     void *place = bmm__os_reserve(whole, bmm__huge_align(whole, align));
     if (place == NULL)
+        place = bmm__os_reserve(whole, align < BMM__GRANULE ? BMM__GRANULE : align);
+    if (place == NULL)
         return NULL;
     if (!bmm__page_map_prepare((uintptr_t)place, whole)) {
         bmm__os_release(place, whole);

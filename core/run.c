@@ -5,9 +5,28 @@
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/page_run.h"
+#include "core/purge.h"
 #include "core/tally.h"
 
 #define USE(span) ((enum bmm__use)(bmm__load_relaxed(&(span)->use) & BMM__SPAN_USE))
+
+static struct bmm__span *open_at(size_t size, size_t whole, size_t align, bool *is_zero)
+{
+    struct bmm__span *span = bmm__span_open(whole, align, BMM__SPAN_BIG, is_zero);
+    if (span != NULL)
+        return span;
+    *is_zero = true;
+    return bmm__span_open_large(size, align);
+}
+
+/* Where huge pages can be; under a limit there may be no room for that. */
+static struct bmm__span *open_span(size_t size, size_t align, bool *is_zero)
+{
+    size_t whole = (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1), filled = bmm__huge_fill(0, whole);
+    size_t place = bmm__huge_align(filled, align);
+    struct bmm__span *span = open_at(size, filled, place, is_zero);
+    return span != NULL || (filled == whole && place == align) ? span : open_at(size, whole, align, is_zero);
+}
 
 void *bmm__run_alloc(size_t size, size_t align, enum bmm__use use, bool *is_zero)
 {
@@ -16,16 +35,14 @@ void *bmm__run_alloc(size_t size, size_t align, enum bmm__use use, bool *is_zero
         if (start != NULL)
             return start;
     }
-    size_t whole = bmm__huge_fill(0, (size + BMM__GRANULE - 1) & ~(BMM__GRANULE - 1));
-    size_t place = bmm__huge_align(whole, align);
-    struct bmm__span *span = bmm__span_open(whole, place, BMM__SPAN_BIG, is_zero);
+    struct bmm__span *span = open_span(size, align, is_zero);
     if (span == NULL) {
-        span = bmm__span_open_large(size, place);
-        *is_zero = true;
+        bmm__purge_for_room();
+        span = open_span(size, align, is_zero);
     }
     if (span == NULL)
         return NULL;
-    if (bmm__is_huge(whole))
+    if (bmm__is_huge(span->span_bytes))
         bmm__huge_use(span);
     span->align_shift = (uint8_t)__builtin_ctzll(align);
     bmm__run_set_use(span, use);

@@ -14,7 +14,7 @@
  *      and by passes; it may be stale, which costs a purge too early and nothing else.
  *  R3  A unit that is neither used nor dirty reads as zero (or was never committed).
  *  R4  Bits at and above unit_count are clear in dirty and aged; unit_count only grows, but that who holds all units may set it to
- *      0, and later to as many again, elsewhere.
+ *      0, and later to as many again, there or elsewhere.
  * Does not know: what the memory is for, who maps it, and when it is time to purge.
  */
 #ifndef BMM_RUN_MAP_H

@@ -175,7 +175,7 @@ struct bmm__span *bmm__span_open(size_t bytes, size_t align, enum bmm__span_is k
     if (span == NULL)
         return NULL;
     void *start = bmm__arena_alloc(bytes, align, is_zero);
-    if (start == NULL) {
+    if (start == NULL && kind != BMM__SPAN_BIG) {
         bmm__purge_for_room(); /* whatever it gives back: another thread may have had what it was giving back itself */
         start = bmm__arena_alloc(bytes, align, is_zero);
     }
@@ -204,10 +204,6 @@ struct bmm__span *bmm__span_open_large(size_t bytes, size_t align)
         return NULL;
     align = align < BMM__GRANULE ? BMM__GRANULE : align;
     void *start = bmm__os_map(whole, align);
-    if (start == NULL) {
-        bmm__purge_for_room();
-        start = bmm__os_map(whole, align);
-    }
     if (start == NULL) {
         bmm__span_free(span);
         return NULL;

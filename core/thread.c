@@ -5,7 +5,6 @@
  * Known gap: of a thread that allocates or frees for the first time when its destructors run for the last time, the heap
  * is not pooled; nothing runs after them. */
 #define _GNU_SOURCE
-#include "core/arena.h"
 #include "core/assert.h"
 #include "core/atomic.h"
 #include "core/heap_pool.h"
@@ -16,6 +15,7 @@
 #include "core/purge.h"
 #include "core/secure_span.h"
 #include "core/share.h"
+#include "core/visit.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -145,7 +145,7 @@ static void fork_child(void)
 {
     bmm__lock_reset_all();
     bmm__secure_start(); /* else all children would draw the same numbers */
-    bmm__arena_fork_child();
+    bmm__look_fork_child();
     bmm__heap_pool_adopt(bmm__heap);
     if (bmm__thread_heap_if_any() != NULL)
         bmm__store_relaxed(&bmm__heap->thread_id, bmm__os_thread_id());

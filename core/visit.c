@@ -7,6 +7,7 @@
 #include "core/os.h"
 #include "core/page_map.h"
 #include "core/page_run.h"
+#include "core/process.h"
 #include "core/remote.h"
 
 #include <string.h>
@@ -100,6 +101,32 @@ static bool is_any_on_its_way(const struct bmm__span *span)
     return false;
 }
 
+void bmm__look_begin(void)
+{
+    struct bmm__heap *heap = bmm__thread_heap_if_any();
+    if (heap != NULL)
+        heap->is_looking = 1;
+    bmm__signal_fence();
+    bmm__add_acq_rel(&bmm__arena_lookers, 1u);
+    bmm__full_fence();
+}
+
+void bmm__look_end(void)
+{
+    struct bmm__heap *heap = bmm__thread_heap_if_any();
+    bmm__sub_acq_rel(&bmm__arena_lookers, 1u);
+    bmm__signal_fence();
+    if (heap != NULL)
+        heap->is_looking = 0;
+}
+
+void bmm__look_fork_child(void)
+{
+    const struct bmm__heap *heap = bmm__thread_heap_if_any();
+    uint32_t lookers = bmm__load_relaxed(&bmm__arena_lookers);
+    bmm__store_relaxed(&bmm__arena_lookers, heap != NULL ? heap->is_looking : lookers != 0);
+}
+
 static void mark_free(struct bmm__span *span, uint64_t word, uint64_t *is_free)
 {
 #ifdef BMM_SECURE /* knows of each */
@@ -108,11 +135,10 @@ static void mark_free(struct bmm__span *span, uint64_t word, uint64_t *is_free)
         if (!bmm__secure_is_used(&span->list, i))
             mark_index(span, i, is_free);
 #else
-    bmm__add_acq_rel(&bmm__arena_lookers, 1u);
-    bmm__full_fence();
+    bmm__look_begin();
     mark_local(span, is_free);
     mark_remote(span, word, is_free);
-    bmm__sub_acq_rel(&bmm__arena_lookers, 1u);
+    bmm__look_end();
 #endif
 }
 

@@ -15,4 +15,10 @@ bool bmm__visit_span(struct bmm__span *span, bmm__visitor *visit, void *context)
 /* How many slots of the span are in use, likewise; of a span that is not allocated from without looking at them. */
 uint32_t bmm__visit_live_count(struct bmm__span *span);
 
+/* Around what follows links in memory which may be free by now: no arena is unmapped meanwhile. Between them it asks the page map
+ * whether the span is still there, before it follows any. Neither nested nor for long. */
+void bmm__look_begin(void);
+void bmm__look_end(void);
+void bmm__look_fork_child(void); /* only the calling thread may be looking: its signal handler forks */
+
 #endif
