@@ -171,8 +171,10 @@ struct bmm__heap *bmm__heap_pool_all(void)
 void bmm__heap_pool_adopt(const struct bmm__heap *mine)
 {
     for (struct bmm__heap *heap = all; heap != NULL; heap = heap->all_next) {
-        if (heap != mine)
+        if (heap != mine) {
             heap->sending = NULL; /* what was on its way will not arrive */
+            heap->is_looking = 0;
+        }
         if (heap != mine && heap->pooled == BMM__HEAP_IN_USE && !heap->is_busy) {
             heap->client_state = NULL;
             put(heap, BMM__HEAP_COOLING); /* its outbox is still to be sent */

@@ -36,7 +36,7 @@ void *bmm__run_alloc(size_t size, size_t align, enum bmm__use use, bool *is_zero
             return start;
     }
     struct bmm__span *span = open_span(size, align, is_zero);
-    if (span == NULL) {
+    if (span == NULL && bmm__page_map_has_room(size)) { /* else no purge can help */
         bmm__purge_for_room();
         span = open_span(size, align, is_zero);
     }

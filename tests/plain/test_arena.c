@@ -7,6 +7,7 @@
 #include "core/client.h"
 #include "core/os.h"
 #include "core/purge.h"
+#include "core/run_map.h"
 #include "core/visit.h"
 #include "core/window.h"
 
@@ -112,6 +113,17 @@ PLAIN_TEST(what_is_empty_is_unmapped)
     bmm__purge_all();
     PLAIN_CHECK_EQUAL(bmm__arena_mapped_bytes(), without);
     PLAIN_CHECK(!bmm__os_can_read(start, 1));
+}
+
+PLAIN_TEST(what_can_never_be_had_purges_nothing)
+{
+    alloc_and_free_outside();
+    size_t dirty = bmm__load_relaxed(&bmm__dirty_bytes), mapped = bmm__arena_mapped_bytes();
+    PLAIN_CHECK(dirty >= BMM__ARENA_RUN_MAX);
+    PLAIN_CHECK(bmm__core_alloc((size_t)1 << 60, 16, false) == NULL);
+    PLAIN_CHECK_EQUAL(bmm__load_relaxed(&bmm__dirty_bytes), dirty);
+    PLAIN_CHECK_EQUAL(bmm__arena_mapped_bytes(), mapped);
+    bmm__purge_all();
 }
 
 PLAIN_TEST(nothing_is_unmapped_while_a_thread_looks)
