@@ -17,11 +17,11 @@
 #define WORDS (ARENA_GRANULES_MAX / 64)
 #define ARENAS_MAX 65536
 #define KEPT_BYTES ((size_t)64 << 20)
-#define UNMAPPED_AT_ONCE 16u /* some 20 us each */
-#define CHOICE_BYTES ((size_t)1 << 20)
-#define MATTERS_PART 64u
-#define WASTE_PART 8u
-#define PAUSES 2000u /* some 50 us: a thread looks at one span after another */
+#define UNMAPPED_AT_ONCE 16u           /* some 20 us each */
+#define CHOICE_BYTES ((size_t)1 << 20) /* blocks of more can as well be mappings */
+#define MATTERS_PART 64u               /* a limit of less than so many of the largest arenas makes waste matter */
+#define WASTE_PART 8u                  /* of an arena, that may be of no use */
+#define PAUSES 2000u                   /* some 50 us: a thread looks at one span after another */
 #define NAPS 8u
 #define MOVED_MAX 4096u /* runs that something was moved to and that are left as they are: each may be a mapping */
 
@@ -177,27 +177,27 @@ static bool is_left_alone(unsigned *naps_left)
     return true;
 }
 
-/* Under lock. */
-static enum { IN_USE, KEPT, UNMAPPED } unmap_if_empty(struct arena *arena, unsigned *naps_left)
+/* Whether it was empty, unmapped now or, where that is refused or somebody looks, to be had again. Under lock. */
+static bool unmap_if_empty(struct arena *arena, unsigned *naps_left)
 {
     struct bmm__run_map *map = &arena->map;
     void *start = (void *)map->start; /* NOLINT */
     uint32_t dirty_count, count = map->unit_count;
     if (count == 0 || bmm__run_map_free_at(map, 0, count) < count)
-        return IN_USE;
+        return false;
     if (!bmm__run_map_take_all(map, &dirty_count)) {
         count_offer(); /* what of it was held for a moment */
-        return IN_USE;
+        return false;
     }
     if (is_left_alone(naps_left)) {
         bmm__store_release(&map->unit_count, 0u);
         if (bmm__os_release(start, arena->bytes)) {
             bmm__huge_forget(map->start, arena->bytes);
-            return UNMAPPED;
+            return true;
         }
     }
     offer(map, count, dirty_count != 0 && !bmm__os_purge(start, arena->bytes));
-    return KEPT;
+    return true;
 }
 
 void bmm__arena_unmap_empty(bool is_all)
@@ -208,7 +208,7 @@ void bmm__arena_unmap_empty(bool is_all)
     for (uint32_t i = 0; i < total && left != 0; i++) {
         next = next + 1 < total ? next + 1 : 0;
         bmm__lock_take(&lock); /* for each: who wants an arena waits for it */
-        left -= (is_all || !has_dirty(arenas[next])) && unmap_if_empty(arenas[next], &naps_left) != IN_USE;
+        left -= (is_all || !has_dirty(arenas[next])) && unmap_if_empty(arenas[next], &naps_left);
         bmm__lock_release(&lock);
     }
 }

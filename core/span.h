@@ -12,7 +12,7 @@
  * Who claims gives the memory back and then marks the word as done; the owner, who still has the descriptor in a list,
  * leaves it when it comes by. The second of the two frees the descriptor.
  *
- * (Where memory is to go back, the owner makes its CURRENT span OWNED: bmm__heap_minimize, let_go.h. And of a CURRENT one that is OPEN others
+ * (Before a malloc would fail, the owner makes FULL ones OWNED of which any slot is free: rescue.h. Where memory is to go back, he makes his CURRENT span OWNED: bmm__heap_minimize, let_go.h. And of a CURRENT one that is OPEN others
  * may have all: P7.)
  *
  * A span keeps its owner for life, so that what a thread allocates comes back to it whoever frees it. *Enough* is
@@ -159,7 +159,8 @@ void bmm__span_free(struct bmm__span *span);
 struct bmm__span *bmm__span_first(void); /* of all descriptors, through all_next; unused ones have that kind */
 
 /* A span with memory from an arena, bytes a multiple of the granule, start of align, entered in the page map. *is_zero:
- * it reads as zero. NULL: out of memory, or more than arenas give (BMM__ARENA_RUN_MAX). */
+ * it reads as zero. NULL: out of memory, or more than arenas give (BMM__ARENA_RUN_MAX). For
+ * one block nothing is purged first: who asks may find room elsewhere. */
 struct bmm__span *bmm__span_open(size_t bytes, size_t align, enum bmm__span_is kind, bool *is_zero);
 /* A mapping of its own at a multiple of align, reading as zero. */
 struct bmm__span *bmm__span_open_large(size_t bytes, size_t align);
